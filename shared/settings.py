@@ -1,0 +1,40 @@
+"""Every setting of the four services, read from the environment (prefix RAPPORT_) or a `.env` file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Defaults fit one machine: everything on loopback. Ports of 0 mean: pick a free one (tests)."""
+
+    model_config = SettingsConfigDict(env_prefix="RAPPORT_", env_file=".env", extra="ignore")
+
+    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, comma separated")
+    mongo: str = Field("mongodb://127.0.0.1:27017", description="MongoDB connection string")
+    database: str = Field("rapport", description="MongoDB database")
+    host: str = Field("127.0.0.1", description="address the HTTP servers listen on")
+    ingest_port: int = Field(8081, description="HTTP port of ingest")
+    api_port: int = Field(8080, description="HTTP port of the API and the dashboard")
+    metrics_port: int = Field(0, description="Prometheus port of scoring and alerts; 0 = off")
+    partitions: int = Field(64, ge=1, le=1024, description="partitions of rapport.interactions; fixed at creation")
+    instance: str = Field("", description="static group member id; empty = dynamic membership")
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    evaluation_seconds: int = Field(
+        3600, ge=1, le=86400, description="canonical grain of state rules: full hours; the demo uses 60"
+    )
+    dedup_days: int = Field(7, ge=1, le=90, description="days during which an event id counts once")
+    flush_min_ms: int = Field(200, description="flush interval of scoring when quiet")
+    flush_max_ms: int = Field(5000, description="flush interval of scoring when saturated")
+    cache_relationships: int = Field(50_000, description="relationships kept in a scoring worker's memory")
+    playbook: str = Field("", description="path of a playbook YAML; empty = the built-in one")
+    webhook_url: str = Field("", description="where alerts are delivered; empty = log only")
+    webhook_secret: SecretStr = Field(SecretStr(""), description="Standard Webhooks secret, whsec_...")
+    dashboard_secret: SecretStr = Field(SecretStr(""), description="signs the dashboard's session cookie")
+    max_event_bytes: int = 32 * 1024
+    max_batch_bytes: int = 4 * 1024 * 1024
+    session_timeout_ms: int = Field(10_000, description="consumer group session timeout")
