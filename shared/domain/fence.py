@@ -1,0 +1,27 @@
+"""The fence of a stored document: how far into which log it has been folded, and who wrote it last."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Fence(msgspec.Struct, frozen=True, order=True):
+    """A position in a log: the incarnation of the topic, partition and offset."""
+
+    incarnation: str = ""
+    partition: int = -1
+    offset: int = -1
+
+
+class Fenced(msgspec.Struct, kw_only=True):
+    """Every document that scoring writes is a pure function of the log up to its own `offset`.
+
+    `rev` counts its writes and is what writers compare and set; `writer` is the worker that wrote it last.
+    """
+
+    id: str
+    incarnation: str = ""
+    partition: int = -1
+    offset: int = -1
+    rev: int = 0
+    writer: str = ""

@@ -1,0 +1,313 @@
+"""What Rapport asks of its store. Implemented by `memory.py` and `mongo.py`, held to one contract suite.
+
+All methods raise `Unavailable` when the server does not answer. Nothing is read for people or machines without a
+tenant; scoring addresses documents by ids, which begin with the tenant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from shared.domain.alerts import Alert
+from shared.domain.events import Millis
+from shared.domain.fence import Fenced
+from shared.domain.relationship import Head
+from shared.domain.touchpoints import Touchpoint
+from shared.domain.usage import Month
+
+Item = TypeVar("Item")
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True):
+    """One page of a list; `next` is an opaque cursor, None at the end."""
+
+    items: tuple[Item, ...]
+    next: str | None = None
+
+
+# --- the log and the scoring workers -----------------------------------------------------------------------------
+
+
+class Incarnation(msgspec.Struct, frozen=True):
+    """The present incarnation of a topic, and its fixed partition count (collection `meta`)."""
+
+    topic: str
+    incarnation: str
+    partitions: int
+
+
+class PartitionState(Fenced, omit_defaults=True, kw_only=True):
+    """What a partition's owner remembers of it (collection `partitions`): the last clock record's time."""
+
+    clock: Millis = 0
+
+
+class DedupChunk(Fenced, omit_defaults=True, kw_only=True):
+    """Event ids of one relationship (collection `dedup`, `_id` = `tenant/relationship/NUMBER`).
+
+    `hashes` are 64-bit (signed), `offsets` the log offsets they were first seen at, `received` their receipt (ms).
+    `newest` is the newest receipt in it: a chunk whose newest is older than the window may be dropped.
+    """
+
+    tenant: str
+    relationship: str
+    number: int
+    hashes: list[int] = msgspec.field(default_factory=list)
+    offsets: list[int] = msgspec.field(default_factory=list)
+    received: list[int] = msgspec.field(default_factory=list)
+    newest: Millis = 0
+
+
+class Write(msgspec.Struct, frozen=True):
+    """A conditional write: document `id` of `collection` at revision `base` gets `fields` (absolute values).
+
+    `base` 0 creates the document when it is missing. `fields` are top-level or dotted paths, and always hold the
+    fence (`incarnation`, `partition`, `offset`) and `writer`; the store sets `rev` to `base + 1`.
+    """
+
+    collection: str
+    id: str
+    base: int
+    fields: Mapping[str, Any]
+
+
+class StateStore(Protocol):
+    """Scoring's side: fenced documents."""
+
+    async def incarnation(self, topic: str) -> Incarnation | None: ...
+
+    async def set_incarnation(self, incarnation: Incarnation) -> None: ...
+
+    async def heads(self, ids: Sequence[str]) -> dict[str, Head]:
+        """Head documents by id (`tenant/relationship`); missing ones are left out."""
+        ...
+
+    async def months(self, ids: Sequence[str], since: str) -> list[Month]:
+        """Month documents of these relationships from month `since` (YYYY-MM) on, sorted by id."""
+        ...
+
+    async def months_by_id(self, ids: Sequence[str]) -> dict[str, Month]:
+        """Month documents by their own id; missing ones are left out."""
+        ...
+
+    async def dedup_chunks(self, ids: Sequence[str], newest_after: Millis) -> list[DedupChunk]:
+        """Dedup chunks of these relationships (`tenant/relationship`) with `newest` > `newest_after`, by id."""
+        ...
+
+    async def touchpoints(self, ids: Sequence[str]) -> dict[str, Touchpoint]:
+        """Timeline entries by id."""
+        ...
+
+    async def whole_timeline(self, tenant: str, relationship: str) -> list[Touchpoint]:
+        """Every entry of a relationship in the order of the log (incarnation as stored, then offset)."""
+        ...
+
+    async def add_touchpoints(self, entries: Sequence[Touchpoint]) -> None:
+        """Insert those that are missing; an entry that exists is left as it is."""
+        ...
+
+    async def write(self, writes: Sequence[Write]) -> list[str]:
+        """Apply conditional writes; the ids that lost (their revision was another) and were not written.
+
+        A write that this very `writer` had already made (read back: rev is base + 1 and writer equal) counts as made.
+        """
+        ...
+
+    async def partition_state(self, partition: int) -> PartitionState | None:
+        """State of a partition of `rapport.interactions` (`_id` = str(partition))."""
+        ...
+
+    async def due(self, partition: int, now: Millis, limit: int) -> list[str]:
+        """Ids of relationships of `partition` with 0 < next_due_at ≤ now, earliest first."""
+        ...
+
+    async def earliest_due(self, partitions: Sequence[int]) -> dict[int, Millis]:
+        """The smallest next_due_at > 0 in each of these partitions, where there is one."""
+        ...
+
+    async def purge_dedup(self, newest_before: Millis) -> int:
+        """Drop expired dedup chunks; how many."""
+        ...
+
+
+# --- what people and machines read -------------------------------------------------------------------------------
+
+
+class RelationshipQuery(msgspec.Struct, frozen=True):
+    """Filters (None = any), free text over name and id, sort (`-` first for descending), cursor and page size.
+
+    Sort fields: name, ri, rv, last_seen, next_due_at, first_seen. Relationships without a value come last.
+    """
+
+    kind: str | None = None
+    segment: str | None = None
+    owner: str | None = None
+    band: str | None = None
+    stage: str | None = None
+    text: str | None = None
+    sort: str = "ri"
+    cursor: str | None = None
+    limit: int = 50
+
+
+class RelationshipStore(Protocol):
+    """The API's side of relationships."""
+
+    async def list_relationships(self, tenant: str, query: RelationshipQuery) -> Page[Head]: ...
+
+    async def relationship(self, tenant: str, relationship: str) -> Head | None: ...
+
+    async def timeline(
+        self, tenant: str, relationship: str, cursor: str | None, limit: int
+    ) -> Page[Touchpoint]:
+        """Newest first by event time."""
+        ...
+
+    async def month_range(self, tenant: str, relationship: str, first: str, last: str) -> list[Month]:
+        """Month documents from `first` to `last` (YYYY-MM, both included), in order."""
+        ...
+
+
+# --- alerts ------------------------------------------------------------------------------------------------------
+
+
+class AlertQuery(msgspec.Struct, frozen=True):
+    """Filters (None = any). Newest first by `opened_at`."""
+
+    states: tuple[str, ...] | None = None
+    severity: str | None = None
+    rule: str | None = None
+    relationship: str | None = None
+    owner: str | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+class AlertStore(Protocol):
+    """Current alerts by fingerprint, compare-and-set on `version`; closed episodes beside them."""
+
+    async def alerts(self, ids: Sequence[str]) -> dict[str, Alert]:
+        """Current alerts by fingerprint, for the alerts service (ids begin with the tenant)."""
+        ...
+
+    async def alert(self, tenant: str, id: str) -> Alert | None: ...
+
+    async def list_alerts(self, tenant: str, query: AlertQuery) -> Page[Alert]:
+        """Current alerts (the latest episode of each fingerprint)."""
+        ...
+
+    async def put_alert(self, alert: Alert, expected: int) -> None:
+        """Store if the stored version is `expected` (0: there is none); raises Conflict otherwise."""
+        ...
+
+    async def archive_episode(self, alert: Alert) -> None:
+        """Keep a closed episode under `fingerprint/episode` (idempotent)."""
+        ...
+
+    async def episodes(self, tenant: str, id: str) -> list[Alert]:
+        """Closed episodes of a fingerprint, oldest first."""
+        ...
+
+    async def unpublished(self, limit: int) -> list[Alert]:
+        """Alerts whose published_version lags behind their version, of all tenants (the sweep)."""
+        ...
+
+    async def mark_published(self, id: str, version: int) -> None:
+        """Raise published_version to `version` if it is lower."""
+        ...
+
+    async def open_counts(self) -> dict[str, int]:
+        """Alerts that are open or acknowledged, by severity, over all tenants (a metric)."""
+        ...
+
+
+class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message to one channel (collection `outbox`). `id` = fingerprint/episode/what/channel: made once.
+
+    `state` is pending, delivered or failed; `attempts` made so far; `body` the exact bytes to send (JSON text).
+    """
+
+    id: str
+    tenant: str
+    alert: str
+    channel: str
+    body: str
+    created_at: Millis
+    next_attempt_at: Millis
+    state: str = "pending"
+    attempts: int = 0
+    last_error: str = ""
+    delivered_at: Millis = 0
+
+
+class OutboxStore(Protocol):
+    """Durable deliveries."""
+
+    async def add_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Insert those that are missing."""
+        ...
+
+    async def due_deliveries(self, now: Millis, limit: int) -> list[Delivery]:
+        """Pending ones with next_attempt_at ≤ now, earliest first."""
+        ...
+
+    async def update_delivery(self, delivery: Delivery, expected_attempts: int) -> None:
+        """Store if `attempts` still is what was expected; raises Conflict otherwise."""
+        ...
+
+    async def deliveries(self, tenant: str, alert: str) -> list[Delivery]: ...
+
+    async def outbox_age(self, now: Millis) -> tuple[int, Millis]:
+        """Pending deliveries over all tenants: how many, and the age of the oldest in ms (0 if none)."""
+        ...
+
+
+# --- keys --------------------------------------------------------------------------------------------------------
+
+
+class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A machine client's key (collection `keys`). The secret is kept as its SHA-256 only (it is 256 bits of chance).
+
+    `kind` is "write" (ingest) or "api". The whole key reads `rk_KIND_ID_SECRET`.
+    """
+
+    id: str
+    tenant: str
+    kind: str
+    hash: str
+    name: str
+    created_at: Millis
+    revoked_at: Millis = 0
+
+
+class KeyStore(Protocol):
+    """Keys by id; the edge compares hashes in constant time."""
+
+    async def key(self, id: str) -> ApiKey | None: ...
+
+    async def add_key(self, key: ApiKey) -> None:
+        """Raises Conflict if the id exists."""
+        ...
+
+    async def list_keys(self, tenant: str) -> list[ApiKey]: ...
+
+    async def revoke_key(self, tenant: str, id: str, at: Millis) -> bool:
+        """False if there is no such key of this tenant."""
+        ...
+
+
+class Store(StateStore, RelationshipStore, AlertStore, OutboxStore, KeyStore, Protocol):
+    """All of it, as a service opens it."""
+
+    async def prepare(self) -> None:
+        """Create indexes where they are missing; safe to call by every service at start."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises Unavailable if the server does not answer within a second or two."""
+        ...
+
+    async def close(self) -> None: ...

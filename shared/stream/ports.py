@@ -1,0 +1,92 @@
+"""What Rapport asks of its log. Implemented in memory (`memory.py`) and on Kafka (`kafka.py` and its parts)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from shared.domain.events import Millis
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """What is appended: key and value bytes, headers, and the record's timestamp (ms)."""
+
+    value: bytes
+    key: bytes | None = None
+    headers: Headers = ()
+    timestamp: Millis | None = None
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """What is read back."""
+
+    offset: int
+    timestamp: Millis
+    key: bytes | None
+    value: bytes
+    headers: Headers = ()
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """The records of one fetch of one partition, in order. `end` is the partition's high watermark."""
+
+    topic: str
+    partition: int
+    records: Sequence[Record]
+    end: int
+
+
+class Publisher(Protocol):
+    """Appends to topics. When a call returns, the broker has the messages (acks=all)."""
+
+    async def publish(self, topic: str, partition: int, messages: Sequence[Message]) -> int:
+        """Append to a partition in order; the offset of the first. Raises Unavailable when the broker does not answer."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class LogReader(Protocol):
+    """Reads a partition without a consumer group."""
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset there is, and the one after the last. Raises Unavailable."""
+        ...
+
+    def read(self, topic: str, partition: int, offset: int, *, follow: bool) -> AsyncIterator[Record]:
+        """Records from `offset` on; with `follow` it waits for more for ever, without it ends at the present end."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Processor(Protocol):
+    """What a member of a consumer group does with its partitions. Calls never overlap."""
+
+    async def assigned(self, partitions: Sequence[int]) -> None:
+        """These partitions of the topic are ours from now on."""
+        ...
+
+    async def apply(self, batch: Batch) -> None:
+        """Take the next records of a partition. Raising ends the process."""
+        ...
+
+    async def flush(self) -> Mapping[int, int]:
+        """Store everything applied so far; the next offset to read, by partition. Called every interval, and idle."""
+        ...
+
+    async def revoked(self, partitions: Sequence[int]) -> None:
+        """These partitions are no longer ours; what was not flushed is to be forgotten."""
+        ...
+
+
+class GroupMember(Protocol):
+    """Runs a processor as a member of a consumer group until it is stopped or crashes."""
+
+    async def run(self) -> None: ...
+
+    async def stop(self) -> None: ...

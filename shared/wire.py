@@ -1,0 +1,33 @@
+"""Bytes ↔ domain values (JSON by msgspec). One encoder, one decoder a type; decoding errors become `Poison`."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from shared.domain.alerts import Alert
+from shared.domain.errors import Poison
+from shared.domain.events import Clock, Interaction, UsageData
+from shared.domain.verdicts import UpdateBatch
+
+T = TypeVar("T")
+
+_ENCODER = msgspec.json.Encoder()
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Interaction, Clock, UsageData, UpdateBatch, Alert, dict)
+}
+
+
+def encode(value: object) -> bytes:
+    """JSON bytes of a domain value."""
+    return _ENCODER.encode(value)
+
+
+def decode(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """The value of type `kind` in `raw`; raises Poison("undecodable") naming what is wrong and where."""
+    decoder = _DECODERS.get(kind) or msgspec.json.Decoder(kind)
+    try:
+        return decoder.decode(raw)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Poison("undecodable", f"not a {kind.__name__}: {error}") from error
