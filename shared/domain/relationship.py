@@ -108,9 +108,7 @@ class Head(Fenced, omit_defaults=True, kw_only=True):
     facts: Facts = msgspec.field(default_factory=Facts)
     windows: Windows = Windows()
     spark: tuple[float, ...] = ()  # activity (usage plus touchpoints) of the last 30 days, oldest first
-    features: dict[str, tuple[float, float]] = msgspec.field(
-        default_factory=dict
-    )  # last 7 days, usual 7 days
+    features: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)  # last 7 days, usual 7 days
     scores: Scores = Scores()
     flags: dict[str, StandingFlag] = msgspec.field(default_factory=dict)
     changes: tuple[FlagChange, ...] = ()

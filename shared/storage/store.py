@@ -160,9 +160,7 @@ class RelationshipStore(Protocol):
 
     async def relationship(self, tenant: str, relationship: str) -> Head | None: ...
 
-    async def timeline(
-        self, tenant: str, relationship: str, cursor: str | None, limit: int
-    ) -> Page[Touchpoint]:
+    async def timeline(self, tenant: str, relationship: str, cursor: str | None, limit: int) -> Page[Touchpoint]:
         """Newest first by event time."""
         ...
 
