@@ -1,0 +1,32 @@
+"""The embedded MongoDB-protocol server: NX-27017, on one SQLite file that survives kill -9."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from shared.embedded.ports import LOOPBACK, listens
+from shared.embedded.process import Launch, environment
+
+
+def launch(port: int, data: Path) -> Launch:
+    """The server on this loopback port with its database in directory `data`, which is made when it is missing."""
+    data.mkdir(parents=True, exist_ok=True)
+    pid_file = data / "mongo.pid"
+    # Left behind by kill -9, it names a process that may since be another's, and the server then refuses to start.
+    # Who else might be using the database is settled by the lock on the data directory.
+    pid_file.unlink(missing_ok=True)
+    start = "from nx_27017.nx_27017 import main; main()"  # the package is not runnable with -m
+    argv = (sys.executable, "-c", start, "--db", str(data / "mongo.db"))
+
+    async def probe() -> None:
+        await listens(port)
+
+    return Launch(
+        name="mongo",
+        # Its log comes through standard error; a second copy in a file would only grow.
+        argv=(*argv, "--host", LOOPBACK, "--port", str(port), "--pid-file", str(pid_file), "--log-file", os.devnull),
+        env=environment(),
+        probe=probe,
+    )

@@ -1,0 +1,139 @@
+"""One child process: started in a session of its own, read line by line, known to be ready, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import msgspec
+
+from shared.domain.errors import Unavailable
+
+READY_WITHIN = 60.0  # seconds; installing onto a slow disk and importing scipy on a busy machine is the worst case
+STOP_WITHIN = 8.0  # seconds until SIGKILL
+LINE_LIMIT = 1 << 20  # bytes; a longer line of a child's log is cut into pieces
+
+Probe = Callable[[], Awaitable[None]]
+PROBE_FAILS = (OSError, TimeoutError, Unavailable)
+
+
+class LineSink(Protocol):
+    """Where a child's log lines go."""
+
+    def __call__(self, name: str, line: str) -> None: ...
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """How to start a child: its name, argument vector, whole environment, and a probe that raises until it is ready."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    probe: Probe
+
+
+def die_with_parent() -> None:
+    """Runs in the child before exec: ask Linux to end it when the supervisor is gone, even by SIGKILL."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's environment with additions: what a child that is ours gets."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **extra}
+
+
+class Child:
+    """A running child process. Make one with `start`; always `stop` it."""
+
+    def __init__(self, launch: Launch, process: asyncio.subprocess.Process, sink: LineSink) -> None:
+        self.launch = launch
+        self.process = process
+        self._pump = asyncio.create_task(_pump(process, launch.name, sink))
+
+    @classmethod
+    async def start(cls, launch: Launch, sink: LineSink) -> Child:
+        """Raises FileNotFoundError or PermissionError where the program cannot be run."""
+        process = await asyncio.create_subprocess_exec(
+            *launch.argv,
+            env=dict(launch.env),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the rest in order.
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+            limit=LINE_LIMIT,
+        )
+        return cls(launch, process, sink)
+
+    @property
+    def running(self) -> bool:
+        return self.process.returncode is None
+
+    async def exited(self) -> int:
+        """Wait for its end; the exit status (negative: the signal)."""
+        return await self.process.wait()
+
+    async def ready(self, within: float = READY_WITHIN) -> None:
+        """Wait until the probe passes. Raises Unavailable when the child ends first or time is up."""
+        reason = "was not asked"
+        try:
+            async with asyncio.timeout(within):
+                while self.running:
+                    try:
+                        return await self.launch.probe()
+                    except PROBE_FAILS as error:
+                        reason = f"{type(error).__name__}: {error}"
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise Unavailable(f"{self.launch.name} is not ready after {within:.0f} s ({reason})") from None
+        raise Unavailable(f"{self.launch.name} ended with status {self.process.returncode} before it was ready")
+
+    async def stop(self, within: float = STOP_WITHIN) -> None:
+        """SIGTERM, then SIGKILL to its whole process group when it takes longer than `within` seconds."""
+        self._signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), within)
+        except TimeoutError:
+            self._signal(signal.SIGKILL)
+            await self.process.wait()
+        self._signal(signal.SIGKILL)  # whatever it left behind in its group
+        await self._pump
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+async def _pump(process: asyncio.subprocess.Process, name: str, sink: LineSink) -> None:
+    assert process.stdout is not None
+    while True:
+        try:
+            line = await process.stdout.readuntil(b"\n")
+        except asyncio.IncompleteReadError as end:
+            line = end.partial
+        except asyncio.LimitOverrunError as long:
+            line = await process.stdout.readexactly(long.consumed)
+        if not line:
+            return
+        sink(name, line.decode(errors="replace").rstrip())
+
+
+@asynccontextmanager
+async def running(launch: Launch, sink: LineSink, within: float = READY_WITHIN) -> AsyncIterator[Child]:
+    """A child that is ready, stopped at the end of the block."""
+    child = await Child.start(launch, sink)
+    try:
+        await child.ready(within)
+        yield child
+    finally:
+        await child.stop()
