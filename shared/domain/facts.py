@@ -15,6 +15,7 @@ class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
     made_at: Millis
     event: str
     text: str = ""
+    broken_at: Millis = 0
 
 
 class Survey(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,7 +42,9 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     first_touch: Millis = 0
     last_in: Millis = 0
     last_in_event: str = ""
+    last_in_person: str = ""
     last_out: Millis = 0
+    inbound_days: tuple[int, ...] = ()  # the latest 64 days with an inbound touch, ascending
     promises: dict[str, Promise] = msgspec.field(default_factory=dict)  # open ones by promise id
     promises_kept: int = 0
     promises_broken: int = 0

@@ -105,10 +105,12 @@ class Head(Fenced, omit_defaults=True, kw_only=True):
     first_seen: Millis = 0
     last_seen: Millis = 0
     events: int = 0
+    ids: int = 0  # distinct event ids folded so far: says which dedup chunk the next one goes to
     facts: Facts = msgspec.field(default_factory=Facts)
     windows: Windows = Windows()
     spark: tuple[float, ...] = ()  # activity (usage plus touchpoints) of the last 30 days, oldest first
     features: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)  # last 7 days, usual 7 days
     scores: Scores = Scores()
+    score_days: dict[str, tuple[float | None, float | None]] = msgspec.field(default_factory=dict)  # day → RI, RV
     flags: dict[str, StandingFlag] = msgspec.field(default_factory=dict)
     changes: tuple[FlagChange, ...] = ()
