@@ -21,7 +21,7 @@ def format_key(kind: str, id: str, secret: str) -> str:
     text = f"rk_{kind}_{id}_{secret}"
     if parse_key(text) != (kind, id, secret):
         raise ValueError(
-            "a key needs a kind (write or api), an id of letters, digits and hyphens, and a secret of 16 characters or more"
+            "a key needs a kind (write or api), an id of letters, digits and hyphens, and a secret of 16 characters"
         )
     return text
 
