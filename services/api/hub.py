@@ -1,0 +1,268 @@
+"""The feed of one API replica: one reader of `rapport.feed`, fanned out to the subscribers of each tenant.
+
+A position is the offset of the next record. An event's id is `INCARNATION-OFFSET`, the same on every replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from types import TracebackType
+from typing import cast
+
+import msgspec
+
+from shared.domain.errors import Unavailable
+from shared.domain.feed import ALERT, SCORE, FeedItem
+from shared.storage.store import StateStore
+from shared.stream.ports import LogReader, Record
+from shared.stream.topics import FEED
+from shared.telemetry import Metrics, logger
+from shared.wire import decode
+
+QUEUE_LIMIT = 1_000  # events a subscriber may lag behind before it is cut off
+RESUME_LIMIT = 50_000  # records read again for one resuming subscriber; whoever is further behind starts over
+RETRY_SECONDS = 0.5
+INCARNATION_CHECK_SECONDS = 5.0
+
+RESET = "reset"
+TYPES = frozenset((ALERT, SCORE))
+
+_EVENT_ID = re.compile(r"(.+?)-(-?\d{1,18})")
+
+
+class FeedEvent(msgspec.Struct, frozen=True):
+    """One event for a subscriber: id (`INCARNATION-OFFSET`), type (alert, score, reset) and its data as JSON text."""
+
+    id: str
+    type: str
+    data: str
+
+
+class SlowConsumer(Exception):
+    """The subscriber fell more events behind than are kept for it; it may resume from the last id it has seen."""
+
+
+class Stopped(Exception):
+    """This replica is stopping; the subscriber may resume from its last id on another."""
+
+
+class FeedHub:
+    """Reads the feed from its end on (`run`), and hands each event to those who subscribed to its tenant."""
+
+    def __init__(
+        self, store: StateStore, reader: LogReader, metrics: Metrics, *, queue_limit: int = QUEUE_LIMIT
+    ) -> None:
+        self.queue_limit = queue_limit
+        self.incarnation = ""
+        self.position = 0
+        self.ready = False
+        self._started = asyncio.Event()
+        self._stopped = False
+        self._store = store
+        self._reader = reader
+        self._metrics = metrics
+        self._subscribers: dict[str, set[Subscription]] = defaultdict(set)
+
+    async def run(self) -> None:
+        """Follow the feed for ever; while the log or the store is unavailable, try again. Other errors end it."""
+        while True:
+            try:
+                await self._attach()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._follow())
+                    group.create_task(self._watch_incarnation())
+            except* Unavailable as group_of_errors:
+                logger().warning("the feed is not readable, trying again", error=str(group_of_errors.exceptions[0]))
+            finally:
+                self.ready = False
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def started(self) -> None:
+        """Wait until the feed was reached for the first time."""
+        await self._started.wait()
+
+    def stop(self) -> None:
+        """End every subscription with `Stopped`, now and from now on."""
+        self._stopped = True
+        for subscription in self._everyone():
+            subscription.end(Stopped())
+
+    def subscribe(self, tenant: str, *, types: frozenset[str] = TYPES, after: str | None = None) -> Subscription:
+        """The tenant's events from this very moment on, or from the one after the event id `after` on."""
+        subscription = Subscription(self, tenant, types, after)
+        if self._stopped:
+            subscription.end(Stopped())
+        return subscription
+
+    @property
+    def last_id(self) -> str:
+        """The id to resume from in order to get whatever comes next."""
+        return f"{self.incarnation}-{self.position - 1}"
+
+    def reset_event(self, reason: str) -> FeedEvent:
+        """Tells a subscriber that events may be missing: read the lists again, then go on from this id."""
+        return FeedEvent(self.last_id, RESET, msgspec.json.encode({"reason": reason}).decode())
+
+    # --- for subscriptions -------------------------------------------------------------------------------------------
+
+    def join(self, subscription: Subscription) -> None:
+        """From now on the subscription is offered every record at or after the hub's position."""
+        self._subscribers[subscription.tenant].add(subscription)
+
+    def leave(self, subscription: Subscription) -> None:
+        """Forget a subscription; harmless if it never joined."""
+        members = self._subscribers.get(subscription.tenant)
+        if members is not None:
+            members.discard(subscription)
+            if not members:
+                del self._subscribers[subscription.tenant]
+
+    async def start_after(self, event_id: str) -> int | str:
+        """The offset that follows an event id, or the reason in words why it cannot be resumed from."""
+        match = _EVENT_ID.fullmatch(event_id)
+        if match is None or match[1] != self.incarnation:
+            return "the event id belongs to another log"
+        start = int(match[2]) + 1
+        first, end = await self._reader.bounds(FEED, 0)
+        if not first <= start <= max(end, self.position):
+            return "the events after this id are no longer in the log"
+        if max(end, self.position) - start > RESUME_LIMIT:
+            return f"more than {RESUME_LIMIT} records have been written since this id"
+        return start
+
+    async def history(self, start: int, end: int) -> AsyncIterator[Record]:
+        """The feed's records from offset `start` to before `end`."""
+        reading = cast("AsyncGenerator[Record, None]", self._reader.read(FEED, 0, start, follow=False))
+        async with aclosing(reading) as records:
+            async for record in records:
+                if record.offset >= end:
+                    return
+                yield record
+
+    # --- the tail ----------------------------------------------------------------------------------------------------
+
+    async def _attach(self) -> None:
+        found = await self._store.incarnation(FEED)
+        if found is None:
+            raise Unavailable(f"topic {FEED} has no incarnation yet: it is created when the stack starts")
+        first, end = await self._reader.bounds(FEED, 0)
+        known = self.incarnation
+        if known != found.incarnation or not first <= self.position <= end:
+            self.incarnation, self.position = found.incarnation, end
+            if known:
+                event = self.reset_event("the feed was created anew")
+                for subscription in self._everyone():
+                    subscription.offer(event)
+        self.ready = True
+        self._started.set()
+
+    async def _follow(self) -> None:
+        reading = cast("AsyncGenerator[Record, None]", self._reader.read(FEED, 0, self.position, follow=True))
+        async with aclosing(reading) as records:
+            async for record in records:
+                if record.offset >= self.position:
+                    self._hand_out(record)
+                    self.position = record.offset + 1
+
+    def _hand_out(self, record: Record) -> None:
+        item = decode(record.value, FeedItem)
+        self._metrics.events_in.labels(FEED).inc()
+        event = FeedEvent(f"{self.incarnation}-{record.offset}", item.kind, bytes(item.payload).decode())
+        for subscription in tuple(self._subscribers.get(item.tenant, ())):
+            if record.offset >= subscription.position and event.type in subscription.types:
+                subscription.offer(event)
+
+    async def _watch_incarnation(self) -> None:
+        while True:
+            await asyncio.sleep(INCARNATION_CHECK_SECONDS)
+            found = await self._store.incarnation(FEED)
+            if found is None or found.incarnation != self.incarnation:
+                raise Unavailable(f"topic {FEED} was created anew")
+
+    def _everyone(self) -> list[Subscription]:
+        return [subscription for members in self._subscribers.values() for subscription in members]
+
+
+class Subscription:
+    """One subscriber's events: iterate over it within `with`. Ends by raising SlowConsumer or Stopped."""
+
+    def __init__(self, hub: FeedHub, tenant: str, types: frozenset[str], after: str | None) -> None:
+        self.tenant = tenant
+        self.types = types
+        self.position = hub.position
+        self.start_id = after or hub.last_id
+        self._hub = hub
+        self._after = after
+        self._queue: deque[FeedEvent] = deque()
+        self._wake = asyncio.Event()
+        self._ended: Exception | None = None
+        if after is None:
+            hub.join(self)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take no more events."""
+        self._hub.leave(self)
+
+    def offer(self, event: FeedEvent) -> None:
+        """Queue an event; a subscriber that has too many waiting is cut off."""
+        if len(self._queue) >= self._hub.queue_limit:
+            self.end(SlowConsumer(f"{len(self._queue)} events were waiting"))
+            return
+        self._queue.append(event)
+        self._wake.set()
+
+    def end(self, reason: Exception) -> None:
+        """Raise `reason` in the iteration instead of what is still waiting."""
+        self._hub.leave(self)
+        self._queue.clear()
+        self._ended = reason
+        self._wake.set()
+
+    async def __aiter__(self) -> AsyncIterator[FeedEvent]:
+        if self._after is not None:
+            async for event in self._catch_up(self._after):
+                yield event
+        while True:
+            while self._queue:
+                yield self._queue.popleft()
+            if self._ended is not None:
+                raise self._ended
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _catch_up(self, after: str) -> AsyncIterator[FeedEvent]:
+        """What was written since, read from the log; joins the tail exactly where the reading stops."""
+        hub, incarnation = self._hub, self._hub.incarnation
+        start = await hub.start_after(after)
+        if isinstance(start, str):
+            self.position = hub.position
+            hub.join(self)
+            yield hub.reset_event(start)
+            return
+        self.position = start
+        # Nothing is awaited between the last comparison and joining: no record falls into a gap.
+        while self.position < hub.position and hub.incarnation == incarnation:
+            before = self.position
+            async for record in hub.history(self.position, hub.position):
+                self.position = record.offset + 1
+                item = decode(record.value, FeedItem)
+                if item.tenant == self.tenant and item.kind in self.types:
+                    yield FeedEvent(f"{incarnation}-{record.offset}", item.kind, bytes(item.payload).decode())
+            if self.position == before:  # the broker does not show yet what the tail has seen already
+                await asyncio.sleep(0.02)
+        hub.join(self)
+        if hub.incarnation != incarnation:
+            self.position = hub.position
+            yield hub.reset_event("the feed was created anew")
