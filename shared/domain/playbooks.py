@@ -1,4 +1,4 @@
-"""A playbook: which rules run, at which thresholds, who is told, and what to do next. Values only; YAML is elsewhere."""
+"""A playbook: which rules run, at which thresholds, who is told, and what to do next. Values only, no YAML."""
 
 from __future__ import annotations
 
