@@ -23,7 +23,11 @@ class Channel(StrEnum):
     LOG = "log"
 
 
-class DropParams(msgspec.Struct, frozen=True, kw_only=True):
+class Params(msgspec.Struct, frozen=True, kw_only=True):
+    """The thresholds of a rule."""
+
+
+class DropParams(Params, frozen=True, kw_only=True):
     """Of usage_drop and feature_decline: use in the window against the relationship's own weekday baseline.
 
     `warn` and `critical` are the shares by which use has fallen, `minimum` the uses expected in the window below which
@@ -42,7 +46,7 @@ class DropParams(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"critical ({self.critical}) must not be below warn ({self.warn})")
 
 
-class SilenceParams(msgspec.Struct, frozen=True, kw_only=True):
+class SilenceParams(Params, frozen=True, kw_only=True):
     """Of silence: `factor` times the usual gap, at least `minimum_days` business days, learned from enough touches."""
 
     minimum_days: Days = 5
@@ -50,27 +54,26 @@ class SilenceParams(msgspec.Struct, frozen=True, kw_only=True):
     minimum_touches: Annotated[int, msgspec.Meta(ge=2, le=1_000)] = 4
 
 
-class ExpectationParams(msgspec.Struct, frozen=True, kw_only=True):
+class ExpectationParams(Params, frozen=True, kw_only=True):
     """Of expectation_violated: how many business hours before the deadline to warn (0 = not before it is broken)."""
 
     warn_hours: Annotated[float, msgspec.Meta(ge=0, le=720)] = 24.0
 
 
-class DetractorParams(msgspec.Struct, frozen=True, kw_only=True):
+class DetractorParams(Params, frozen=True, kw_only=True):
     """Of nps_detractor: the highest score, of 0 to 10, that counts as a detractor's."""
 
     detractor_max: Annotated[int, msgspec.Meta(ge=0, le=10)] = 6
 
 
-class PriceChangeParams(msgspec.Struct, frozen=True, kw_only=True):
+class PriceChangeParams(Params, frozen=True, kw_only=True):
     """Of price_change_planned: whom it is a red flag for, by stakeholder kind or by the company's relationship type."""
 
     kinds: tuple[Kind, ...] = (Kind.PARTNER,)
     types: tuple[Text, ...] = ("partner", "bff")
 
 
-Params = DropParams | SilenceParams | ExpectationParams | DetractorParams | PriceChangeParams
-P = TypeVar("P", DropParams, SilenceParams, ExpectationParams, DetractorParams, PriceChangeParams)
+P = TypeVar("P", bound=Params)
 
 PARAMS: dict[Rule, type[Params]] = {
     Rule.USAGE_DROP: DropParams,
