@@ -1,0 +1,159 @@
+"""A consumer group of a MemoryLog: stepwise for tests that decide every turn, or running by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Protocol
+
+from shared.stream.ports import Batch, Processor
+
+BATCH_LIMIT = 500
+IDLE_SECONDS = 1.0  # as the real member: flush() is called at least this often
+
+
+class _Log(Protocol):
+    def partitions_of(self, topic: str) -> int: ...
+
+    def fetch(self, topic: str, partition: int, offset: int, limit: int) -> Batch | None: ...
+
+    async def wait_for_append(self) -> None: ...
+
+
+class MemoryGroup:
+    """Committed offsets, and the members among which the partitions are dealt round."""
+
+    def __init__(self, log: _Log, topic: str) -> None:
+        self.log = log
+        self.topic = topic
+        self.committed: dict[int, int] = {}
+        self.members: list[MemoryMember] = []
+
+    async def join(self, member: MemoryMember) -> None:
+        await self._rebalance([*self.members, member])
+
+    async def leave(self, member: MemoryMember) -> None:
+        await self._rebalance([other for other in self.members if other is not member])
+
+    async def _rebalance(self, members: list[MemoryMember]) -> None:
+        for member in self.members:
+            await member.revoke()
+        self.members = members
+        count = self.log.partitions_of(self.topic)
+        for index, member in enumerate(members):
+            await member.assign(range(index, count, len(members)))
+
+
+class MemoryMember:
+    """GroupMember on a MemoryLog. `step` and `drain` run it turn by turn; `run` runs it until it is stopped."""
+
+    def __init__(self, group: MemoryGroup, processor: Processor, *, batch_limit: int = BATCH_LIMIT) -> None:
+        self._group = group
+        self._processor = processor
+        self._limit = batch_limit
+        self._positions: dict[int, int] = {}
+        self._frozen = False
+        self._turn = asyncio.Lock()
+        self._stopping = asyncio.Event()
+
+    @property
+    def committed(self) -> Mapping[int, int]:
+        """The group's committed offsets, by partition."""
+        return dict(self._group.committed)
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        return tuple(self._positions)
+
+    async def step(self) -> int:
+        """Take the next batch of every partition that has one, in order; the number of records taken."""
+        await self._ensure_joined()
+        return sum([await self._take(partition) for partition in tuple(self._positions)])
+
+    async def drain(self) -> int:
+        """Take everything there is, then flush and commit; the number of records taken."""
+        total = 0
+        while taken := await self.step():
+            total += taken
+        await self.flush()
+        return total
+
+    async def flush(self) -> None:
+        """Flush the processor and commit what it stored."""
+        async with self._turn:
+            await self._flush()
+
+    async def kill(self) -> None:
+        """As kill -9: nothing is flushed or committed, and the others take over from the committed offsets."""
+        self._positions = {}
+        await self._group.leave(self)
+
+    async def freeze(self) -> None:
+        """As SIGSTOP for longer than the session: the others take over, and this member does not know it."""
+        self._frozen = True
+        await self._group.leave(self)
+
+    async def run(self) -> None:
+        await self._ensure_joined()
+        try:
+            while not self._stopping.is_set():
+                waiting = asyncio.create_task(self._group.log.wait_for_append())
+                await asyncio.sleep(0)  # from here on no append goes unnoticed
+                await self.drain()
+                await self._wait(waiting)
+        except BaseException:
+            await self.kill()
+            raise
+        await self._group.leave(self)
+
+    async def stop(self) -> None:
+        self._stopping.set()
+
+    async def assign(self, partitions: range) -> None:
+        self._positions = {partition: self._group.committed.get(partition, 0) for partition in partitions}
+        await self._processor.assigned(list(partitions))
+
+    async def revoke(self) -> None:
+        """Flush, commit and forget; a killed or frozen member no longer can."""
+        if self._frozen or not self._positions:
+            return
+        async with self._turn:
+            await self._flush()
+            partitions, self._positions = tuple(self._positions), {}
+            await self._processor.revoked(partitions)
+
+    async def _ensure_joined(self) -> None:
+        if self not in self._group.members:
+            if self._frozen:  # awake again: what was ours may be somebody else's
+                self._frozen = False
+                partitions, self._positions = tuple(self._positions), {}
+                await self._processor.revoked(partitions)
+            await self._group.join(self)
+
+    async def _take(self, partition: int) -> int:
+        async with self._turn:
+            if partition not in self._positions:  # revoked meanwhile
+                return 0
+            batch = self._group.log.fetch(self._group.topic, partition, self._positions[partition], self._limit)
+            if batch is None:
+                return 0
+            await self._processor.apply(batch)
+            self._positions[partition] = batch.records[-1].offset + 1
+            return len(batch.records)
+
+    async def _flush(self) -> None:
+        stored = await self._processor.flush()
+        if self in self._group.members and not self._frozen:
+            self._group.committed.update({p: offset for p, offset in stored.items() if p in self._positions})
+
+    async def _wait(self, waiting: asyncio.Task[None]) -> None:
+        stopping = asyncio.create_task(self._wait_for_stop())
+        await asyncio.wait({waiting, stopping}, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for task in (waiting, stopping):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _wait_for_stop(self) -> None:
+        await self._stopping.wait()
