@@ -56,6 +56,11 @@ def _unused(given: list[int]) -> int:
 
 async def listens(port: int) -> None:
     """Returns when something accepts a connection on this loopback port at once; raises OSError otherwise."""
-    _, writer = await asyncio.wait_for(asyncio.open_connection(LOOPBACK, port), 1.0)
+    await reaches(LOOPBACK, port)
+
+
+async def reaches(host: str, port: int) -> None:
+    """Returns when something accepts a connection there within a second; raises OSError or TimeoutError."""
+    _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
     writer.close()
     await writer.wait_closed()

@@ -37,13 +37,20 @@ class Launch(msgspec.Struct, frozen=True):
     argv: tuple[str, ...]
     env: Mapping[str, str]
     probe: Probe
+    endless: bool = True  # False: ending with status 0 means that its work is done
 
 
-def die_with_parent() -> None:
-    """Runs in the child before exec: ask Linux to end it when the supervisor is gone, even by SIGKILL."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+def dies_with_parent() -> Callable[[], None] | None:
+    """What a child runs before exec, so that Linux ends it when the supervisor is gone, even by SIGKILL."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up before the fork: the child must not load anything
+    pr_set_pdeathsig = 1
+
+    def arrange() -> None:
+        prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+    return arrange
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -70,7 +77,7 @@ class Child:
             stderr=asyncio.subprocess.STDOUT,
             # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the rest in order.
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=dies_with_parent(),
             limit=LINE_LIMIT,
         )
         return cls(launch, process, sink)
@@ -107,7 +114,8 @@ class Child:
             self._signal(signal.SIGKILL)
             await self.process.wait()
         self._signal(signal.SIGKILL)  # whatever it left behind in its group
-        await self._pump
+        with contextlib.suppress(TimeoutError):  # a descendant in a session of its own may hold the pipe
+            await asyncio.wait_for(self._pump, 1.0)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

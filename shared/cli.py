@@ -1,0 +1,181 @@
+"""The command `rapport`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from shared.domain.errors import Misconfigured, Unavailable
+from shared.settings import Settings
+
+Port = Annotated[int, typer.Option(min=0, max=65535, show_default=True)]
+DataOption = Annotated[Path | None, typer.Option("--data", help="data directory [default: ~/.local/share/rapport]")]
+ReadyFile = Annotated[Path | None, typer.Option(help="write addresses and keys there, as JSON, when all is ready")]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+"""Everything under `rapport`."""
+
+
+@app.callback()
+def rapport() -> None:
+    """Rapport: live relationship intelligence on your own machines."""
+
+
+def fail(message: str) -> NoReturn:
+    """End with status 1 and a message that says what to do."""
+    typer.echo(message, err=True)
+    raise typer.Exit(1)
+
+
+@app.command()
+def up(
+    embedded: Annotated[bool, typer.Option("--embedded", help="run broker and store on this machine too")] = False,
+    kafka: Annotated[str, typer.Option(help="use this Kafka (HOST:PORT) instead of the embedded broker")] = "",
+    mongo: Annotated[str, typer.Option(help="use this MongoDB (mongodb://...) instead of the embedded store")] = "",
+    data: DataOption = None,
+    api_port: Port = 8080,
+    ingest_port: Port = 8081,
+    kafka_port: Port = 9092,
+    mongo_port: Port = 27017,
+    scoring_metrics_port: Port = 9101,
+    alerts_metrics_port: Port = 9102,
+    partitions: Annotated[int, typer.Option(min=1, max=1024, help="fixed when the data directory is new")] = 8,
+    ready_file: ReadyFile = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="with the portfolio of `rapport demo`")] = False,
+) -> None:
+    """Run the whole stack on this machine until Ctrl-C. A port of 0 means any free one."""
+    from shared.embedded.run import run
+    from shared.embedded.stack import Options
+
+    if not embedded and not (kafka and mongo):
+        fail(
+            "Say --embedded to run broker and store on this machine, or name both: --kafka HOST:PORT --mongo URL.\n"
+            "To run the services one by one, use `rapport ingest`, `scoring`, `alerts` and `api`."
+        )
+    options = Options(
+        data=data or _default_data(),
+        partitions=partitions,
+        kafka=kafka,
+        mongo=mongo,
+        api_port=api_port,
+        ingest_port=ingest_port,
+        kafka_port=kafka_port,
+        mongo_port=mongo_port,
+        scoring_metrics_port=scoring_metrics_port,
+        alerts_metrics_port=alerts_metrics_port,
+        ready_file=ready_file,
+        demo=simulate,
+    )
+    try:
+        run(options)
+    except Misconfigured as problem:
+        fail(str(problem))
+
+
+@app.command()
+def demo(
+    kafka: Annotated[str, typer.Option(help="use this Kafka (HOST:PORT) instead of the embedded broker")] = "",
+    mongo: Annotated[str, typer.Option(help="use this MongoDB (mongodb://...) instead of the embedded store")] = "",
+    data: Annotated[Path | None, typer.Option(help="data directory [default: ~/.local/share/rapport/demo]")] = None,
+    api_port: Port = 8080,
+    ingest_port: Port = 8081,
+    kafka_port: Port = 9092,
+    mongo_port: Port = 27017,
+    scoring_metrics_port: Port = 9101,
+    alerts_metrics_port: Port = 9102,
+    partitions: Annotated[int, typer.Option(min=1, max=1024, help="fixed when the data directory is new")] = 8,
+    ready_file: ReadyFile = None,
+) -> None:
+    """Run the whole stack with a simulated portfolio: 12 months of 200 accounts, and live traffic."""
+    up(
+        embedded=True,
+        kafka=kafka,
+        mongo=mongo,
+        data=data or _default_data() / "demo",
+        api_port=api_port,
+        ingest_port=ingest_port,
+        kafka_port=kafka_port,
+        mongo_port=mongo_port,
+        scoring_metrics_port=scoring_metrics_port,
+        alerts_metrics_port=alerts_metrics_port,
+        partitions=partitions,
+        ready_file=ready_file,
+        simulate=True,
+    )
+
+
+@app.command()
+def doctor(
+    data: DataOption = None,
+    kafka: Annotated[str, typer.Option(help="look at this Kafka too (HOST:PORT)")] = "",
+    mongo: Annotated[str, typer.Option(help="look at this MongoDB too (mongodb://...)")] = "",
+) -> None:
+    """Say what runs, what does not, and what to do about it; status 1 if something needs attention."""
+    from shared.embedded.doctor import examine, report
+
+    findings = asyncio.run(examine(data or _default_data(), kafka, mongo))
+    typer.echo(report(findings))
+    raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
+
+
+@app.command()
+def init() -> None:
+    """Create the topics that are missing and record their incarnation: once, before the services start."""
+    from shared.clock import new_id
+    from shared.storage.mongo import open_store
+    from shared.topology import Established, establish
+
+    async def work(settings: Settings) -> Established:
+        store = open_store(settings.mongo, settings.database)
+        try:
+            await store.prepare()
+            return await establish(settings.kafka, store, settings.partitions, new_id)
+        finally:
+            await store.close()
+
+    try:
+        done = asyncio.run(work(Settings()))
+    except (Misconfigured, Unavailable) as problem:
+        fail(str(problem))
+    typer.echo(f"Created: {', '.join(done.created) or 'nothing, all topics exist'}")
+    typer.echo(f"New incarnation: {', '.join(done.incarnated) or 'none'}")
+
+
+def _service(name: str) -> None:
+    # Replaces this process: signals and the exit status are the service's own.
+    os.execv(sys.executable, [sys.executable, "-m", f"services.{name}"])  # noqa: S606
+
+
+@app.command()
+def ingest() -> None:
+    """Run the service that takes events in."""
+    _service("ingest")
+
+
+@app.command()
+def scoring() -> None:
+    """Run the service that scores relationships."""
+    _service("scoring")
+
+
+@app.command()
+def alerts() -> None:
+    """Run the service that raises and delivers alerts."""
+    _service("alerts")
+
+
+@app.command()
+def api() -> None:
+    """Run the API and the dashboard."""
+    _service("api")
+
+
+def _default_data() -> Path:
+    from shared.embedded.data import default_directory
+
+    return default_directory(os.environ)

@@ -1,0 +1,41 @@
+"""Log lines of several processes on one terminal, each with its process's name, in colour where that is wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TextIO
+
+SUPERVISOR = "rapport"
+COLOURS: Mapping[str, int] = {
+    SUPERVISOR: 1,  # bold
+    "kafka": 90,
+    "mongo": 94,
+    "ingest": 32,
+    "scoring": 36,
+    "alerts": 33,
+    "api": 35,
+    "simulator": 34,
+}
+WIDTH = max(map(len, COLOURS))
+
+
+class Console:
+    """A line sink that writes to `stream`; colour only on a terminal, and not with NO_COLOR set."""
+
+    def __init__(self, stream: TextIO, environment: Mapping[str, str] = os.environ) -> None:
+        self.stream = stream
+        self.colour = stream.isatty() and not environment.get("NO_COLOR")
+
+    def __call__(self, name: str, line: str) -> None:
+        self.stream.write(f"{self._prefix(name)} {line}\n")
+        self.stream.flush()
+
+    def say(self, text: str) -> None:
+        """Lines of the supervisor's own."""
+        for line in text.splitlines():
+            self(SUPERVISOR, line)
+
+    def _prefix(self, name: str) -> str:
+        text = f"{name:<{WIDTH}} │"
+        return f"\x1b[{COLOURS.get(name, 37)}m{text}\x1b[0m" if self.colour else text

@@ -1,0 +1,40 @@
+"""From options to a running stack: what `rapport up` calls."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from shared.domain.errors import Misconfigured
+from shared.embedded.console import Console
+from shared.embedded.data import DataDirectory
+from shared.embedded.keyring import own_secrets
+from shared.embedded.ports import claim
+from shared.embedded.stack import DATABASE, Options, Stack, serve
+from shared.storage.mongo import open_store
+
+
+def run(options: Options) -> None:
+    """Runs until Ctrl-C or SIGTERM. Raises Misconfigured with what to do: a port, the directory, partition counts."""
+    data = DataDirectory(options.data)
+    with data.locked():
+        if options.ready_file:
+            options.ready_file.unlink(missing_ok=True)  # an old one would tell of a stack that is not ready yet
+        stack = Stack(options, data, claim(options.ports()), Console(sys.stderr))
+        secrets = own_secrets(data)
+
+        async def live() -> None:
+            await serve(stack, secrets, open_store(stack.mongo, DATABASE))
+
+        try:
+            asyncio.run(live())
+        except* Misconfigured as problems:
+            raise _first(problems) from None
+
+
+def _first(problems: BaseExceptionGroup[Misconfigured]) -> Misconfigured:
+    error: BaseException = problems
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Misconfigured)
+    return error

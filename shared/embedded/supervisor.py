@@ -1,0 +1,116 @@
+"""Runs the embedded stack: store, broker, topics, then services; all of it stops in the reverse order.
+
+A broker that died is not simply restarted: it comes back empty, and a service that went on with its old positions
+would skip that many new events. So the services are stopped first, and started when the topics exist again under a
+new incarnation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from shared.domain.errors import Unavailable
+from shared.embedded.keeper import Keeper, Patience, Say, exit_words
+from shared.embedded.process import Child, Launch, LineSink
+
+LOST = (
+    "The embedded broker ended with {how}. It keeps its log in memory: events that were accepted but not yet scored "
+    "are lost, and so are alerts not yet shown on a live stream. Everything scored so far is in the store. "
+    "Send again what was sent in the last seconds: an event that had arrived counts once."
+)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to run. `broker` and `store` are None where they exist already; `followers` wait for the services."""
+
+    store: Launch | None
+    broker: Launch | None
+    establish: Callable[[], Awaitable[None]]
+    services: Sequence[Launch]
+    followers: Sequence[Launch] = ()
+
+
+class Supervisor:
+    """Runs a plan until its task is cancelled; cancelling stops everything."""
+
+    def __init__(
+        self, plan: Plan, sink: LineSink, say: Say, on_ready: Callable[[], None], patience: Patience | None = None
+    ) -> None:
+        self.plan = plan
+        self._sink = sink
+        self._say = say
+        self._on_ready = on_ready
+        self._patience = patience or Patience()
+        self.keepers: dict[str, Keeper] = {}
+
+    async def run(self) -> None:
+        """Runs until cancelled. Raises (in a group) Misconfigured where topics and settings contradict each other."""
+        async with self._kept([self.plan.store] if self.plan.store else []):
+            while True:
+                await self._life_of_broker()
+
+    async def _life_of_broker(self) -> None:
+        """Everything that stands on one life of the broker; returns when the broker has ended."""
+        broker = await self._start_broker() if self.plan.broker else None
+        try:
+            await self._establish()
+            async with asyncio.TaskGroup() as group:
+                serving = group.create_task(self._serve())
+                status = await (broker.exited() if broker else asyncio.Future())
+                self._say(LOST.format(how=exit_words(status)))
+                serving.cancel()
+        finally:
+            if broker:
+                await broker.stop(self._patience.stop_within)
+
+    async def _start_broker(self) -> Child:
+        assert self.plan.broker is not None
+        pause = self._patience.first_pause
+        while True:
+            child = await Child.start(self.plan.broker, self._sink)
+            try:
+                await child.ready(self._patience.ready_within)
+            except Unavailable as error:
+                await child.stop(self._patience.stop_within)
+                self._say(f"{error}; starting it again in {pause:g} s")
+                await asyncio.sleep(pause)
+                pause = self._patience.next_pause(pause)
+            except BaseException:
+                await child.stop(self._patience.stop_within)
+                raise
+            else:
+                return child
+
+    async def _establish(self) -> None:
+        pause = self._patience.first_pause
+        while True:
+            try:
+                return await self.plan.establish()
+            except Unavailable as error:
+                self._say(f"{error}; trying again in {pause:g} s")
+                await asyncio.sleep(pause)
+                pause = self._patience.next_pause(pause)
+
+    async def _serve(self) -> None:
+        """Services, then their followers, until cancelled."""
+        async with self._kept(self.plan.services):
+            self._on_ready()
+            async with self._kept(self.plan.followers):
+                await asyncio.Future()
+
+    @asynccontextmanager
+    async def _kept(self, launches: Sequence[Launch]) -> AsyncIterator[None]:
+        """Children that are ready and kept running; stopped, all at once, at the end of the block."""
+        async with asyncio.TaskGroup() as group:
+            keepers = {launch.name: Keeper(launch, self._sink, self._say, self._patience) for launch in launches}
+            self.keepers.update(keepers)
+            tasks = [group.create_task(keeper.run()) for keeper in keepers.values()]
+            for keeper in keepers.values():
+                await keeper.ready.wait()
+            yield
+            for task in tasks:
+                task.cancel()

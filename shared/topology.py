@@ -1,0 +1,55 @@
+"""Topics and their incarnations: what must exist before any service starts. `rapport init` runs `establish`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from shared.domain.errors import Misconfigured
+from shared.storage.store import Incarnation
+from shared.stream import topics
+from shared.stream.admin import ALL, ensure_topics, partition_counts
+
+
+class IncarnationStore(Protocol):
+    """The part of the store that this needs."""
+
+    async def incarnation(self, topic: str) -> Incarnation | None: ...
+
+    async def set_incarnation(self, incarnation: Incarnation) -> None: ...
+
+
+class Established(msgspec.Struct, frozen=True):
+    """What `establish` did: topics it created, and topics that got a new incarnation."""
+
+    created: tuple[str, ...]
+    incarnated: tuple[str, ...]
+
+
+async def establish(bootstrap: str, store: IncarnationStore, partitions: int, new_id: Callable[[], str]) -> Established:
+    """Create missing topics and record a new incarnation of each, or of one that the store does not know.
+
+    Raises Misconfigured where topic or store has another partition count than `partitions` of
+    `rapport.interactions`, Unavailable where Kafka or the store does not answer.
+    """
+    known = {name: await store.incarnation(name) for name in ALL}
+    _refuse_mismatch(known[topics.INTERACTIONS], partitions)
+    present = await partition_counts(bootstrap)
+    renewed = [name for name in ALL if name not in present or known[name] is None]
+    for name in renewed:
+        # Before the topic exists: after a crash in between it is still missing, and is given yet another. The other
+        # way round the new log would run under the old incarnation, whose watermarks skip events.
+        await store.set_incarnation(Incarnation(name, new_id(), topics.partitions_of(name, partitions)))
+    created = await ensure_topics(bootstrap, partitions)
+    return Established(tuple(sorted(created)), tuple(sorted(renewed)))
+
+
+def _refuse_mismatch(known: Incarnation | None, partitions: int) -> None:
+    if known is not None and known.partitions != partitions:
+        raise Misconfigured(
+            f"The store belongs to a log with {known.partitions} partitions of {known.topic}, but {partitions} are "
+            f"configured. The count is fixed, since it decides which worker owns a relationship: set "
+            f"RAPPORT_PARTITIONS (or --partitions) to {known.partitions}, or use another database or --data directory."
+        )
