@@ -19,12 +19,13 @@ class AlertState(StrEnum):
 
 
 class AlertEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line in the alert's own timeline: opened, acknowledged, commented, cleared, resolved, reopened, delivered…"""
+    """A line in the alert's own timeline (`what` by shared.domain.lifecycle), and the version of the alert it made."""
 
     at: Millis
     what: str
     who: str = ""
     text: str = ""
+    version: int = 0
 
 
 class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
