@@ -49,6 +49,13 @@ class Keyring:
             return None
         return Principal(key.tenant, key.id, key.name or key.id)
 
+    async def known(self, id: str) -> Principal | None:
+        """Who signed in with the API key of this id; None once it is revoked (after CACHE_TIME at the latest)."""
+        key = await self._key(id)
+        if key is None or key.kind != API or key.revoked_at:
+            return None
+        return Principal(key.tenant, key.id, key.name or key.id)
+
     async def _key(self, id: str) -> ApiKey | None:
         now = self._clock()
         cached = self._seen.get(id)
