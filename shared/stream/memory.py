@@ -14,14 +14,18 @@ __all__ = ["MemoryLog", "MemoryMember", "MemoryPublisher", "MemoryReader"]
 
 
 class MemoryLog:
-    """Every topic has `partitions` partitions, or the number given for it in `counts`. Times come with the messages."""
+    """Topics exist by being used, with `partitions` partitions unless created. Times come with the messages."""
 
-    def __init__(self, partitions: int = 1, counts: dict[str, int] | None = None) -> None:
+    def __init__(self, partitions: int = 1) -> None:
         self._partitions = partitions
-        self._counts = counts or {}
+        self._counts: dict[str, int] = {}
         self._records: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self._groups: dict[tuple[str, str], MemoryGroup] = {}
         self._appended = asyncio.Condition()
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Give a topic another number of partitions than the log's."""
+        self._counts[topic] = partitions
 
     def partitions_of(self, topic: str) -> int:
         return self._counts.get(topic, self._partitions)

@@ -1,0 +1,88 @@
+"""The logs that one contract suite is held against: in memory, the embedded broker, real Apache Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+from uuid import uuid4
+
+from shared.stream.admin import create_topics
+from shared.stream.memory import MemoryLog
+from shared.stream.ports import GroupMember, LogReader, Processor, Publisher
+from shared.stream.publisher import KafkaPublisher
+from shared.stream.reader import KafkaReader
+
+
+class Log(Protocol):
+    async def topic(self, partitions: int = 1) -> str:
+        """A new, empty topic."""
+        ...
+
+    def publisher(self) -> Publisher: ...
+
+    def reader(self) -> LogReader: ...
+
+    def member(self, topic: str, processor: Processor, **options: Any) -> GroupMember: ...
+
+    async def close(self) -> None: ...
+
+
+class InMemory:
+    def __init__(self) -> None:
+        self._log = MemoryLog()
+
+    async def topic(self, partitions: int = 1) -> str:
+        name = f"topic-{uuid4().hex[:8]}"
+        self._log.create(name, partitions)
+        return name
+
+    def publisher(self) -> Publisher:
+        return self._log.publisher()
+
+    def reader(self) -> LogReader:
+        return self._log.reader()
+
+    def member(self, topic: str, processor: Processor, **options: Any) -> GroupMember:
+        return self._log.member(topic, processor)
+
+    async def close(self) -> None:
+        return None
+
+
+class OnKafka:
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self._opened: list[Any] = []
+
+    async def topic(self, partitions: int = 1) -> str:
+        name = f"topic-{uuid4().hex[:8]}"
+        await create_topics(self.bootstrap, {name: partitions})
+        return name
+
+    def publisher(self) -> Publisher:
+        return self._keep(KafkaPublisher(self.bootstrap))
+
+    def reader(self) -> LogReader:
+        return self._keep(KafkaReader(self.bootstrap))
+
+    def member(self, topic: str, processor: Processor, **options: Any) -> GroupMember:
+        from shared.stream.member import KafkaMember
+
+        return KafkaMember(
+            bootstrap=self.bootstrap, group=f"group-{topic}", topic=topic, processor=processor, **options
+        )
+
+    async def close(self) -> None:
+        for opened in self._opened:
+            await opened.close()
+
+    def _keep(self, opened: Any) -> Any:
+        self._opened.append(opened)
+        return opened
+
+
+KINDS: dict[str, Callable[[Any], Log]] = {
+    "memory": lambda request: InMemory(),
+    "embedded broker": lambda request: OnKafka(request.getfixturevalue("tansu_bootstrap")),
+    "Apache Kafka": lambda request: OnKafka(request.getfixturevalue("kafka_bootstrap")),
+}
