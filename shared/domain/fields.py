@@ -1,0 +1,138 @@
+"""What each field of an event's `data` must be: one table, read by the check, the JSON Schema and the docs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from shared.domain.events import EVENT_TYPES
+from shared.domain.moments import day_millis, moment_millis
+
+MAX_NAME = 512
+"""The longest id, subject, person, feature...: characters."""
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What no name may hold: it would break logs, keys and pages."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of field: in words ("a number"), as a test of a decoded JSON value, and as JSON Schema."""
+
+    words: str
+    fits: Callable[[Any], bool]
+    schema: dict[str, Any]
+
+
+def _name(value: Any) -> bool:
+    return type(value) is str and len(value) <= MAX_NAME and not CONTROL.search(value) and bool(value.strip())
+
+
+def _names(value: Any) -> bool:
+    return type(value) is list and all(map(_name, value))
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and isfinite(value)
+
+
+def _between(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda value: _number(value) and low <= value <= high
+
+
+def _one_of(words: str, *values: str) -> Kind:
+    return Kind(words, values.__contains__, {"enum": list(values)})
+
+
+_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+
+NAME = Kind(f"a text of 1 to {MAX_NAME} characters without control characters", _name, _NAME_SCHEMA)
+NAMES = Kind("a list of names", _names, {"type": "array", "items": _NAME_SCHEMA})
+TEXT = Kind("a text", lambda value: type(value) is str, {"type": "string"})
+NUMBER = Kind("a finite number", _number, {"type": "number"})
+COUNT = Kind("a finite number of at least 0", _between(0, float("inf")), {"type": "number", "minimum": 0})
+WHOLE = Kind(
+    "a whole number of at least 0",
+    lambda value: type(value) is int and value >= 0,
+    {"type": "integer", "minimum": 0},
+)
+SENTIMENT = Kind("a number from -1 to 1", _between(-1, 1), {"type": "number", "minimum": -1, "maximum": 1})
+OBJECT = Kind("a JSON object", lambda value: type(value) is dict, {"type": "object"})
+DAY_OF = Kind("a day as YYYY-MM-DD", lambda value: day_millis(value) is not None, {"type": "string", "format": "date"})
+MOMENT = Kind(
+    "an RFC 3339 time with an offset (2026-01-31T09:00:00Z) or a day (2026-01-31)",
+    lambda value: moment_millis(value) is not None,
+    {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]},
+)
+CURRENCY = Kind(
+    "a currency of three capital letters, such as EUR",
+    lambda value: type(value) is str and re.fullmatch("[A-Z]{3}", value) is not None,
+    {"type": "string", "pattern": "^[A-Z]{3}$"},
+)
+CHANGE = Kind("a text or a number", lambda value: type(value) is str or _number(value), {"type": ["string", "number"]})
+SIDE = _one_of('"us" or "them"', "us", "them")
+INSTRUMENT = _one_of("one of nps, csat, ces, enps, pulse", "nps", "csat", "ces", "enps", "pulse")
+
+_PEOPLE = {"person": NAME, "peer": NAME, "people": NAMES, "peers": NAMES}
+_EVERY_TOUCHPOINT = {**_PEOPLE, "channel": NAME, "thread": NAME, "text": TEXT, "sentiment": SENTIMENT}
+_USAGE = {"person": NAME, "feature": NAME, "quantity": COUNT, "day": DAY_OF}
+_MEETING = {"minutes": COUNT}
+_TICKET = {"ticket": NAME, "priority": NAME}
+_INVOICE = {"amount": NUMBER, "currency": CURRENCY, "due": MOMENT}
+_ORDER = {"amount": NUMBER, "currency": CURRENCY, "units": NUMBER}
+_CONTRACT = {"value": NUMBER, "currency": CURRENCY, "seats": WHOLE, "renewal_date": MOMENT, "change": CHANGE}
+_PROMISE = {"promise": NAME, "due": MOMENT, "by": SIDE}
+_PLANNED = {"change": CHANGE, "effective_at": MOMENT}
+
+_OWN: dict[str, dict[str, Kind]] = {
+    "usage": _USAGE,
+    "meeting": _MEETING,
+    "ticket": _TICKET,
+    "survey": {"instrument": INSTRUMENT, "score": NUMBER},
+    "invoice": _INVOICE,
+    "payment": _INVOICE,
+    "order": _ORDER,
+    "contract": _CONTRACT,
+    "price": {**_CONTRACT, **_PLANNED},
+    "terms": _PLANNED,
+    "promise": _PROMISE,
+    "person": {"role": NAME},
+    "interview": {"wants": TEXT},
+    "expectation": {"wants": TEXT},
+    "review": {"score": NUMBER},
+}
+"""Fields of a family of types (the part before the dot), beside those that every touchpoint may have."""
+
+_CORRECTION = {"id": NAME, "source": NAME, "replacement": OBJECT}
+_DIRECTORY = {
+    **dict.fromkeys(("name", "kind", "type", "segment", "owner", "stage", "status", "parent"), TEXT),
+    "seats": WHOLE,
+    "renewal_date": MOMENT,
+    "domains": NAMES,
+    "custom": OBJECT,
+}
+
+
+GENERIC_FIELDS: dict[str, Kind] = _EVERY_TOUCHPOINT
+"""The fields of a type that the contract does not know: it is a touchpoint like any other."""
+
+
+def _fields_of(name: str) -> dict[str, Kind]:
+    whole = {"usage": _USAGE, "event": _CORRECTION, "relationship": _DIRECTORY}
+    family = name.partition(".")[0]
+    if name == "event.attended":
+        return _EVERY_TOUCHPOINT
+    return whole.get(family) or {**_EVERY_TOUCHPOINT, **_OWN.get(family, {})}
+
+
+FIELDS: dict[str, dict[str, Kind]] = {name: _fields_of(name) for name in EVENT_TYPES}
+"""The fields of `data` that the contract knows, by type. Others are kept as they are."""
+
+SCORES: dict[str, Kind] = {
+    name: Kind("a number from 0 to 10", _between(0, 10), {"type": "number", "minimum": 0, "maximum": 10})
+    for name in ("nps", "enps")
+}
+"""What a survey's score must be, by instrument, where the instrument itself says so."""
