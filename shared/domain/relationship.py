@@ -101,11 +101,10 @@ class Head(Fenced, omit_defaults=True, kw_only=True):
     clock: Millis = 0
     next_due_at: Millis = 0  # 0 = never
     quiet_until: Millis = 0  # nothing up to this moment raises an alert (loaded history)
-    dirty: bool = False  # changed since the last canonical evaluation
+    evaluated_at: Millis = 0  # the last canonical evaluation
     first_seen: Millis = 0
     last_seen: Millis = 0
     events: int = 0
-    ids: int = 0  # distinct event ids folded so far: says which dedup chunk the next one goes to
     facts: Facts = msgspec.field(default_factory=Facts)
     windows: Windows = Windows()
     spark: tuple[float, ...] = ()  # activity (usage plus touchpoints) of the last 30 days, oldest first

@@ -75,7 +75,7 @@ class FlagChange(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StandingFlag(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A verdict that stands since `since`; the same words as the change that raised it."""
+    """A verdict that stands since `since`, in the words it was raised with; with `until`, it clears by itself then."""
 
     rule: str
     subject: str
@@ -85,6 +85,7 @@ class StandingFlag(msgspec.Struct, frozen=True, omit_defaults=True):
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
     evidence: Evidence = Evidence()
     quiet: bool = False
+    until: Millis = 0
 
 
 class Update(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,189 @@
+"""Folding touchpoints into facts, one by one in the order of the log. A rule table: event type → step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from shared.domain.events import Direction, Millis, event_type
+from shared.domain.facts import Facts, Person, Promise, Survey
+from shared.domain.times import parse_date_or_moment
+from shared.domain.touchpoints import Touchpoint
+from shared.domain.usage import day_of
+
+PEOPLE_KEPT = 200  # persons remembered by name; the one silent longest goes first
+OPEN_KEPT = 200  # open promises and tickets; the oldest goes first
+DAYS_KEPT = 64  # inbound days from which the cadence is learned
+
+Step = Callable[[Facts, Touchpoint], dict[str, Any]]
+"""What changes in the facts: field → new value."""
+
+
+def fold_touchpoint(facts: Facts, touch: Touchpoint) -> Facts:
+    """The facts after one more touchpoint. Retracted ones leave no trace."""
+    if touch.retracted:
+        return facts
+    changes = _contact(facts, touch)
+    step = STEPS.get(touch.type)
+    if step is not None:
+        changes.update(step(facts, touch))
+    if "sentiment" in touch.data:
+        changes["sentiment_sum"] = facts.sentiment_sum + float(touch.data["sentiment"])
+        changes["sentiment_count"] = facts.sentiment_count + 1
+    return msgspec.structs.replace(facts, **changes) if changes else facts
+
+
+def fold_timeline(timeline: Iterable[Touchpoint]) -> Facts:
+    """The facts of a whole timeline, which must be in the order of the log."""
+    facts = Facts()
+    for touch in timeline:
+        facts = fold_touchpoint(facts, touch)
+    return facts
+
+
+def _contact(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    inbound = touch.direction in (Direction.INBOUND, Direction.MUTUAL)
+    outbound = touch.direction in (Direction.OUTBOUND, Direction.MUTUAL)
+    if (inbound or outbound) and (not facts.first_touch or touch.time < facts.first_touch):
+        changes["first_touch"] = touch.time
+    if outbound and touch.time > facts.last_out:
+        changes["last_out"] = touch.time
+    if inbound:
+        changes["inbound_days"] = _with_day(facts.inbound_days, day_of(touch.time))
+        if touch.time > facts.last_in:
+            changes.update(last_in=touch.time, last_in_event=_key(touch), last_in_person=touch.person)
+        if touch.person:
+            known = facts.people.get(touch.person, Person())
+            if touch.time > known.last_in:
+                person = msgspec.structs.replace(known, last_in=touch.time, last_event=_key(touch))
+                changes["people"] = _with_person(facts.people, touch.person, person)
+    return changes
+
+
+def _key(touch: Touchpoint) -> str:
+    return touch.id[len(touch.tenant) + len(touch.relationship) + 2 :]
+
+
+def _with_day(days: tuple[int, ...], day: int) -> tuple[int, ...]:
+    if day in days:
+        return days
+    return tuple(sorted((*days, day))[-DAYS_KEPT:])
+
+
+def _with_person(people: dict[str, Person], name: str, person: Person) -> dict[str, Person]:
+    grown = {**people, name: person}
+    if len(grown) > PEOPLE_KEPT:
+        del grown[min(grown, key=lambda other: (grown[other].last_in, other))]
+    return grown
+
+
+def _with_open(items: dict[str, Any], name: str, item: Any, age: Callable[[Any], Millis]) -> dict[str, Any]:
+    grown = {**items, name: item}
+    if len(grown) > OPEN_KEPT:
+        del grown[min(grown, key=lambda other: (age(grown[other]), other))]
+    return grown
+
+
+def _without(items: dict[str, Any], name: str) -> dict[str, Any]:
+    return {other: item for other, item in items.items() if other != name}
+
+
+def _promise_made(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+    data = touch.data
+    promise = Promise(
+        due=parse_date_or_moment(data["due"]),
+        by=str(data.get("by", "us")),
+        made_at=touch.time,
+        event=_key(touch),
+        text=str(data.get("text", "")),
+    )
+    return {"promises": _with_open(facts.promises, str(data["promise"]), promise, lambda made: made.made_at)}
+
+
+def _promise_kept(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+    return {
+        "promises": _without(facts.promises, str(touch.data["promise"])),
+        "promises_kept": facts.promises_kept + 1,
+    }
+
+
+def _promise_broken(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+    name = str(touch.data["promise"])
+    known = facts.promises.get(name) or Promise(
+        due=touch.time, by=str(touch.data.get("by", "us")), made_at=touch.time, event=_key(touch)
+    )
+    broken = msgspec.structs.replace(known, broken_at=touch.time)
+    return {
+        "promises": _with_open(facts.promises, name, broken, lambda made: made.made_at),
+        "promises_broken": facts.promises_broken + 1,
+    }
+
+
+def _ticket_open(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+    return {"tickets": _with_open(facts.tickets, str(touch.data["ticket"]), touch.time, int)}
+
+
+def _ticket_resolved(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+    return {"tickets": _without(facts.tickets, str(touch.data["ticket"]))}
+
+
+def _escalated(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+    return {"escalations": facts.escalations + 1}
+
+
+def _survey(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+    instrument = str(touch.data["instrument"])
+    known = facts.surveys.get(instrument)
+    if known is not None and known.at > touch.time:
+        return {}
+    answer = Survey(score=float(touch.data["score"]), at=touch.time, event=_key(touch), person=touch.person)
+    return {"surveys": {**facts.surveys, instrument: answer}}
+
+
+def _counting(field: str) -> Step:
+    return lambda facts, touch: {field: getattr(facts, field) + 1}
+
+
+def _person(change: Callable[[Person, Touchpoint], Person]) -> Step:
+    def step(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+        name = str(touch.data["person"])
+        changed = change(facts.people.get(name, Person()), touch)
+        return {"people": _with_person(facts.people, name, changed)}
+
+    return step
+
+
+def _role(person: Person, touch: Touchpoint) -> Person:
+    return msgspec.structs.replace(person, role=str(touch.data.get("role", person.role)), left_at=0)
+
+
+def _left(person: Person, touch: Touchpoint) -> Person:
+    return msgspec.structs.replace(person, left_at=touch.time)
+
+
+STEPS: dict[str, Step] = {
+    "promise.made": _promise_made,
+    "promise.kept": _promise_kept,
+    "promise.broken": _promise_broken,
+    "ticket.opened": _ticket_open,
+    "ticket.reopened": _ticket_open,
+    "ticket.resolved": _ticket_resolved,
+    "ticket.escalated": _escalated,
+    "survey.answered": _survey,
+    "payment.received": _counting("payments"),
+    "payment.overdue": _counting("payments_overdue"),
+    "referral.given": _counting("referrals"),
+    "outcome.achieved": _counting("outcomes"),
+    "person.joined": _person(_role),
+    "person.role_changed": _person(_role),
+    "person.left": _person(_left),
+    "person.unreachable": _person(_left),
+}
+
+
+def touchpoint_direction(type_name: str) -> str:
+    """The direction of an event type, as stored on the timeline."""
+    return event_type(type_name).direction.value
