@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
+from fastapi import Depends, Request
+
+from services.api.actions import AlertActions
 from services.api.auth import Keyring
 from services.api.hub import FeedHub
 from shared.domain.events import Millis
@@ -16,10 +20,11 @@ from shared.telemetry import Metrics
 
 @dataclass(frozen=True)
 class Deps:
-    """Store, publisher and reader of the log, the feed of this replica, key check, settings, clock and metrics.
+    """Store, log, the feed of this replica, key check, actions on alerts, settings, clock and metrics.
 
     Live events: `with deps.feed.subscribe(tenant) as events: async for event in events: ...` (FeedEvent: id, type
-    "alert" | "score" | "reset", data = JSON text). A key: `await deps.keys.principal(text)`.
+    "alert" | "score" | "reset", data = JSON text). A key: `await deps.keys.principal(text)`. What people do to alerts:
+    `await deps.actions.acknowledge(tenant, id, who)`.
     """
 
     store: Store
@@ -27,6 +32,7 @@ class Deps:
     reader: LogReader
     feed: FeedHub
     keys: Keyring
+    actions: AlertActions
     settings: Settings
     clock: Callable[[], Millis]
     metrics: Metrics
@@ -43,7 +49,17 @@ def make_deps(
         reader=reader,
         feed=FeedHub(store, reader, metrics),
         keys=Keyring(store, clock),
+        actions=AlertActions(store, publisher, clock),
         settings=settings,
         clock=clock,
         metrics=metrics,
     )
+
+
+def deps_of(request: Request) -> Deps:
+    """What this application was built with."""
+    deps: Deps = request.app.state.deps
+    return deps
+
+
+Wired = Annotated[Deps, Depends(deps_of)]

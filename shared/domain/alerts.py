@@ -19,13 +19,17 @@ class AlertState(StrEnum):
 
 
 class AlertEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line in the alert's own timeline (`what` by shared.domain.lifecycle), and the version of the alert it made."""
+    """A line in the alert's own timeline (`what` by shared.domain.lifecycle), and the version of the alert it made.
+
+    `key` is the idempotency key of a comment, so that it is not made twice.
+    """
 
     at: Millis
     what: str
     who: str = ""
     text: str = ""
     version: int = 0
+    key: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
