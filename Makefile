@@ -46,9 +46,10 @@ bench: $(STAMP) ## measure latency from event to alert, rule by rule
 soak: $(STAMP) ## kill services during traffic and compare the final counts
 	@exec $(BIN)/python -m bench.soak $(ARGS)
 
-lock: ## resolve requirements.lock anew (needs uv on the PATH)
-	@uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+lock: ## resolve the locks anew (needs uv on the PATH)
+	@$(LOCK) --upgrade --extra embedded --extra build --extra dev --output-file requirements.lock
+	@$(LOCK) --upgrade --extra build --constraint requirements.lock --output-file deploy/requirements.lock
 
 clean: ## remove what can be made again
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov artifacts deploy/kafka/target
