@@ -223,7 +223,7 @@ class AlertStore(Protocol):
 
 
 class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message to one channel (collection `outbox`). `id` = fingerprint/episode/what/channel: made once.
+    """One message to one channel (collection `outbox`). `id` = fingerprint/episode/what.version/channel: made once.
 
     `state` is pending, delivered or failed; `attempts` made so far; `body` the exact bytes to send (JSON text).
     """

@@ -1,0 +1,180 @@
+"""From `rapport.updates` to alerts: verdicts applied in order, each seen through before its offset is committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain, repeat
+
+import msgspec
+from msgspec.structs import replace
+
+from services.alerts.settlement import Settlement
+from shared import wire
+from shared.domain.alerts import Alert
+from shared.domain.errors import Conflict, Poison, Unavailable
+from shared.domain.events import Millis
+from shared.domain.lifecycle import Step, What, apply_change
+from shared.domain.playbooks import Playbook
+from shared.domain.verdicts import FlagChange, Rule, Update, UpdateBatch, fingerprint
+from shared.storage.store import Store
+from shared.stream.feed import publish_scores
+from shared.stream.ports import Batch, Publisher, Record
+from shared.stream.topics import UPDATES
+from shared.telemetry import Metrics, logger
+
+RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # while the store or the broker is down; then 5 s each
+CHUNK = 64  # alerts being written at once
+
+Quarantine = Callable[[str, Record, Poison], Awaitable[None]]
+Pause = Callable[[float], Awaitable[None]]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """One flag change on its way to the alert of its fingerprint; `received` is the receipt of its event, or 0."""
+
+    update: Update
+    change: FlagChange
+    received: Millis
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.update.tenant, self.update.relationship, self.change.rule, self.change.subject)
+
+
+class AlertProcessor:
+    """Processor on `rapport.updates`. Everything in `flush` may be done again from its start: see settlement.py."""
+
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        settlement: Settlement,
+        playbook: Playbook,
+        metrics: Metrics,
+        clock: Callable[[], Millis],
+        quarantine: Quarantine,
+        pause: Pause = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._settlement = settlement
+        self._playbook = playbook
+        self._metrics = metrics
+        self._clock = clock
+        self._quarantine = quarantine
+        self._pause = pause
+        self._pending: dict[int, list[UpdateBatch]] = {}
+        self._next: dict[int, int] = {}
+
+    async def assigned(self, partitions: Sequence[int]) -> None:
+        await self.revoked(partitions)  # whatever an earlier time of ours left
+
+    async def apply(self, batch: Batch) -> None:
+        """Decode; what cannot be decoded goes to quarantine. The work itself waits for `flush`."""
+        pending = self._pending.setdefault(batch.partition, [])
+        for record in batch.records:
+            try:
+                pending.append(wire.decode(record.value, UpdateBatch))
+            except Poison as poison:
+                await self._retried(partial(self._quarantine, UPDATES, record, poison))
+                self._metrics.quarantined.labels(poison.reason).inc()
+        self._next[batch.partition] = batch.records[-1].offset + 1
+        self._metrics.lag.labels(UPDATES, str(batch.partition)).set(max(0, batch.end - self._next[batch.partition]))
+
+    async def flush(self) -> Mapping[int, int]:
+        """Apply every verdict that waits, and see its alert through; retried while store or broker are down."""
+        batches = [batch for waiting in self._pending.values() for batch in waiting]
+        if batches:
+            await self._retried(partial(self._work, batches))
+            updates = sum(len(batch.updates) for batch in batches)
+            self._metrics.events_in.labels(UPDATES).inc(updates)
+            self._metrics.batch_size.labels(UPDATES).observe(updates)
+            self._pending.clear()
+        return dict(self._next)
+
+    async def revoked(self, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            self._pending.pop(partition, None)
+            self._next.pop(partition, None)
+
+    async def _retried(self, work: Callable[[], Awaitable[None]]) -> None:
+        waits = chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1]))
+        while True:
+            try:
+                return await work()
+            except Unavailable as error:
+                self._metrics.store_errors.labels("alerts").inc()
+                wait = next(waits)
+                logger().warning("unavailable", error=str(error), retry_seconds=wait)
+                await self._pause(wait)
+
+    async def _work(self, batches: Sequence[UpdateBatch]) -> None:
+        await self._apply_verdicts(verdicts_of(batches))
+        newest = {(update.tenant, update.relationship): update for batch in batches for update in batch.updates}
+        await publish_scores(self._publisher, list(newest.values()))
+
+    async def _apply_verdicts(self, queues: Mapping[str, list[Verdict]]) -> None:
+        """Round by round, the next verdict of every fingerprint, so that each version of an alert is seen through."""
+        if not queues:
+            return
+        stored = await self._store.alerts(list(queues))
+        await self._settlement.see_through(list(stored.values()))  # what a crash has left open
+        current: dict[str, Alert | None] = {id: _seen(stored.get(id)) for id in queues}
+        for number in range(max(len(queue) for queue in queues.values())):
+            turn = [(id, queue[number]) for id, queue in queues.items() if number < len(queue)]
+            for start in range(0, len(turn), CHUNK):
+                part = turn[start : start + CHUNK]
+                changed = await asyncio.gather(*(self._apply_one(current[id], verdict) for id, verdict in part))
+                await self._settlement.see_through([alert for alert in changed if alert is not None])
+                current |= {id: _seen(alert) for (id, _), alert in zip(part, changed, strict=True)}
+
+    async def _apply_one(self, alert: Alert | None, verdict: Verdict) -> Alert | None:
+        """The alert as stored after the verdict; whoever changed it in between is built upon."""
+        while True:
+            step = self._step(alert, verdict)
+            if step is None:
+                return alert
+            if step.archived is not None:
+                await self._store.archive_episode(step.archived)
+            try:
+                await self._store.put_alert(step.alert, expected=alert.version if alert else 0)
+            except Conflict:
+                alert = await self._store.alert(verdict.update.tenant, verdict.fingerprint)
+                continue
+            self._observe(step.alert, verdict)
+            return step.alert
+
+    def _step(self, alert: Alert | None, verdict: Verdict) -> Step | None:
+        rule = verdict.change.rule
+        settings = self._playbook.rules[Rule(rule)] if rule in self._playbook.rules else None
+        return apply_change(
+            alert,
+            verdict.update,
+            verdict.change,
+            self._clock(),
+            advice=settings.advice if settings else (),
+            severity=settings.severity if settings else None,
+            received=verdict.received,
+        )
+
+    def _observe(self, alert: Alert, verdict: Verdict) -> None:
+        if verdict.received and alert.timeline[-1].what in (What.OPENED, What.REOPENED, What.ESCALATED):
+            seconds = max(0, self._clock() - verdict.received) / 1000
+            self._metrics.event_to_alert.labels(alert.rule).observe(seconds)
+
+
+def verdicts_of(batches: Iterable[UpdateBatch]) -> dict[str, list[Verdict]]:
+    """The verdicts in these batches by fingerprint, each list in the order of the log."""
+    queues: dict[str, list[Verdict]] = {}
+    for batch in batches:
+        for update in batch.updates:
+            for change in update.changes:
+                verdict = Verdict(update, change, batch.received)
+                queues.setdefault(verdict.fingerprint, []).append(verdict)
+    return queues
+
+
+def _seen(alert: Alert | None) -> Alert | None:
+    return replace(alert, published_version=alert.version) if alert else None
