@@ -1,4 +1,4 @@
-"""What Rapport asks of its store. Implemented by `memory.py` and `mongo.py`, held to one contract suite.
+"""What Rapport asks of its store. Implemented by `memory.py` and `mongo/`, held to one contract suite.
 
 All methods raise `Unavailable` when the server does not answer. Nothing is read for people or machines without a
 tenant; scoring addresses documents by ids, which begin with the tenant.
@@ -64,8 +64,10 @@ class DedupChunk(Fenced, omit_defaults=True, kw_only=True):
 class Write(msgspec.Struct, frozen=True):
     """A conditional write: document `id` of `collection` at revision `base` gets `fields` (absolute values).
 
-    `base` 0 creates the document when it is missing. `fields` are top-level or dotted paths, and always hold the
-    fence (`incarnation`, `partition`, `offset`) and `writer`; the store sets `rev` to `base + 1`.
+    `base` 0 creates the document when it is missing. `fields` are top-level or dotted paths (made with `documents.path`
+    where a part of it is a map's key), and always hold the fence (`incarnation`, `partition`, `offset`) and `writer`,
+    and with `base` 0 `tenant` and `relationship` where the document has them; the store sets `rev` to `base + 1`.
+    Values are domain values or plain ones. No two writes of one call address the same document.
     """
 
     collection: str

@@ -1,0 +1,24 @@
+"""Indexes by collection. Few, since each costs every write: tenant first, then what lists are sorted by."""
+
+from __future__ import annotations
+
+INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "relationships": (
+        ("q.tenant", "scores.ri.index", "q.key"),
+        ("q.tenant", "q.name", "q.key"),
+        ("q.tenant", "last_seen", "q.key"),
+        ("partition", "next_due_at"),
+    ),
+    "months": (("q.of", "month"), ("month",)),
+    "dedup": (("q.of", "newest"), ("newest",)),
+    "timeline": (("q.of", "time", "q.key"),),
+    "alerts": (
+        ("q.tenant", "opened_at", "q.key"),
+        ("q.tenant", "state", "opened_at"),
+        ("q.of", "opened_at"),
+        ("q.lags", "updated_at"),
+    ),
+    "episodes": (("of", "episode"),),
+    "outbox": (("state", "next_attempt_at"), ("q.alert", "created_at")),
+    "keys": (("q.tenant", "created_at"),),
+}

@@ -1,0 +1,89 @@
+"""The API's side of relationships, and the walk through a sorted list that alerts share."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+from shared.domain.events import relationship_key
+from shared.domain.relationship import Head
+from shared.domain.touchpoints import Touchpoint
+from shared.domain.usage import Month
+from shared.storage.documents import Document, parse
+from shared.storage.lookup import (
+    NEWEST_ENTRY,
+    Mark,
+    Order,
+    needle,
+    page_limit,
+    read_cursor,
+    relationship_conditions,
+    relationship_order,
+)
+from shared.storage.mongo.client import MongoClient, matching
+from shared.storage.store import Page, RelationshipQuery
+
+T = TypeVar("T")
+Step = tuple[Document, list[tuple[str, int]]]
+
+
+def _steps(order: Order, mark: Mark | None) -> list[Step]:
+    """The queries that, one after the other, give what comes after the mark: ties, the rest, those without a value.
+
+    One query with $or would do, but NX-27017 reads the whole collection for it.
+    """
+    by_key = [("q.key", 1)]
+    by_value = [(order.path, -1 if order.descending else 1), *by_key]
+    has = {} if order.floor is None else {"$gte" if order.inclusive else "$gt": order.floor}
+    without: list[Step] = [] if order.floor is None else [(_lacks(order), by_key)]
+    if mark is None:
+        return [({order.path: has} if has else {}, by_value), *without]
+    beyond = {"q.key": {"$gt": mark.key}}
+    if mark.value is None:
+        return [({**_lacks(order), **beyond}, by_key)]
+    rest = {**has, "$lt": mark.value} if order.descending else {"$gt": mark.value}
+    return [({order.path: {"$eq": mark.value}, **beyond}, by_key), ({order.path: rest}, by_value), *without]
+
+
+def _lacks(order: Order) -> Document:
+    return {order.path: {"$eq": None} if order.inclusive else {"$in": [None, order.floor]}}
+
+
+class MongoLists(MongoClient):
+    """Pages of a collection in an order."""
+
+    async def _page(
+        self, collection: str, query: Document, order: Order, cursor: str | None, limit: int, kind: type[T]
+    ) -> Page[T]:
+        page_limit(limit)
+        docs: list[Document] = []
+        for more, sort in _steps(order, read_cursor(cursor, order)):
+            docs += await self._find(collection, {**query, **more}, sort, limit + 1 - len(docs))
+            if len(docs) > limit:
+                break
+        here = docs[:limit]
+        return Page(tuple(parse(doc, kind) for doc in here), order.mark(here[-1]) if len(docs) > limit else None)
+
+
+class MongoRelationships(MongoLists):
+    """Implements `RelationshipStore`."""
+
+    async def list_relationships(self, tenant: str, query: RelationshipQuery) -> Page[Head]:
+        where = matching(relationship_conditions(tenant, query))
+        if text := needle(query.text):
+            where["q.text"] = {"$regex": f"(?:{re.escape(text)})"}  # the group: NX-27017 takes bare dates for dates
+        order = relationship_order(query.sort)
+        return await self._page("relationships", where, order, query.cursor, query.limit, Head)
+
+    async def relationship(self, tenant: str, relationship: str) -> Head | None:
+        id = relationship_key(tenant, relationship)
+        return (await self._by_id("relationships", [id], Head)).get(id)
+
+    async def timeline(self, tenant: str, relationship: str, cursor: str | None, limit: int) -> Page[Touchpoint]:
+        where: Document = {"q.of": {"$eq": "=" + relationship_key(tenant, relationship)}}
+        return await self._page("timeline", where, NEWEST_ENTRY, cursor, limit, Touchpoint)
+
+    async def month_range(self, tenant: str, relationship: str, first: str, last: str) -> list[Month]:
+        where: Document = {"q.of": {"$eq": "=" + relationship_key(tenant, relationship)}}
+        where["month"] = {"$gte": first, "$lte": last}
+        return [parse(doc, Month) for doc in await self._find("months", where, [("month", 1)])]
