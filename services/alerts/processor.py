@@ -21,13 +21,13 @@ from shared.domain.verdicts import FlagChange, Rule, Update, UpdateBatch, finger
 from shared.storage.store import Store
 from shared.stream.feed import publish_scores
 from shared.stream.ports import Batch, Publisher, Record
-from shared.stream.topics import UPDATES
+from shared.stream.quarantine import Reason, quarantine_message
+from shared.stream.topics import QUARANTINE, UPDATES
 from shared.telemetry import Metrics, logger
 
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # while the store or the broker is down; then 5 s each
 CHUNK = 64  # alerts being written at once
 
-Quarantine = Callable[[str, Record, Poison], Awaitable[None]]
 Pause = Callable[[float], Awaitable[None]]
 
 
@@ -54,7 +54,6 @@ class AlertProcessor:
         playbook: Playbook,
         metrics: Metrics,
         clock: Callable[[], Millis],
-        quarantine: Quarantine,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._store = store
@@ -63,13 +62,12 @@ class AlertProcessor:
         self._playbook = playbook
         self._metrics = metrics
         self._clock = clock
-        self._quarantine = quarantine
         self._pause = pause
         self._pending: dict[int, list[UpdateBatch]] = {}
         self._next: dict[int, int] = {}
 
     async def assigned(self, partitions: Sequence[int]) -> None:
-        await self.revoked(partitions)  # whatever an earlier time of ours left
+        return None
 
     async def apply(self, batch: Batch) -> None:
         """Decode; what cannot be decoded goes to quarantine. The work itself waits for `flush`."""
@@ -78,7 +76,7 @@ class AlertProcessor:
             try:
                 pending.append(wire.decode(record.value, UpdateBatch))
             except Poison as poison:
-                await self._retried(partial(self._quarantine, UPDATES, record, poison))
+                await self._retried(partial(self._quarantine, batch.partition, record, poison))
                 self._metrics.quarantined.labels(poison.reason).inc()
         self._next[batch.partition] = batch.records[-1].offset + 1
         self._metrics.lag.labels(UPDATES, str(batch.partition)).set(max(0, batch.end - self._next[batch.partition]))
@@ -98,6 +96,12 @@ class AlertProcessor:
         for partition in partitions:
             self._pending.pop(partition, None)
             self._next.pop(partition, None)
+
+    async def _quarantine(self, partition: int, record: Record, poison: Poison) -> None:
+        origin = f"{UPDATES}/{partition}/{record.offset}"
+        reason = Reason(poison.reason, poison.detail)
+        message = quarantine_message("", "alerts", reason, self._clock(), record.value, origin)
+        await self._publisher.publish(QUARANTINE, 0, [message])
 
     async def _retried(self, work: Callable[[], Awaitable[None]]) -> None:
         waits = chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1]))
