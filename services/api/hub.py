@@ -15,7 +15,7 @@ from typing import cast
 
 import msgspec
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.feed import ALERT, SCORE, FeedItem
 from shared.storage.store import StateStore
 from shared.stream.ports import LogReader, Record
@@ -42,6 +42,11 @@ class FeedEvent(msgspec.Struct, frozen=True):
     data: str
 
 
+def event_of(item: FeedItem, incarnation: str, offset: int) -> FeedEvent:
+    """The event that shows an item of the feed."""
+    return FeedEvent(f"{incarnation}-{offset}", item.kind, bytes(item.payload).decode())
+
+
 class SlowConsumer(Exception):
     """The subscriber fell more events behind than are kept for it; it may resume from the last id it has seen."""
 
@@ -59,6 +64,7 @@ class FeedHub:
         self.queue_limit = queue_limit
         self.incarnation = ""
         self.position = 0
+        self.epoch = 0  # grows when the position jumps: what was read before no longer joins what comes
         self.ready = False
         self._started = asyncio.Event()
         self._stopped = False
@@ -68,14 +74,17 @@ class FeedHub:
         self._subscribers: dict[str, set[Subscription]] = defaultdict(set)
 
     async def run(self) -> None:
-        """Follow the feed for ever; while the log or the store is unavailable, try again. Other errors end it."""
+        """Follow the feed for ever; while the log or the store is unavailable, try again. Other errors end it.
+
+        A log that was created anew under our eyes is misconfigured for the offset we ask for: attaching again resets.
+        """
         while True:
             try:
                 await self._attach()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._follow())
                     group.create_task(self._watch_incarnation())
-            except* Unavailable as group_of_errors:
+            except* (Unavailable, Misconfigured) as group_of_errors:
                 logger().warning("the feed is not readable, trying again", error=str(group_of_errors.exceptions[0]))
             finally:
                 self.ready = False
@@ -153,6 +162,7 @@ class FeedHub:
         known = self.incarnation
         if known != found.incarnation or not first <= self.position <= end:
             self.incarnation, self.position = found.incarnation, end
+            self.epoch += 1
             if known:
                 event = self.reset_event("the feed was created anew")
                 for subscription in self._everyone():
@@ -171,7 +181,7 @@ class FeedHub:
     def _hand_out(self, record: Record) -> None:
         item = decode(record.value, FeedItem)
         self._metrics.events_in.labels(FEED).inc()
-        event = FeedEvent(f"{self.incarnation}-{record.offset}", item.kind, bytes(item.payload).decode())
+        event = event_of(item, self.incarnation, record.offset)
         for subscription in tuple(self._subscribers.get(item.tenant, ())):
             if record.offset >= subscription.position and event.type in subscription.types:
                 subscription.offer(event)
@@ -244,7 +254,7 @@ class Subscription:
 
     async def _catch_up(self, after: str) -> AsyncIterator[FeedEvent]:
         """What was written since, read from the log; joins the tail exactly where the reading stops."""
-        hub, incarnation = self._hub, self._hub.incarnation
+        hub, incarnation, epoch = self._hub, self._hub.incarnation, self._hub.epoch
         start = await hub.start_after(after)
         if isinstance(start, str):
             self.position = hub.position
@@ -252,17 +262,21 @@ class Subscription:
             yield hub.reset_event(start)
             return
         self.position = start
+        lost = ""
         # Nothing is awaited between the last comparison and joining: no record falls into a gap.
-        while self.position < hub.position and hub.incarnation == incarnation:
+        while self.position < hub.position and hub.epoch == epoch and not lost:
             before = self.position
-            async for record in hub.history(self.position, hub.position):
-                self.position = record.offset + 1
-                item = decode(record.value, FeedItem)
-                if item.tenant == self.tenant and item.kind in self.types:
-                    yield FeedEvent(f"{incarnation}-{record.offset}", item.kind, bytes(item.payload).decode())
+            try:
+                async for record in hub.history(self.position, hub.position):
+                    self.position = record.offset + 1
+                    item = decode(record.value, FeedItem)
+                    if item.tenant == self.tenant and item.kind in self.types:
+                        yield event_of(item, incarnation, record.offset)
+            except Misconfigured as error:  # retention was faster than the reading
+                lost = str(error)
             if self.position == before:  # the broker does not show yet what the tail has seen already
                 await asyncio.sleep(0.02)
         hub.join(self)
-        if hub.incarnation != incarnation:
+        if lost or hub.epoch != epoch:
             self.position = hub.position
-            yield hub.reset_event("the feed was created anew")
+            yield hub.reset_event(lost or "the feed was created anew")

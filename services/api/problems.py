@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -50,6 +51,21 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
+@contextmanager
+def refused_by_store() -> Iterator[None]:
+    """A cursor or filter that the store does not understand is the caller's error: 422 instead of ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        field, _, message = str(error).partition(": ")
+        raise Problem(
+            422,
+            "invalid",
+            f"Correct and send again: query {error}",
+            errors=[{"in": "query", "field": field, "message": message}],
+        ) from error
+
+
 def install_problems(app: FastAPI) -> None:
     """Answer every error of `app` as a problem document."""
     app.add_exception_handler(Problem, _on_problem)
@@ -66,7 +82,7 @@ async def _on_problem(request: Request, error: Exception) -> JSONResponse:
 
 
 _HTTP = {
-    404: ("not-found", "There is nothing at this path. The paths there are: /v1/openapi.json."),
+    404: ("not-found", "There is nothing at this path. GET /openapi.json lists the paths that there are."),
     405: ("method-not-allowed", "This path does not take this method; the header Allow names those that it takes."),
 }
 

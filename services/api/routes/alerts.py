@@ -11,7 +11,7 @@ from services.api.actions import KeyReused, Precondition, Stale
 from services.api.auth import Caller
 from services.api.deps import Wired
 from services.api.edges import etag, etag_matches, fingerprint_id
-from services.api.problems import Problem
+from services.api.problems import Problem, refused_by_store
 from services.api.schemas import AlertDetail, AlertOut, Comment, Note, PageOf, SeverityName, StateName
 from shared.domain.alerts import Alert
 from shared.domain.lifecycle import Refused
@@ -53,7 +53,8 @@ async def list_alerts(
         cursor=cursor,
         limit=limit,
     )
-    page = await deps.store.list_alerts(caller.tenant, query)
+    with refused_by_store():
+        page = await deps.store.list_alerts(caller.tenant, query)
     return PageOf(items=[_shown(alert) for alert in page.items], next=page.next)
 
 

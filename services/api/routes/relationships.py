@@ -10,7 +10,7 @@ from services.api import series, shown
 from services.api.auth import Caller
 from services.api.deps import Deps, Wired
 from services.api.edges import etag, etag_matches, segment_id
-from services.api.problems import Problem
+from services.api.problems import Problem, refused_by_store
 from services.api.schemas import (
     BandName,
     MetricsOut,
@@ -54,7 +54,8 @@ async def list_relationships(
     query = RelationshipQuery(
         kind=kind, segment=segment, owner=owner, band=band, stage=stage, text=q, sort=sort, cursor=cursor, limit=limit
     )
-    page = await deps.store.list_relationships(caller.tenant, query)
+    with refused_by_store():
+        page = await deps.store.list_relationships(caller.tenant, query)
     return PageOf(items=[shown.relationship_short(head) for head in page.items], next=page.next)
 
 
@@ -64,7 +65,8 @@ async def read_timeline(
 ) -> PageOf[TouchpointOut]:
     """Touchpoints, newest first by event time. Usage is counted per day instead: see metrics."""
     head = await _head(deps, caller, id)
-    page = await deps.store.timeline(caller.tenant, head.relationship, cursor, limit)
+    with refused_by_store():
+        page = await deps.store.timeline(caller.tenant, head.relationship, cursor, limit)
     # An entry without type is a retraction whose event has not come yet: there is nothing to show.
     return PageOf(items=[shown.touchpoint_out(entry) for entry in page.items if entry.type], next=page.next)
 

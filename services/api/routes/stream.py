@@ -12,6 +12,7 @@ from services.api.auth import Caller
 from services.api.deps import Deps, Wired
 from services.api.hub import TYPES, SlowConsumer, Stopped
 from services.api.problems import Problem, unavailable
+from shared.domain.errors import Unavailable
 
 router = APIRouter(tags=["stream"])
 
@@ -67,5 +68,7 @@ async def _events(deps: Deps, tenant: str, types: frozenset[str], after: str | N
                 sent.inc()
         except SlowConsumer:
             yield ServerSentEvent(comment="disconnected: you read too slowly; reconnect with Last-Event-ID")
+        except Unavailable:
+            yield ServerSentEvent(comment="disconnected: the feed is not readable; reconnect with Last-Event-ID")
         except Stopped:
             yield ServerSentEvent(comment="disconnected: this replica stops; reconnect with Last-Event-ID")
