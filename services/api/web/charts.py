@@ -1,0 +1,90 @@
+"""Options for ECharts, in the colours of the theme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.api.web.series import UsageSeries
+from services.api.web.theme import palette
+from shared.domain.usage import day_name
+
+_FONT = 'Inter, -apple-system, "Segoe UI", Roboto, sans-serif'
+
+
+def usage_options(series: UsageSeries, dark: bool) -> dict[str, Any]:
+    """Daily use as a line, the usual level dashed behind it, the flagged window shaded."""
+    colours = palette(dark)
+    label = {"color": colours["muted"], "fontFamily": _FONT, "fontSize": 11.5}
+    return {
+        "animation": False,
+        "aria": {"enabled": True},
+        "textStyle": {"fontFamily": _FONT},
+        "grid": {"left": 8, "right": 12, "top": 24, "bottom": 4, "containLabel": True},
+        "tooltip": {
+            "trigger": "axis",
+            "backgroundColor": colours["raised"],
+            "borderColor": colours["line"],
+            "textStyle": {"color": colours["text"], "fontSize": 12.5},
+            "axisPointer": {"lineStyle": {"color": colours["strong-line"]}},
+            ":valueFormatter": "v => v == null ? '–' : String(Math.round(v * 10) / 10)",
+        },
+        "xAxis": {
+            "type": "category",
+            "data": list(series.days),
+            "boundaryGap": False,
+            "axisLine": {"lineStyle": {"color": colours["strong-line"]}},
+            "axisTick": {"show": False},
+            "axisLabel": {
+                **label,
+                "hideOverlap": True,
+                ":formatter": "d => new Date(d).toLocaleDateString('en-GB', {day: 'numeric', month: 'short', "
+                "timeZone: 'UTC'})",
+            },
+        },
+        "yAxis": {
+            "type": "value",
+            "minInterval": 1,
+            "splitNumber": 4,
+            "axisLabel": label,
+            "splitLine": {"lineStyle": {"color": colours["line"]}},
+        },
+        "series": [_usual(series, colours), _use(series, colours)],
+    }
+
+
+def _usual(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
+    return {
+        "name": "Usual on this weekday",
+        "type": "line",
+        "step": "middle",
+        "data": list(series.baseline),
+        "symbol": "none",
+        "silent": True,
+        "lineStyle": {"color": colours["faint"], "type": "dashed", "width": 1.3},
+        "itemStyle": {"color": colours["faint"]},
+        "markArea": {"silent": True, "data": []},
+    }
+
+
+def _use(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
+    tone = colours["red"] if series.severity == "critical" else colours["yellow"]
+    area: list[list[dict[str, Any]]] = []
+    if series.flagged is not None:
+        first = max(day_name(series.flagged.first), series.days[0])
+        last = min(max(day_name(series.flagged.last), first), series.days[-1])
+        area = [[{"xAxis": first, "name": "Flagged drop"}, {"xAxis": last}]]
+    return {
+        "name": "Use",
+        "type": "line",
+        "data": list(series.counts),
+        "symbol": "none",
+        "lineStyle": {"color": colours["accent"], "width": 2},
+        "itemStyle": {"color": colours["accent"]},
+        "areaStyle": {"color": colours["accent"], "opacity": 0.08},
+        "markArea": {
+            "silent": True,
+            "data": area,
+            "itemStyle": {"color": tone, "opacity": 0.13, "borderColor": tone, "borderWidth": 1, "borderType": "dashed"},
+            "label": {"color": tone, "fontSize": 11.5, "fontWeight": 600, "position": "insideTop"},
+        },
+    }

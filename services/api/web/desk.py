@@ -1,0 +1,284 @@
+"""What the open pages of a tenant share: rows and alerts, read once from the store and kept fresh by the feed.
+
+Changes reach the pages at once when it is quiet, and at most twice a second when it is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable
+
+import msgspec
+
+from services.api.deps import Deps
+from services.api.hub import SlowConsumer, Stopped
+from services.api.web.rows import Packed, Row, pack, row_of
+from shared.domain.errors import Unavailable
+from shared.domain.events import JsonObject, relationship_key
+from shared.domain.present import alert_json
+from shared.storage.store import AlertQuery, RelationshipQuery
+from shared.telemetry import logger
+
+PAGE = 1_000
+RESOLVED_SHOWN = 200  # resolved alerts kept at hand, newest first; open ones all
+INTERVAL = 0.5  # seconds between two broadcasts
+RETRY = 1.0
+RELOAD = 300.0  # seconds after which everything is read again, whatever the feed said
+
+STANDING = ("open", "acknowledged")
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What pages are told. `reset`: everything was read anew. `trouble`: what is wrong ("" = nothing any more)."""
+
+    rows: Packed | None = None
+    alerts: tuple[JsonObject, ...] = ()
+    relationships: frozenset[str] = frozenset()
+    open_alerts: int = 0
+    fresh: tuple[JsonObject, ...] = ()  # alerts that were not open before
+    reset: bool = False
+    trouble: str = ""
+
+
+Listener = Callable[[Changes], None]
+
+
+class Desk:
+    """One tenant's working set in this process; `start` begins to follow the feed."""
+
+    def __init__(self, tenant: str, deps: Deps) -> None:
+        self.tenant = tenant
+        self.trouble = ""
+        self._deps = deps
+        self._rows: dict[str, Row] = {}
+        self._alerts: dict[str, JsonObject] = {}
+        self._listeners: set[Listener] = set()
+        self._seq = 0
+        self._packed: tuple[int, bytes] | None = None
+        self._dirty: set[str] = set()
+        self._changed: dict[str, JsonObject] = {}
+        self._fresh: dict[str, JsonObject] = {}
+        self._stale = False
+        self._wake = asyncio.Event()
+        self._loaded = False
+        self._loading = asyncio.Lock()
+
+    # --- what pages ask for ------------------------------------------------------------------------------------------
+
+    def watch(self, listener: Listener) -> Callable[[], None]:
+        """Be told of changes until the returned function is called."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    async def portfolio(self) -> bytes:
+        """All rows as gzipped JSON (`Packed`). Raises Unavailable."""
+        await self.loaded()
+        if self._packed is None or self._packed[0] != self._seq:
+            raw = msgspec.json.encode(pack(self._rows.values(), self._seq))
+            self._packed = (self._seq, gzip.compress(raw, 3))
+        return self._packed[1]
+
+    async def inbox(self) -> bytes:
+        """Alerts as gzipped JSON `{"alerts": […]}`. Raises Unavailable."""
+        await self.loaded()
+        return gzip.compress(msgspec.json.encode({"alerts": list(self._alerts.values())}), 3)
+
+    async def loaded(self) -> None:
+        """Wait until everything has been read once. Raises Unavailable."""
+        if not self._loaded:
+            async with self._loading:
+                if not self._loaded:
+                    await self._load()
+
+    @property
+    def open_alerts(self) -> int:
+        """How many alerts wait for somebody."""
+        return sum(1 for alert in self._alerts.values() if alert["state"] == "open")
+
+    def alert_changed(self, shown: JsonObject) -> None:
+        """An alert as it is now (from the feed, or by our own hand); an older version than the known one is ignored."""
+        known = self._alerts.get(shown["id"])
+        if known is not None and known["version"] >= shown["version"]:
+            return
+        if shown["state"] == "open" and (known is None or known["episode"] < shown["episode"]):
+            self._fresh[shown["id"]] = shown
+        self._alerts[shown["id"]] = shown
+        self._changed[shown["id"]] = shown
+        self._dirty.add(shown["relationship"])
+        self._wake.set()
+
+    # --- following ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow the feed until this replica stops. Defects end it."""
+        async with asyncio.TaskGroup() as group:
+            teller = group.create_task(self._tell())
+            reloader = group.create_task(self._reload())
+            await self._follow()
+            teller.cancel()
+            reloader.cancel()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                with self._deps.feed.subscribe(self.tenant) as events:
+                    async for event in events:
+                        self._take(event.type, event.data)
+            except SlowConsumer:
+                self._read_anew()
+            except Unavailable as error:
+                logger().warning("the feed is not readable, trying again", error=str(error))
+                await asyncio.sleep(RETRY)
+                self._read_anew()
+            except Stopped:
+                return
+
+    def _take(self, kind: str, data: str) -> None:
+        if kind == "reset":
+            self._read_anew()
+            return
+        shown = msgspec.json.decode(data)
+        if kind == "alert":
+            self.alert_changed(shown)
+        else:
+            self._dirty.add(shown["relationship"])
+            self._wake.set()
+
+    def _read_anew(self) -> None:
+        self._stale = True
+        self._wake.set()
+
+    async def _reload(self) -> None:
+        while True:
+            await asyncio.sleep(RELOAD)
+            self._read_anew()
+
+    async def _tell(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._flush()
+            except Unavailable as error:
+                logger().warning("the dashboard cannot read the store", error=str(error))
+                self._broadcast(trouble="The store does not answer: what you see may be out of date.")
+                self._wake.set()
+                await asyncio.sleep(RETRY)
+                continue
+            await asyncio.sleep(INTERVAL)
+
+    async def _flush(self) -> None:
+        if not self._loaded:  # nobody has asked for anything yet; loading reads what is there by then
+            if not self._listeners:
+                return
+            await self.loaded()
+        if self._stale:
+            await self._load()
+            self._stale = False
+            self._broadcast(reset=True)
+            return
+        dirty = self._dirty
+        self._dirty = set()
+        try:
+            heads = await self._deps.store.heads([relationship_key(self.tenant, one) for one in dirty]) if dirty else {}
+        except Unavailable:
+            self._dirty |= dirty
+            raise
+        rows = [row_of(head) for head in heads.values()]
+        self._rows.update((row.id, row) for row in rows)
+        self._broadcast(rows=rows, relationships=frozenset(dirty))
+
+    def _broadcast(
+        self,
+        rows: list[Row] | None = None,
+        relationships: frozenset[str] = frozenset(),
+        reset: bool = False,
+        trouble: str = "",
+    ) -> None:
+        self.trouble = trouble
+        self._seq += 1
+        alerts, fresh = self._changed, self._fresh
+        if not trouble:
+            self._changed, self._fresh = {}, {}
+        changes = Changes(
+            rows=pack(rows, self._seq) if rows else None,
+            alerts=tuple(alerts.values()),
+            relationships=relationships,
+            open_alerts=self.open_alerts,
+            fresh=tuple(fresh.values()),
+            reset=reset,
+            trouble=trouble,
+        )
+        for listener in tuple(self._listeners):
+            listener(changes)
+
+    async def _load(self) -> None:
+        rows, alerts = await asyncio.gather(self._read_rows(), self._read_alerts())
+        self._rows = rows
+        for id, shown in self._alerts.items():  # the feed may have been faster than the pages just read
+            if id in alerts and alerts[id]["version"] < shown["version"]:
+                alerts[id] = shown
+        self._alerts = alerts
+        self._seq += 1
+        self._loaded = True
+
+    async def _read_rows(self) -> dict[str, Row]:
+        found: dict[str, Row] = {}
+        cursor: str | None = None
+        while True:
+            query = RelationshipQuery(sort="name", cursor=cursor, limit=PAGE)
+            page = await self._deps.store.list_relationships(self.tenant, query)
+            found.update((head.relationship, row_of(head)) for head in page.items)
+            cursor = page.next
+            if cursor is None:
+                return found
+
+    async def _read_alerts(self) -> dict[str, JsonObject]:
+        found: dict[str, JsonObject] = {}
+        cursor: str | None = None
+        while True:
+            page = await self._deps.store.list_alerts(
+                self.tenant, AlertQuery(states=STANDING, cursor=cursor, limit=PAGE)
+            )
+            found.update((alert.id, alert_json(alert)) for alert in page.items)
+            cursor = page.next
+            if cursor is None:
+                break
+        resolved = await self._deps.store.list_alerts(
+            self.tenant, AlertQuery(states=("resolved",), limit=RESOLVED_SHOWN)
+        )
+        return found | {alert.id: alert_json(alert) for alert in resolved.items if alert.id not in found}
+
+
+class Desks:
+    """The desks of this process, made when a tenant's first page is opened."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._desks: dict[str, Desk] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def of(self, tenant: str) -> Desk:
+        """The tenant's desk; must be called from the event loop."""
+        desk = self._desks.get(tenant)
+        if desk is None:
+            desk = self._desks[tenant] = Desk(tenant, self._deps)
+            task = self._tasks[tenant] = asyncio.create_task(desk.run(), name=f"desk of {tenant}")
+            task.add_done_callback(lambda done: self._ended(tenant, done))
+        return desk
+
+    def _ended(self, tenant: str, task: asyncio.Task[None]) -> None:
+        self._desks.pop(tenant, None)
+        self._tasks.pop(tenant, None)
+        if not task.cancelled() and task.exception() is not None:
+            # A defect. The process ends by it as any other service does, through the loop's exception handler.
+            task.get_loop().call_exception_handler({"message": "a desk of the dashboard failed", "task": task,
+                                                    "exception": task.exception()})
+
+    async def close(self) -> None:
+        """Stop following."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,97 @@
+"""The rows of the portfolio in a compact form: words as indexes, the sparkline as one character a day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from shared.domain.relationship import Head
+
+SPARK = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/"
+
+_RANK = {"critical": 0, "warning": 1, "info": 2}
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """What the portfolio shows of a relationship. `worst` is the rank of its worst flag (0 critical … 2), `seen` in ms."""
+
+    id: str
+    name: str
+    kind: str
+    segment: str
+    owner: str
+    band: str
+    ri: float | None
+    rv: float | None
+    flags: int
+    worst: int
+    seen: int
+    spark: str
+
+
+def row_of(head: Head) -> Row:
+    """The row of a relationship."""
+    directory, scores = head.directory, head.scores
+    ranks = [_RANK.get(flag.severity, 2) for flag in head.flags.values()]
+    return Row(
+        head.relationship,
+        directory.name,
+        directory.kind,
+        directory.segment,
+        directory.owner,
+        scores.ri.band,
+        _rounded(scores.ri.index),
+        _rounded(scores.rv.index),
+        len(ranks),
+        min(ranks, default=2),
+        head.last_seen,
+        spark_text(head.spark),
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def spark_text(values: Sequence[float]) -> str:
+    """One character a day, 0 to 63 of the busiest day; any activity shows as at least 1."""
+    top = max(values, default=0.0)
+    if top <= 0:
+        return ""
+    return "".join(SPARK[max(round(63 * value / top), 1 if value > 0 else 0)] for value in values)
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """Rows as they travel: kind, segment, owner and band are indexes into `words`; `seq` orders packets."""
+
+    seq: int
+    words: list[str]
+    rows: list[tuple[object, ...]]
+
+
+def pack(rows: Iterable[Row], seq: int) -> Packed:
+    """Rows in their compact form."""
+    index: dict[str, int] = {}
+
+    def at(word: str) -> int:
+        return index.setdefault(word, len(index))
+
+    packed: list[tuple[object, ...]] = [
+        (
+            row.id,
+            row.name,
+            at(row.kind),
+            at(row.segment),
+            at(row.owner),
+            at(row.band),
+            row.ri,
+            row.rv,
+            row.flags,
+            row.worst,
+            row.seen,
+            row.spark,
+        )
+        for row in rows
+    ]
+    return Packed(seq, list(index), packed)

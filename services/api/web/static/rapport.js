@@ -1,0 +1,190 @@
+// What every page shares: building nodes, words for times and bands, the theme, notices. No dependency, no build.
+
+export const BANDS = {
+  red: { word: "At risk", icon: "alert", rank: 0 },
+  yellow: { word: "Watch", icon: "watch", rank: 1 },
+  green: { word: "Healthy", icon: "check", rank: 2 },
+  unknown: { word: "No evidence", icon: "unknown", rank: 3 },
+};
+export const SEVERITIES = {
+  critical: { word: "Critical", icon: "alert", rank: 0 },
+  warning: { word: "Warning", icon: "watch", rank: 1 },
+  info: { word: "Info", icon: "info", rank: 2 },
+};
+
+/** A node; text is always set as text, so nothing that came in with an event is ever parsed as HTML. */
+export function h(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key === "class") node.className = value;
+    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (key === "value") node.value = value;
+    else node.setAttribute(key, value === true ? "" : value);
+  }
+  for (const child of children.flat()) {
+    if (child === null || child === undefined || child === false) continue;
+    node.append(child);
+  }
+  return node;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function icon(name, label) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "r-icon");
+  if (label) {
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", label);
+  } else svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const STEPS = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [604800, "day", 86400],
+  [2629800, "week", 604800], [31557600, "month", 2629800], [Infinity, "year", 31557600]];
+
+/** "3 hr. ago" for a time in ms. */
+export function ago(at, now = Date.now()) {
+  if (!at) return "never";
+  const seconds = (at - now) / 1000;
+  if (Math.abs(seconds) < 5) return "just now";
+  const [, unit, size] = STEPS.find(([limit]) => Math.abs(seconds) < limit);
+  return RELATIVE.format(Math.trunc(seconds / size), unit);
+}
+
+/** A short age such as "3h" for lists. */
+export function age(at, now = Date.now()) {
+  const seconds = Math.max(0, (now - at) / 1000);
+  if (seconds < 60) return `${Math.floor(seconds)}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)}h`;
+  return `${Math.floor(seconds / 86400)}d`;
+}
+
+const FULL = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+
+export function moment(at) {
+  return at ? FULL.format(new Date(at)) : "";
+}
+
+/** JSON of a dashboard resource. A session that has ended leads to the sign-in page. */
+export async function load(url) {
+  const response = await fetch(url, { credentials: "same-origin", headers: { Accept: "application/json" } });
+  if (response.status === 401) {
+    window.location.assign("/login");
+    throw new Error("signed out");
+  }
+  if (!response.ok) throw new Error((await response.json().catch(() => ({}))).detail || `HTTP ${response.status}`);
+  return response.json();
+}
+
+export function toast(text, { severity = "info", href = "" } = {}) {
+  let stack = document.querySelector(".r-toasts");
+  if (!stack) document.body.append((stack = h("div", { class: "r-toasts", role: "status", "aria-live": "polite" })));
+  const word = (SEVERITIES[severity] || SEVERITIES.info).icon;
+  const note = h("div", { class: `r-toast r-toast-${severity}` }, icon(word),
+    href ? h("a", { href }, text) : h("span", {}, text),
+    h("button", { class: "r-ghost r-square", "aria-label": "Dismiss", onclick: () => note.remove() }, icon("close")));
+  stack.append(note);
+  while (stack.children.length > 4) stack.firstChild.remove();
+  setTimeout(() => note.remove(), severity === "critical" ? 12000 : 5000);
+}
+
+export const typing = (event) =>
+  event.target.closest("input, textarea, select, [contenteditable]") !== null ||
+  event.ctrlKey || event.metaKey || event.altKey;
+
+/** Emits to the server side of a custom element. */
+export function tell(element, name, detail) {
+  element.dispatchEvent(new CustomEvent(name, { detail }));
+}
+
+function remember(name, value) {
+  document.cookie = `${name}=${value}; path=/; max-age=31536000; samesite=lax`;
+}
+
+function applyTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  remember("rapport_theme", theme);
+  document.querySelectorAll(".r-theme").forEach((button) => button.setAttribute("aria-pressed", theme === "dark"));
+  const live = document.getElementById("r-live");
+  if (live) tell(live, "theme", { dark: theme === "dark" });
+}
+
+function help(open) {
+  const dialog = document.getElementById("r-help");
+  if (!dialog) return;
+  if (open ?? !dialog.open) dialog.showModal();
+  else dialog.close();
+}
+
+const GO = { p: "/", a: "/alerts" };
+let going = 0;
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest(".r-theme")) {
+    applyTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  } else if (event.target.closest(".r-help-open")) help(true);
+  else if (event.target.closest(".r-help-close")) help(false);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (typing(event)) return;
+  if (event.key === "?") help();
+  else if (event.key === "/") {
+    const search = document.querySelector("[data-search]");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+      search.select();
+    }
+  } else if (event.key === "g") {
+    going = event.timeStamp;
+    return;
+  } else if (going && event.timeStamp - going < 1200 && GO[event.key]) {
+    event.stopImmediatePropagation();
+    window.location.assign(GO[event.key]);
+  }
+  going = 0;
+}, true);
+
+/** What the server tells every page: how many alerts are open, new ones worth a word, and whether data is stale. */
+window.rapportLive = ({ open, toasts = [], trouble }) => {
+  if (open !== undefined) {
+    document.querySelectorAll(".r-count").forEach((node) => {
+      node.textContent = open > 999 ? "999+" : String(open);
+      node.hidden = open === 0;
+      node.setAttribute("aria-label", `${open} open alerts`);
+    });
+    document.title = document.title.replace(/^\(\d+\) /, "");
+    if (open) document.title = `(${open}) ${document.title}`;
+  }
+  for (const note of toasts) toast(note.text, note);
+  if (trouble !== undefined) {
+    const strip = document.getElementById("r-trouble");
+    if (strip) {
+      strip.hidden = !trouble;
+      strip.querySelector("span").textContent = trouble;
+    }
+  }
+};
+
+/** Times written by the server as <time data-at="ms"> are kept relative. */
+function refreshTimes() {
+  const now = Date.now();
+  document.querySelectorAll("[data-at]").forEach((node) => {
+    const at = Number(node.dataset.at);
+    const words = node.dataset.style === "age" ? age(at, now) : ago(at, now);
+    if (node.textContent !== words) node.textContent = words;
+    if (!node.title) node.title = moment(at);
+  });
+}
+setInterval(refreshTimes, 15000);
+new MutationObserver((records) => {
+  if (records.some((record) => record.addedNodes.length)) refreshTimes();
+}).observe(document.documentElement, { childList: true, subtree: true });
