@@ -131,9 +131,7 @@ class Publisher:
             except httpx.TransportError as error:
                 why, wait = f"no answer from {self._url}: {error or type(error).__name__}", pause
             if waited + wait > self._patience:
-                raise Unavailable(
-                    f"{why}; gave up after {waited:.0f} s. Is ingest running there? `rapport doctor` tells"
-                )
+                raise Unavailable(f"{why}; gave up after {waited:.0f} s. Is ingest running? `rapport doctor` tells")
             self._on_wait(f"{why}; trying again in {wait:.1f} s")
             await asyncio.sleep(wait)
             waited, pause = waited + wait, min(pause * 2, 10.0)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from shared.domain.errors import Misconfigured, Unavailable
+from shared.load.cli import load_app
+from shared.load.outgoing import Outgoing
+from shared.load.publish import Publisher
+from tests.load.conftest import Run
+from tests.load.fake_ingest import KEY, FakeIngest
+from tests.load.test_files import event, lines, write
+
+
+def test_an_interrupted_load_goes_on(run: Run, ingest: FakeIngest, tmp_path: Path) -> None:
+    file = write(tmp_path / "e.jsonl", lines([event(n) for n in range(20_000)]))
+    ingest.stop_after = 9_000
+    result = run(file, "--patience", "0.05")
+    assert result.exit_code == 3
+    assert "goes on where this one stopped" in result.output
+    sent = len(ingest.accepted)
+    assert sent < 20_000
+    ingest.stop_after = 0
+    result = run(file)
+    assert result.exit_code == 0
+    assert "going on behind line 8,000" in result.output
+    assert len(ingest.ids()) == 20_000
+    assert len(ingest.accepted) <= sent + 12_000
+    assert "accepted       20,000" in result.output
+    assert not list((tmp_path / "state").rglob("*.json"))
+
+
+def test_restart_begins_anew(run: Run, ingest: FakeIngest, tmp_path: Path) -> None:
+    file = write(tmp_path / "e.jsonl", lines([event(n) for n in range(9_000)]))
+    ingest.stop_after = 8_000
+    assert run(file, "--patience", "0.05").exit_code == 3
+    ingest.stop_after = 0
+    ingest.accepted.clear()
+    result = run(file, "--restart")
+    assert "going on" not in result.output
+    assert len(ingest.accepted) == 9_000
+
+
+def test_a_changed_file_begins_anew(run: Run, ingest: FakeIngest, tmp_path: Path) -> None:
+    file = write(tmp_path / "e.jsonl", lines([event(n) for n in range(9_000)]))
+    ingest.stop_after = 8_000
+    assert run(file, "--patience", "0.05").exit_code == 3
+    ingest.stop_after = 0
+    ingest.accepted.clear()
+    write(file, lines([event(n) for n in range(9_001)]))
+    assert run(file).exit_code == 0
+    assert len(ingest.accepted) == 9_001
+
+
+def test_a_busy_ingest_is_waited_for(run: Run, ingest: FakeIngest, tmp_path: Path) -> None:
+    ingest.troubles = [(503, {"Retry-After": "0.01"}), (429, {"Retry-After": "0.01"}), (502, {"Retry-After": "0.01"})]
+    result = run(write(tmp_path / "e.jsonl", lines([event(n) for n in range(3)])))
+    assert result.exit_code == 0
+    assert len(ingest.ids()) == 3
+    assert "trying again in 0.0 s" in result.output
+
+
+def test_a_batch_that_is_too_large_is_halved(run: Run, ingest: FakeIngest, tmp_path: Path) -> None:
+    ingest.troubles = [(413, {})]
+    same = [event(n, subject="acct-1") for n in range(100)]
+    assert run(write(tmp_path / "e.jsonl", lines(same))).exit_code == 0
+    assert ingest.batches == [50, 50]
+    assert [found.id for found in ingest.accepted] == [f"e{n}" for n in range(100)]
+
+
+def test_a_wrong_key_is_said(run: Run, tmp_path: Path) -> None:
+    file = write(tmp_path / "e.jsonl", lines([event(1)]))
+    other = "rk_write_other_" + "x" * 32
+    result = run(file, "--write-key", other)
+    assert result.exit_code == 2
+    assert "does not accept this write key" in result.output
+    assert other not in result.output
+    assert "rk_write_" in run(file, "--write-key", "rk_api_id_" + "x" * 32).output
+
+
+def test_nobody_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = write(tmp_path / "e.jsonl", lines([event(1)]))
+    arguments = [str(file), "--ingest", "http://127.0.0.1:9", "--write-key", KEY, "--patience", "0.1"]
+    result = CliRunner().invoke(load_app, arguments)
+    assert result.exit_code == 3
+    assert "Is ingest running?" in result.output
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (httpx.Response(200, text="<html>"), Unavailable),
+        (httpx.Response(202, json={"accepted": 0, "rejected": []}), Unavailable),
+        (httpx.Response(403, text="no"), Misconfigured),
+    ],
+)
+async def test_strange_answers_are_errors(response: httpx.Response, error: type[Exception]) -> None:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _request: response)) as client:
+        with pytest.raises(error):
+            await Publisher(client, "http://ingest", KEY).send([Outgoing(1, "a", "b", b"{}")])
