@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.events import DAY, SECOND, Millis
@@ -16,6 +16,11 @@ def datetime_millis(moment: datetime) -> Millis:
     """Milliseconds of an aware datetime, cut off (not rounded), exact."""
     since = moment - EPOCH
     return since.days * DAY + since.seconds * SECOND + since.microseconds // 1_000
+
+
+def rfc3339(moment: Millis) -> str:
+    """A moment as RFC 3339 in UTC, to the millisecond: 2026-01-31T09:00:00.000Z."""
+    return (EPOCH + timedelta(milliseconds=moment)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def time_millis(value: Any) -> Millis | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.moments import datetime_millis, day_millis, moment_millis, time_millis
+from shared.domain.moments import datetime_millis, day_millis, moment_millis, rfc3339, time_millis
 
 
 @given(st.datetimes(max_value=datetime(9998, 1, 1), timezones=st.just(UTC)))
@@ -32,3 +32,8 @@ def test_milliseconds_are_whole_and_exact(moment: datetime) -> None:
 )
 def test_days_and_times_are_told_apart(value: object, day: int | None, time: int | None) -> None:
     assert (day_millis(value), time_millis(value), moment_millis(value)) == (day, time, day or time)
+
+
+@given(st.integers(min_value=0, max_value=4_102_444_800_000))
+def test_what_is_written_reads_back(moment: int) -> None:
+    assert time_millis(rfc3339(moment)) == moment

@@ -1,0 +1,62 @@
+"""Whose events these are: from a write key to its tenant, with a short memory so that the store is seldom asked."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from shared.domain.events import MINUTE, SECOND, Millis
+from shared.domain.keys import WRITE, matches, parse_key
+from shared.storage.store import ApiKey, KeyStore
+
+KNOWN_FOR = MINUTE  # so long may a revoked key still be taken
+UNKNOWN_FOR = 5 * SECOND  # so long may a new key still be refused, if it was tried before it existed
+REMEMBERED = 4_096
+
+
+class Refused(Exception):
+    """This key may not send events: HTTP status, slug, and what to do. Never holds the secret."""
+
+    def __init__(self, status: int, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+
+
+class Access:
+    """Checks write keys against the store."""
+
+    def __init__(self, keys: KeyStore, now: Callable[[], Millis]) -> None:
+        self._keys = keys
+        self._now = now
+        self._known: OrderedDict[str, tuple[ApiKey | None, Millis]] = OrderedDict()
+
+    async def tenant(self, text: str) -> str:
+        """The tenant of the write key `text`. Raises Refused, Unavailable where the store does not answer."""
+        parsed = parse_key(text)
+        if parsed is None:
+            raise Refused(401, "invalid_key", "A write key reads rk_write_ID_SECRET: copy it whole.")
+        kind, id, secret = parsed
+        key = await self._key(id)
+        # One answer for an unknown id, a wrong secret and a wrong kind in the text: nothing is learnt by trying.
+        if key is None or not matches(secret, key.hash) or key.kind != kind:
+            raise Refused(401, "unknown_key", "No such key: check that it is of this system, or have a new one made.")
+        if key.revoked_at:
+            raise Refused(401, "revoked_key", f"The key {id} has been revoked: use the one that replaced it.")
+        if key.kind != WRITE:
+            raise Refused(403, "wrong_key", f"The key {id} is for the API: events are sent with a write key.")
+        return key.tenant
+
+    async def _key(self, id: str) -> ApiKey | None:
+        now = self._now()
+        remembered = self._known.get(id)
+        if remembered is not None and remembered[1] > now:
+            self._known.move_to_end(id)
+            return remembered[0]
+        key = await self._keys.key(id)
+        self._known[id] = key, now + (UNKNOWN_FOR if key is None else KNOWN_FOR)
+        self._known.move_to_end(id)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return key

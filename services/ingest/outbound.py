@@ -1,0 +1,57 @@
+"""Towards the log: as many messages as may wait, and not one more, so that a slow broker is felt by the senders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from shared.domain.errors import Unavailable
+from shared.stream.ports import Message, Publisher
+
+Parts = Mapping[tuple[str, int], Sequence[Message]]
+"""What to append, by topic and partition."""
+
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+DEADLINE_SECONDS = 10.0
+
+
+class Busy(Unavailable):
+    """Too much waits for the broker already; nothing of this was sent."""
+
+
+class Outbound:
+    """Publishes to several partitions at once, within bounds. Joining small batches is the publisher's doing."""
+
+    def __init__(
+        self, publisher: Publisher, *, max_bytes: int = MAX_WAITING_BYTES, deadline: float = DEADLINE_SECONDS
+    ) -> None:
+        self._publisher = publisher
+        self._max_bytes = max_bytes
+        self._deadline = deadline
+        self._waiting = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes handed to the publisher and not yet acknowledged."""
+        return self._waiting
+
+    async def put(self, parts: Parts) -> None:
+        """Return when the broker has all of it. Raises Unavailable: then some of it may be in the log already."""
+        size = sum(len(message.value) for messages in parts.values() for message in messages)
+        if self._waiting and self._waiting + size > self._max_bytes:
+            raise Busy("More events wait for the broker than may: send more slowly.")
+        self._waiting += size
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._publish(parts)
+        except TimeoutError as error:
+            raise Unavailable(f"The broker has not answered within {self._deadline:.0f} s.") from error
+        finally:
+            self._waiting -= size
+
+    async def _publish(self, parts: Parts) -> None:
+        tasks = [self._publisher.publish(topic, partition, messages) for (topic, partition), messages in parts.items()]
+        # All are awaited, whichever fails first: nothing may still be under way when its sender is told to try again.
+        for answer in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
