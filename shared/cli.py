@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from shared.domain.errors import Misconfigured, Unavailable
+from shared.keys_cli import keys_app
+from shared.load.cli import load_app
 from shared.settings import Settings
 
 Port = Annotated[int, typer.Option(min=0, max=65535, show_default=True)]
@@ -19,6 +21,8 @@ ReadyFile = Annotated[Path | None, typer.Option(help="write addresses and keys t
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 """Everything under `rapport`."""
+app.add_typer(keys_app, name="keys")
+app.add_typer(load_app, name="load")
 
 
 @app.callback()
@@ -127,11 +131,11 @@ def doctor(
 def init() -> None:
     """Create the topics that are missing and record their incarnation: once, before the services start."""
     from shared.clock import new_id
-    from shared.storage.mongo import open_store
+    from shared.storage.mongo import MongoStore
     from shared.topology import Established, establish
 
     async def work(settings: Settings) -> Established:
-        store = open_store(settings.mongo, settings.database)
+        store = MongoStore(settings.mongo, settings.database)
         try:
             await store.prepare()
             return await establish(settings.kafka, store, settings.partitions, new_id)

@@ -11,7 +11,7 @@ from shared.embedded.data import DataDirectory
 from shared.embedded.keyring import own_secrets
 from shared.embedded.ports import claim
 from shared.embedded.stack import DATABASE, Options, Stack, serve
-from shared.storage.mongo import open_store
+from shared.storage.mongo import MongoStore
 
 
 def run(options: Options) -> None:
@@ -24,7 +24,7 @@ def run(options: Options) -> None:
         secrets = own_secrets(data)
 
         async def live() -> None:
-            await serve(stack, secrets, open_store(stack.mongo, DATABASE))
+            await serve(stack, secrets, MongoStore(stack.mongo, DATABASE))
 
         try:
             asyncio.run(live())

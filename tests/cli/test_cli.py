@@ -1,0 +1,113 @@
+"""The command line as people type it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.domain.keys import parse_key
+from shared.embedded.data import DataDirectory
+from shared.embedded.ports import LOOPBACK, free_port
+
+pytestmark = pytest.mark.embedded
+SECONDS = 60
+
+
+def rapport(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from shared.cli import app; app()", *arguments],
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def test_help_names_every_command() -> None:
+    done = rapport("--help")
+    assert done.returncode == 0
+    commands = ["up", "demo", "doctor", "init", "ingest", "scoring", "alerts", "api", "keys", "load"]
+    assert not [command for command in commands if not re.search(rf"^\W*{command}\s", done.stdout, re.MULTILINE)]
+
+
+def test_up_asks_what_to_run_on() -> None:
+    done = rapport("up", "--kafka", "127.0.0.1:9092")
+    assert done.returncode == 1
+    assert "Say --embedded" in done.stderr
+
+
+def test_up_names_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as server:
+        server.bind((LOOPBACK, 0))
+        server.listen()
+        port = server.getsockname()[1]
+        done = rapport(
+            *("up", "--embedded", "--data", str(tmp_path), "--api-port", str(port), "--ingest-port", "0"),
+            *("--kafka-port", "0", "--mongo-port", "0", "--scoring-metrics-port", "0", "--alerts-metrics-port", "0"),
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Port {port} is taken: choose another with --api-port")
+    assert "Traceback" not in done.stderr
+
+
+def test_up_refuses_a_directory_that_another_stack_holds(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path).locked():
+        done = rapport("up", "--embedded", "--data", str(tmp_path))
+    assert done.returncode == 1
+    assert "Another stack runs" in done.stderr
+
+
+def test_doctor_fails_and_advises_when_nothing_runs(tmp_path: Path) -> None:
+    done = rapport("doctor", "--data", str(tmp_path))
+    assert done.returncode == 1
+    assert "→ start it: rapport up --embedded" in done.stdout
+
+
+def test_init_creates_topics_once(fresh_tansu: str, fresh_mongo_url: str, database: str) -> None:
+    where = {
+        "RAPPORT_KAFKA": fresh_tansu,
+        "RAPPORT_MONGO": fresh_mongo_url,
+        "RAPPORT_DATABASE": database,
+        "RAPPORT_PARTITIONS": "2",
+    }
+    first, second = rapport("init", **where), rapport("init", **where)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "Created: rapport.alerts" in first.stdout
+    assert second.stdout == "Created: nothing, all topics exist\nNew incarnation: none\n"
+    refused = rapport("init", **{**where, "RAPPORT_PARTITIONS": "4"})
+    assert refused.returncode == 1
+    assert "set RAPPORT_PARTITIONS (or --partitions) to 2" in refused.stderr
+
+
+def test_init_without_servers_says_so() -> None:
+    nowhere = f"{LOOPBACK}:{free_port()}"
+    done = rapport("init", RAPPORT_KAFKA=nowhere, RAPPORT_MONGO=f"mongodb://{nowhere}")
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_keys_are_created_listed_and_revoked(fresh_mongo_url: str, database: str) -> None:
+    where = {"RAPPORT_MONGO": fresh_mongo_url, "RAPPORT_DATABASE": database}
+    made = rapport("keys", "create", "--tenant", "acme", "--kind", "write", "--name", "warehouse", **where)
+    assert made.returncode == 0, made.stderr
+    kind, id, secret = parse_key(made.stdout.strip()) or ("", "", "")
+    assert kind == "write"
+
+    listed = rapport("keys", "list", "--tenant", "acme", **where)
+    assert re.search(rf"^{id}  write  warehouse  \d{{4}}-\d\d-\d\d \d\d:\d\d$", listed.stdout, re.MULTILINE)
+    assert secret not in listed.stdout
+    assert id not in rapport("keys", "list", "--tenant", "other", **where).stdout
+
+    assert rapport("keys", "revoke", "--tenant", "other", id, **where).returncode == 1
+    assert rapport("keys", "revoke", "--tenant", "acme", id, **where).stdout == f"Key {id} is revoked.\n"
+    listed = rapport("keys", "list", "--tenant", "acme", **where)
+    assert re.search(rf"^{id} .*\d\d:\d\d  \d{{4}}-\d\d-\d\d \d\d:\d\d$", listed.stdout, re.MULTILINE)

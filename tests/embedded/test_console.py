@@ -1,0 +1,35 @@
+"""Log lines of several processes, told apart by name and colour."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from shared.embedded.console import Console
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_carry_the_name_of_their_process() -> None:
+    out = io.StringIO()
+    console = Console(out, {})
+    console("ingest", "listening")
+    console.say("two\nlines")
+    assert out.getvalue() == "ingest    │ listening\nrapport   │ two\nrapport   │ lines\n"
+
+
+def test_a_terminal_gets_a_colour_for_each_process() -> None:
+    out = Terminal()
+    Console(out, {})("ingest", "listening")
+    assert out.getvalue() == "\x1b[32mingest    │\x1b[0m listening\n"
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}])
+def test_no_color_is_respected(environment: dict[str, str]) -> None:
+    out = Terminal()
+    Console(out, environment)("ingest", "listening")
+    assert "\x1b" not in out.getvalue()
