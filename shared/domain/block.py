@@ -6,7 +6,8 @@ of daily counts in rings, facts as numbers); what changes seldom (directory, fac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,15 @@ TOTAL_DAYS = 400  # a year and a month: the 365-day window, with room for days t
 USAGE, INBOUND, OUTBOUND = range(3)  # the totals every row has
 
 _NEVER = -1_000_000  # a day before all others
+
+
+class Entry(NamedTuple):
+    """What one event adds to a counter."""
+
+    metric: str
+    person: str
+    day: Day
+    amount: float
 
 
 class Row:
@@ -134,23 +144,26 @@ class Block:
 
     # --- counting -----------------------------------------------------------------------------------------------
 
-    def count(
-        self, row: Row, metric: str, person: str, day: Day, amount: float, fence: Fence, *, absolute: bool = False
-    ) -> None:
-        """Add `amount` to a day's counter (or set it), unless its month has been folded that far already.
+    def count(self, row: Row, entries: Sequence[Entry], fence: Fence, *, absolute: bool = False) -> None:
+        """Add amounts to days' counters (or set them), except in months that have been folded that far already.
 
         An absolute total without a person replaces whatever was counted for the metric on that day.
         """
-        name = month_of(day)
+        months = [self._month(row, month_of(entry.day)) for entry in entries]
+        admitted = [month.admits(fence) for month in months]
+        for entry, month, fresh in zip(entries, months, admitted, strict=True):
+            if not fresh:
+                continue
+            month.fence = fence
+            fold = month.set_total if absolute else month.add
+            for who, delta in fold(entry.day, entry.metric, entry.person, entry.amount):
+                self._record(row, entry.metric, who, entry.day, delta)
+
+    def _month(self, row: Row, name: str) -> MonthCells:
         month = row.cells.get(name)
         if month is None:
             month = row.cells[name] = MonthCells(name)
-        if not month.admits(fence):
-            return
-        month.fence = fence
-        changes = month.set_total(day, metric, person, amount) if absolute else month.add(day, metric, person, amount)
-        for who, delta in changes:
-            self._record(row, metric, who, day, delta)
+        return month
 
     def _record(self, row: Row, metric: str, person: str, day: Day, delta: float) -> None:
         if day > row.horizon:
@@ -265,8 +278,3 @@ def active_people(row: Row, after: Day) -> set[str]:
     active = {name for name, day in row.people.items() if day > after}
     active.update(name for name, person in facts.people.items() if day_of(person.last_in) > after)
     return {name for name in active if name not in facts.people or not facts.people[name].left_at}
-
-
-def months_held(row: Row) -> Iterator[MonthCells]:
-    """The row's months that differ from what is stored."""
-    return (month for month in row.cells.values() if month.changed)

@@ -75,7 +75,7 @@ class SeenIds:
         if seen is not None and seen[0] == fence.incarnation and seen[1] == fence.offset:
             return
         self._where[key] = (fence.incarnation, fence.offset, received)
-        chunk = self._open_chunk(received // DAY)
+        chunk = self._open_chunk(received // DAY, fence)
         chunk.entries.append((key, fence.offset, received))
         chunk.fence = fence
         chunk.changed = True
@@ -96,9 +96,14 @@ class SeenIds:
             remembered = {entry[0] for chunk in kept for entry in chunk.entries}
             self._where = {key: seen for key, seen in self._where.items() if key in remembered}
 
-    def _open_chunk(self, day: int) -> IdChunk:
+    def _open_chunk(self, day: int, fence: Fence) -> IdChunk:
         last = self._chunks[-1] if self._chunks else None
-        if last is not None and last.number // CHUNKS_A_DAY >= day and len(last.entries) < CHUNK_IDS:
+        if (
+            last is not None
+            and last.number // CHUNKS_A_DAY >= day
+            and len(last.entries) < CHUNK_IDS
+            and last.fence.incarnation == fence.incarnation  # offsets of two logs do not compare
+        ):
             return last
         number = day * CHUNKS_A_DAY
         if last is not None and last.number >= number:

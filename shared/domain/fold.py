@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.events import Direction, Millis, event_type
+from shared.domain.events import Direction, Millis
 from shared.domain.facts import Facts, Person, Promise, Survey
 from shared.domain.times import parse_date_or_moment
 from shared.domain.touchpoints import Touchpoint
@@ -54,17 +54,21 @@ def _contact(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
     if inbound:
         changes["inbound_days"] = _with_day(facts.inbound_days, day_of(touch.time))
         if touch.time > facts.last_in:
-            changes.update(last_in=touch.time, last_in_event=_key(touch), last_in_person=touch.person)
-        if touch.person:
-            known = facts.people.get(touch.person, Person())
+            changes.update(last_in=touch.time, last_in_event=touch.event, last_in_person=touch.person)
+        people = facts.people
+        for name in _people(touch):
+            known = people.get(name, Person())
             if touch.time > known.last_in:
-                person = msgspec.structs.replace(known, last_in=touch.time, last_event=_key(touch))
-                changes["people"] = _with_person(facts.people, touch.person, person)
+                person = msgspec.structs.replace(known, last_in=touch.time, last_event=touch.event)
+                people = changes["people"] = _with_person(people, name, person)
     return changes
 
 
-def _key(touch: Touchpoint) -> str:
-    return touch.id[len(touch.tenant) + len(touch.relationship) + 2 :]
+def _people(touch: Touchpoint) -> list[str]:
+    people = touch.data.get("people")
+    if isinstance(people, list):
+        return [name for name in people if isinstance(name, str)]
+    return [touch.person] if touch.person else []
 
 
 def _with_day(days: tuple[int, ...], day: int) -> tuple[int, ...]:
@@ -97,7 +101,7 @@ def _promise_made(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
         due=parse_date_or_moment(data["due"]),
         by=str(data.get("by", "us")),
         made_at=touch.time,
-        event=_key(touch),
+        event=touch.event,
         text=str(data.get("text", "")),
     )
     return {"promises": _with_open(facts.promises, str(data["promise"]), promise, lambda made: made.made_at)}
@@ -113,7 +117,7 @@ def _promise_kept(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
 def _promise_broken(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
     name = str(touch.data["promise"])
     known = facts.promises.get(name) or Promise(
-        due=touch.time, by=str(touch.data.get("by", "us")), made_at=touch.time, event=_key(touch)
+        due=touch.time, by=str(touch.data.get("by", "us")), made_at=touch.time, event=touch.event
     )
     broken = msgspec.structs.replace(known, broken_at=touch.time)
     return {
@@ -139,7 +143,7 @@ def _survey(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
     known = facts.surveys.get(instrument)
     if known is not None and known.at > touch.time:
         return {}
-    answer = Survey(score=float(touch.data["score"]), at=touch.time, event=_key(touch), person=touch.person)
+    answer = Survey(score=float(touch.data["score"]), at=touch.time, event=touch.event, person=touch.person)
     return {"surveys": {**facts.surveys, instrument: answer}}
 
 
@@ -182,8 +186,3 @@ STEPS: dict[str, Step] = {
     "person.left": _person(_left),
     "person.unreachable": _person(_left),
 }
-
-
-def touchpoint_direction(type_name: str) -> str:
-    """The direction of an event type, as stored on the timeline."""
-    return event_type(type_name).direction.value

@@ -17,6 +17,7 @@ from shared.domain.verdicts import Cause, FlagChange, Severity, Update, fingerpr
 
 RAPPORT = "rapport"  # who acted, when it was nobody
 TIMELINE_LIMIT = 200
+TIMELINE_BYTES = 256 * 1024  # of the timeline as JSON, so that an alert always fits into a message
 
 _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
@@ -183,8 +184,10 @@ def comment(alert: Alert, who: str, at: Millis, text: str) -> Alert:
 
 def _entered(alert: Alert, what: What, at: Millis, who: str, text: str) -> Alert:
     version = alert.version + 1
-    entry = AlertEntry(at, what, who, text, version)
-    return replace(alert, version=version, updated_at=at, timeline=(*alert.timeline, entry)[-TIMELINE_LIMIT:])
+    timeline = (*alert.timeline, AlertEntry(at, what, who, text, version))[-TIMELINE_LIMIT:]
+    while len(timeline) > 1 and len(msgspec.json.encode(timeline)) > TIMELINE_BYTES:
+        timeline = timeline[1:]
+    return replace(alert, version=version, updated_at=at, timeline=timeline)
 
 
 def owed(alert: Alert) -> list[Notice]:

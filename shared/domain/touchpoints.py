@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.domain.events import JsonObject, Millis
+from shared.domain.events import Direction, Interaction, JsonObject, Millis, event_key, event_type
 from shared.domain.fence import Fenced
 
 
@@ -31,7 +31,37 @@ class Touchpoint(Fenced, omit_defaults=True, kw_only=True):
     retracted_by: str = ""
     corrected_by: str = ""
 
+    @property
+    def event(self) -> str:
+        """The key of its event: `source#id`."""
+        return self.id[len(self.tenant) + len(self.relationship) + 2 :]
+
+    @property
+    def metric(self) -> str | None:
+        """The counter it counts in (`in:email`); None for facts, and for what was retracted."""
+        if self.retracted or self.direction == Direction.FACT:
+            return None
+        return f"{self.direction}:{self.channel}"
+
 
 def touchpoint_id(tenant: str, relationship: str, event_key: str) -> str:
     """The `_id` of a timeline entry: an event counts once in its relationship."""
     return f"{tenant}/{relationship}/{event_key}"
+
+
+def made_of(event: Interaction, data: JsonObject) -> Touchpoint:
+    """The timeline entry of an accepted event, not yet placed in the log."""
+    people = data.get("people")
+    person = data.get("person") or (people[0] if isinstance(people, list) and people else "")
+    return Touchpoint(
+        id=touchpoint_id(event.tenant, event.relationship, event_key(event.source, event.id)),
+        tenant=event.tenant,
+        relationship=event.relationship,
+        type=event.type,
+        time=event.time,
+        direction=event_type(event.type).direction.value,
+        channel=str(data.get("channel") or event.type.split(".")[0]),
+        person=str(person),
+        data=data,
+        backfill=event.backfill,
+    )

@@ -1,0 +1,120 @@
+"""Silence, and promises that break."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shared.domain.block import Row, View
+from shared.domain.cadence import silence_due
+from shared.domain.calendar import EVERYDAY, business_days_between
+from shared.domain.events import HOUR, Millis
+from shared.domain.facts import Promise
+from shared.domain.flags import Hits, state_rule
+from shared.domain.playbooks import ExpectationParams, Playbook, SilenceParams
+from shared.domain.usage import iso
+from shared.domain.verdicts import Evidence, Rule
+
+BROKEN_FOR = 30 * 24 * HOUR  # a broken promise stays a flag for this long unless it is kept after all
+
+
+def works_every_day(row: Row) -> bool:
+    """Whether the relationship's calendar has no weekends."""
+    return row.head.directory.custom.get("calendar") == EVERYDAY
+
+
+def _silence_evidence(row: Row, subject: str, at: Millis) -> Evidence:
+    return Evidence(events=(row.head.facts.last_in_event,))
+
+
+def _silence_words(row: Row, subject: str, numbers: dict[str, float]) -> str:
+    facts = row.head.facts
+    who = facts.last_in_person
+    person = facts.people.get(who)
+    role = f" ({person.role})" if person is not None and person.role else ""
+    name = f"{who}{role}" if who else "they"
+    days = "days" if works_every_day(row) else "business days"
+    return f"{name} silent for {numbers['silent']:.0f} {days}, usual gap {numbers['usual']:.0f}"
+
+
+@state_rule(Rule.SILENCE, _silence_evidence, _silence_words)
+def silence(view: View, playbook: Playbook) -> Hits:
+    """They have not been in touch for longer than ever is usual for them, in business days."""
+    params = playbook.params(Rule.SILENCE, SilenceParams)
+    everyday = [works_every_day(row) for row in view.rows]
+    learned = [
+        silence_due(row.head.facts, every, params) if row.head.facts.inbound_days else (0, 0.0, 0.0)
+        for row, every in zip(view.rows, everyday, strict=True)
+    ]
+    due = np.array([moment for moment, _, _ in learned], np.int64)
+    fires = (due > 0) & (view.at >= due)
+    silent = [
+        business_days_between(row.head.facts.last_in, int(at), every) if hit else 0.0
+        for row, at, every, hit in zip(view.rows, view.at, everyday, fires, strict=True)
+    ]
+    return Hits(
+        position=np.arange(len(view)),
+        subject=[""] * len(view),
+        fires=fires,
+        holds=fires,
+        critical=np.zeros(len(view), np.bool_),
+        numbers={
+            "silent": np.array(silent),
+            "limit": np.array([limit for _, limit, _ in learned]),
+            "usual": np.array([usual for _, _, usual in learned]),
+        },
+        due=np.where(due > view.at, due, 0),
+    )
+
+
+def _promise_evidence(row: Row, subject: str, at: Millis) -> Evidence:
+    return Evidence(events=(row.head.facts.promises[subject].event,))
+
+
+def _promise_words(row: Row, subject: str, numbers: dict[str, float]) -> str:
+    promise = row.head.facts.promises[subject]
+    what = promise.text or subject
+    if promise.broken_at:
+        return f"promise broken: {what}"
+    verb = "was due" if numbers["overdue"] else "is due"
+    return f"promise {verb} {iso(promise.due)[:16].replace('T', ' ')} UTC and not kept: {what}"
+
+
+def _moments(promise: Promise, warn: Millis) -> tuple[Millis, Millis, Millis]:
+    """When a promise warns (0 = not), when it breaks, and when it is forgotten (0 = not)."""
+    if promise.broken_at:
+        return 0, promise.broken_at, promise.broken_at + BROKEN_FOR
+    early = promise.due - warn
+    return (early if warn and promise.made_at < early else 0), promise.due, 0
+
+
+@state_rule(Rule.EXPECTATION_VIOLATED, _promise_evidence, _promise_words)
+def expectation_violated(view: View, playbook: Playbook) -> Hits:
+    """A promise of ours: a warning before the deadline, critical once it has passed or was broken."""
+    warn = round(playbook.params(Rule.EXPECTATION_VIOLATED, ExpectationParams).warn_hours * HOUR)
+    position: list[int] = []
+    subject: list[str] = []
+    late: list[bool] = []
+    due = np.zeros(len(view), np.int64)
+    for at, row in enumerate(view.rows):
+        now = int(view.at[at])
+        ahead: list[int] = []
+        for name, promise in row.head.facts.promises.items():
+            if promise.by == "them":
+                continue
+            early, broken, forgotten = _moments(promise, warn)
+            ahead += [moment for moment in (early, broken, forgotten) if moment > now]
+            if (now >= broken or (early and now >= early)) and not (forgotten and now >= forgotten):
+                position.append(at)
+                subject.append(name)
+                late.append(now >= broken)
+        due[at] = min(ahead, default=0)
+    fires = np.ones(len(position), np.bool_)
+    return Hits(
+        position=np.array(position, np.int64),
+        subject=subject,
+        fires=fires,
+        holds=fires,
+        critical=np.array(late, np.bool_),
+        numbers={"overdue": np.array(late, np.float64)},
+        due=due,
+    )

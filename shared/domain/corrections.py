@@ -1,0 +1,94 @@
+"""Retractions and corrections: a touchpoint is undone or replaced, and everything that came of it with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from shared.domain.block import Block, Entry, Row
+from shared.domain.evaluation import change
+from shared.domain.event_rules import Verdict
+from shared.domain.events import Interaction, JsonObject, event_key, event_type
+from shared.domain.fence import Fence
+from shared.domain.fold import fold_timeline
+from shared.domain.times import parse_moment
+from shared.domain.touchpoints import Touchpoint, touchpoint_id
+from shared.domain.usage import day_of
+from shared.domain.verdicts import Rule
+
+
+def target_of(event: Interaction, data: JsonObject) -> str:
+    """The key of the event a correction is about: `data.id`, of `data.source` or else of the correction's source."""
+    return event_key(str(data.get("source", event.source)), str(data["id"]))
+
+
+def correct(
+    block: Block,
+    row: Row,
+    event: Interaction,
+    data: JsonObject,
+    timeline: Iterable[Touchpoint],
+    place: Fence,
+    *,
+    fresh: bool,
+) -> None:
+    """Apply `event.retracted` or `event.corrected` to its target, wherever it has not been applied yet.
+
+    `timeline` is every entry of the relationship, stored or pending. `fresh`: the head has not been folded this far.
+    """
+    target = target_of(event, data)
+    entry_id = touchpoint_id(event.tenant, event.relationship, target)
+    entries = {entry.id: entry for entry in timeline}
+    before = entries.get(entry_id)
+    if before is None or not _folded(before, place):
+        after = entries[entry_id] = row.pending[entry_id] = _placed(_after(before, entry_id, event, data), place)
+        counts = [*([] if before is None else _entries(before, -1.0)), *_entries(after, 1.0)]
+        block.count(row, counts, place)
+    if not fresh:
+        return
+    row.head.facts = fold_timeline(sorted(entries.values(), key=lambda entry: (entry.received, entry.position)))
+    block.refresh_facts(row)
+    for flag in list(row.head.flags.values()):
+        if target in flag.evidence.events and flag.until:
+            change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), row.head.clock, place)
+
+
+def _folded(entry: Touchpoint, place: Fence) -> bool:
+    same = (entry.incarnation, entry.partition) == (place.incarnation, place.partition)
+    return same and entry.offset >= place.offset
+
+
+def _placed(entry: Touchpoint, place: Fence) -> Touchpoint:
+    return msgspec.structs.replace(entry, incarnation=place.incarnation, partition=place.partition, offset=place.offset)
+
+
+def _entries(touch: Touchpoint, amount: float) -> list[Entry]:
+    metric = touch.metric
+    return [] if metric is None else [Entry(metric, touch.person, day_of(touch.time), amount)]
+
+
+def _after(before: Touchpoint | None, entry_id: str, event: Interaction, data: JsonObject) -> Touchpoint:
+    """The entry as it stands after the correction; one without type when its event has not been seen."""
+    mine = event_key(event.source, event.id)
+    if before is None:
+        before = Touchpoint(id=entry_id, tenant=event.tenant, relationship=event.relationship, type="", time=event.time)
+    if event.type == "event.retracted":
+        return msgspec.structs.replace(before, retracted=True, retracted_by=mine)
+    return _replaced(before, data["replacement"], mine)
+
+
+def _replaced(before: Touchpoint, replacement: JsonObject, by: str) -> Touchpoint:
+    type_name = str(replacement.get("type", before.type))
+    data: dict[str, Any] = replacement.get("data", before.data)
+    return msgspec.structs.replace(
+        before,
+        type=type_name,
+        time=parse_moment(replacement["time"]) if "time" in replacement else before.time,
+        direction=event_type(type_name).direction.value,
+        channel=str(data.get("channel") or type_name.split(".")[0]),
+        person=str(data.get("person", before.person)),
+        data=data,
+        corrected_by=by,
+    )

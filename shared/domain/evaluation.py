@@ -1,0 +1,184 @@
+"""Canonical evaluation: what the state rules say of some rows at their due moments, and what that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from shared.domain.block import Block, Row, View
+from shared.domain.event_rules import Verdict
+from shared.domain.events import DAY, Millis
+from shared.domain.fence import Fence
+from shared.domain.flags import REASONS, STATE_RULES, Hits, Ints, flag_key
+from shared.domain.playbooks import Playbook
+from shared.domain.scores import score
+from shared.domain.usage import day_of
+from shared.domain.verdicts import Cause, Evidence, FlagChange, Rule, Severity, StandingFlag
+
+ENDED = frozenset({"churned", "ended", "closed", "lost"})  # statuses for which nothing is watched any more
+CHANGES_KEPT = 64  # flag changes a head remembers, to tell them again after a crash
+SCORE_DAYS_KEPT = 7  # days of recorded scores a head carries until its month has them
+ACTIVE_DAYS = 400  # a relationship silent for longer is evaluated only when something comes in
+
+
+def evaluate(block: Block, rows: Sequence[Row], playbook: Playbook, places: Sequence[Fence]) -> None:
+    """Evaluate each row at its own due moment (quietly at the end of loaded history, where that is still to come).
+
+    `places`: for each row, the record that made it due.
+    """
+    at = [_moment(row) for row in rows]
+    view = block.view(rows, at)
+    quiet = [row.head.quiet_until >= moment for row, moment in zip(rows, at, strict=True)]
+    found: list[dict[str, tuple[Rule, Hits, int]]] = [{} for _ in rows]
+    due = np.zeros(len(rows), np.int64)
+    for rule, settings in playbook.rules.items():
+        if rule in STATE_RULES and settings.enabled:
+            hits = STATE_RULES[rule].evaluate(view, playbook)
+            for entry in np.flatnonzero(hits.holds).tolist():
+                found[hits.position[entry]][flag_key(rule, hits.subject[entry])] = (rule, hits, entry)
+            if hits.due is not None:
+                due = _earlier(due, hits.due)
+    due = _earlier(due, _daily(view))
+    recorded = score(view)
+    for position, row in enumerate(rows):
+        ended = row.head.directory.status.lower() in ENDED
+        _settle(row, {} if ended else found[position], at[position], quiet[position], playbook, places[position])
+        _record(row, at[position], recorded[position].ri.index, recorded[position].rv.index)
+        row.head.evaluated_at = at[position]
+        row.head.clock = max(row.head.clock, at[position])
+        row.head.next_due_at = 0 if ended else _with_expiries(row, int(due[position]))
+        row.changed = True
+
+
+def _moment(row: Row) -> Millis:
+    head = row.head
+    return head.quiet_until if head.quiet_until > head.evaluated_at else head.next_due_at
+
+
+def _earlier(one: Ints, other: Ints) -> Ints:
+    """The smaller of two moments where both are set, else the one that is."""
+    return np.where(one == 0, other, np.where(other == 0, one, np.minimum(one, other)))
+
+
+def _daily(view: View) -> Ints:
+    """The next midnight (UTC), so that scores and windows age, for relationships seen within ACTIVE_DAYS."""
+    last = np.fromiter((row.head.last_seen for row in view.rows), np.int64, len(view))
+    return np.where(view.at - last < ACTIVE_DAYS * DAY, (view.at // DAY + 1) * DAY, 0)
+
+
+def _with_expiries(row: Row, due: Millis) -> Millis:
+    ends = [flag.until for flag in row.head.flags.values() if flag.until]
+    return min([*ends, due] if due else ends, default=0)
+
+
+def _settle(
+    row: Row,
+    found: dict[str, tuple[Rule, Hits, int]],
+    at: Millis,
+    quiet: bool,
+    playbook: Playbook,
+    place: Fence,
+) -> None:
+    """Compare what holds with what stands: clear, keep, raise."""
+    for key, flag in list(row.head.flags.items()):
+        expired = flag.until and at >= flag.until
+        if expired or (not flag.until and key not in found):
+            change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), at, place, quiet=quiet)
+    for rule, hits, entry in found.values():
+        standing = row.head.flags.get(flag_key(rule, hits.subject[entry]))
+        if not hits.fires[entry]:
+            continue
+        severity = Severity.CRITICAL if hits.critical[entry] else Severity.WARNING
+        if standing is not None and not _worse(severity, standing.severity):
+            continue
+        subject = hits.subject[entry]
+        numbers = {name: round(float(column[entry]), 4) for name, column in hits.numbers.items()}
+        change(
+            row,
+            Verdict(rule, subject, raised=True, severity=severity, numbers=numbers),
+            at,
+            place,
+            quiet=quiet,
+            evidence=STATE_RULES[rule].evidence(row, subject, at),
+            reason=REASONS[rule](row, subject, numbers),
+            cooldown=round(playbook.rules[rule].cooldown_days * DAY),
+        )
+
+
+def _worse(severity: Severity, than: Severity) -> bool:
+    order = list(Severity)
+    return order.index(severity) > order.index(than)
+
+
+def change(
+    row: Row,
+    verdict: Verdict,
+    at: Millis,
+    place: Fence,
+    *,
+    quiet: bool = False,
+    evidence: Evidence | None = None,
+    reason: str = "",
+    cooldown: Millis = 0,
+) -> None:
+    """Raise or clear a flag of a row, and remember that it happened. Within `cooldown` it is not raised anew."""
+    head = row.head
+    key = flag_key(verdict.rule, verdict.subject)
+    if verdict.raised and key not in head.flags and cooldown and _raised_since(row, verdict, at - cooldown):
+        return
+    if not verdict.raised and key not in head.flags:
+        return
+    same = [
+        past
+        for past in head.changes
+        if (past.cause.incarnation, past.cause.offset) == (place.incarnation, place.offset)
+    ]
+    happened = FlagChange(
+        rule=verdict.rule,
+        subject=verdict.subject,
+        raised=verdict.raised,
+        moment=at,
+        cause=Cause(place.incarnation, place.partition, place.offset, len(same)),
+        severity=verdict.severity,
+        reason=reason or verdict.reason,
+        numbers=verdict.numbers,
+        evidence=evidence or Evidence(),
+        quiet=quiet,
+    )
+    head.changes = (*head.changes, happened)[-CHANGES_KEPT:]
+    if not verdict.raised:
+        head.flags = {name: flag for name, flag in head.flags.items() if name != key}
+        return
+    known = head.flags.get(key)
+    flag = StandingFlag(
+        rule=verdict.rule,
+        subject=verdict.subject,
+        severity=verdict.severity,
+        since=known.since if known is not None else at,
+        reason=happened.reason,
+        numbers=verdict.numbers,
+        evidence=happened.evidence,
+        quiet=quiet,
+        until=verdict.until,
+    )
+    head.flags = {**head.flags, key: flag}
+
+
+def _raised_since(row: Row, verdict: Verdict, since: Millis) -> bool:
+    return any(
+        past.raised and not past.quiet and past.moment > since
+        for past in row.head.changes
+        if (past.rule, past.subject) == (verdict.rule, verdict.subject)
+    )
+
+
+def _record(row: Row, at: Millis, ri: float | None, rv: float | None) -> None:
+    """Record the day's scores, as of its latest canonical evaluation."""
+    days = {**row.head.score_days, str(day_of(at)): (ri, rv)}
+    row.head.score_days = dict(list(days.items())[-SCORE_DAYS_KEPT:])
+
+
+def next_boundary(at: Millis, grain: Millis) -> Millis:
+    """The first full grain (hour) after `at`."""
+    return (at // grain + 1) * grain

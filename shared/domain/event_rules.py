@@ -1,0 +1,81 @@
+"""Rules that one event decides, at once: a table from event type to rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from shared.domain.events import DAY, Millis
+from shared.domain.playbooks import DetractorParams, Playbook, PriceChangeParams
+from shared.domain.relationship import Head
+from shared.domain.times import parse_date_or_moment
+from shared.domain.touchpoints import Touchpoint
+from shared.domain.verdicts import Rule, Severity
+
+DETRACTOR_FOR = 90 * DAY  # how long an answer stands unless a better one comes
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What an event rule says: raise a flag (until a moment, at the latest), or clear it."""
+
+    rule: Rule
+    subject: str
+    raised: bool
+    severity: Severity = Severity.WARNING
+    reason: str = ""
+    numbers: dict[str, float] = {}
+    until: Millis = 0
+
+
+EventRule = Callable[[Touchpoint, Head, Playbook], Verdict | None]
+
+
+def nps_detractor(touch: Touchpoint, head: Head, playbook: Playbook) -> Verdict | None:
+    """An NPS answer of a detractor (0-6; Reichheld 2003); a later, better answer of the same person clears it."""
+    if touch.data["instrument"] != "nps":
+        return None
+    params = playbook.params(Rule.NPS_DETRACTOR, DetractorParams)
+    score = float(touch.data["score"])
+    if score > params.detractor_max:
+        return Verdict(Rule.NPS_DETRACTOR, touch.person, raised=False)
+    said = str(touch.data.get("text", "")).strip()
+    quote = f": “{said[:200]}”" if said else ""
+    return Verdict(
+        Rule.NPS_DETRACTOR,
+        touch.person,
+        raised=True,
+        severity=Severity.CRITICAL if score <= params.detractor_max / 2 else Severity.WARNING,
+        reason=f"{touch.person or 'someone'} answered NPS with {score:g}{quote}",
+        numbers={"score": score},
+        until=touch.time + DETRACTOR_FOR,
+    )
+
+
+def price_change_planned(touch: Touchpoint, head: Head, playbook: Playbook) -> Verdict | None:
+    """A price or terms change is planned for a relationship that would take it as a breach: before it goes out."""
+    params = playbook.params(Rule.PRICE_CHANGE_PLANNED, PriceChangeParams)
+    directory = head.directory
+    if directory.kind not in params.kinds and directory.type.lower() not in params.types:
+        return None
+    effective = parse_date_or_moment(touch.data["effective_at"])
+    what = "price" if touch.type.startswith("price") else "terms"
+    change = touch.data.get("change")
+    how = f" ({change:+g})" if isinstance(change, int | float) else f" ({change})" if change else ""
+    return Verdict(
+        Rule.PRICE_CHANGE_PLANNED,
+        f"{what}@{touch.data['effective_at']}",
+        raised=True,
+        severity=Severity.CRITICAL,
+        reason=f"{what} change{how} planned for a {directory.type or directory.kind},"
+        f" effective {str(touch.data['effective_at'])[:10]}: talk to them before it goes out",
+        numbers={"effective_at": float(effective)},
+        until=max(effective, touch.time + DAY),
+    )
+
+
+EVENT_RULES: dict[str, EventRule] = {
+    "survey.answered": nps_detractor,
+    "price.change_planned": price_change_planned,
+    "terms.change_planned": price_change_planned,
+}

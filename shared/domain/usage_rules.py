@@ -1,0 +1,106 @@
+"""Use that falls: in all, and by feature."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shared.domain.baseline import Comparison, Floats, compare, critical_z, days_needed
+from shared.domain.block import USAGE, Row, View
+from shared.domain.events import Millis
+from shared.domain.flags import Bools, Hits, Ints, state_rule
+from shared.domain.playbooks import DropParams, Playbook
+from shared.domain.usage import USE, day_name, day_of
+from shared.domain.verdicts import Counter, Evidence, Rule
+
+CHECKED_EVERY = 6 * 3_600_000  # ms: windows slide even when nothing comes in
+SETTLED = 0.75  # a standing flag clears when less than this part of the warning threshold is missing
+OWN_WEEKS = 0.5  # a feature is the relationship's own when it was used in at least this share of the baseline's weeks
+GENERAL = 0.8  # a feature that fell less than this against the others' fall is part of a general drop
+
+
+def _hits(found: Comparison, params: DropParams) -> tuple[Bools, Bools, Bools]:
+    with np.errstate(invalid="ignore"):
+        enough = found.expected >= params.minimum
+        fallen = found.seen < (1 - params.warn) * found.expected
+        fires = enough & fallen & (found.z < critical_z(params.significance))
+        holds = enough & (found.seen < (1 - SETTLED * params.warn) * found.expected)
+        critical = found.seen < (1 - params.critical) * found.expected
+    return fires, holds | fires, critical
+
+
+def _next_check(view: View, used: Bools) -> Ints:
+    """The next quarter of a day for rows with any use in reach, else 0."""
+    return np.where(used, (view.at // CHECKED_EVERY + 1) * CHECKED_EVERY, 0)
+
+
+def _numbers(found: Comparison, params: DropParams) -> dict[str, Floats]:
+    return {
+        "seen": found.seen,
+        "expected": found.expected,
+        "z": found.z,
+        "weeks": found.weeks.astype(np.float64),
+        "days": np.full(len(found.seen), float(params.window_days)),
+    }
+
+
+def _evidence(row: Row, feature: str, at: Millis) -> Evidence:
+    """The daily counts of the window and of the week before it, by feature."""
+    today = day_of(at)
+    counts: dict[tuple[str, int], float] = {}
+    for month in row.cells.values():
+        for day, metric, _, amount in month.items():
+            if today - 14 <= day <= today and metric.startswith(USE) and feature in ("", metric[len(USE) :]):
+                name = metric[len(USE) :] if feature else ""
+                counts[name, day] = counts.get((name, day), 0.0) + amount
+    days = {day for _, day in counts}
+    counters = [Counter(feature, day_name(day), counts[feature, day]) for day in sorted(days)]
+    return Evidence(counters=tuple(counters))
+
+
+def _drop_words(row: Row, subject: str, numbers: dict[str, float]) -> str:
+    share = 1 - numbers["seen"] / numbers["expected"]
+    what = f"use of {subject}" if subject else "use"
+    return f"{what} is down {share:.0%}: {numbers['seen']:,.0f} in the last 7 days where {numbers['expected']:,.0f} are usual"
+
+
+@state_rule(Rule.USAGE_DROP, _evidence, _drop_words)
+def usage_drop(view: View, playbook: Playbook) -> Hits:
+    """Use in all over the window against the relationship's own weekday baseline."""
+    params = playbook.params(Rule.USAGE_DROP, DropParams)
+    counts = view.total(USAGE, days_needed(params.window_days, params.baseline_weeks))
+    found = compare(counts, view.elapsed, params.window_days, params.baseline_weeks)
+    fires, holds, critical = _hits(found, params)
+    return Hits(
+        position=np.arange(len(view)),
+        subject=[""] * len(view),
+        fires=fires,
+        holds=holds,
+        critical=critical,
+        numbers=_numbers(found, params),
+        due=_next_check(view, np.any(counts > 0, axis=1)),
+    )
+
+
+@state_rule(Rule.FEATURE_DECLINE, _evidence, _drop_words)
+def feature_decline(view: View, playbook: Playbook) -> Hits:
+    """A feature the relationship had made its own, falling by itself and not along with everything else."""
+    params = playbook.params(Rule.FEATURE_DECLINE, DropParams)
+    days = days_needed(params.window_days, params.baseline_weeks)
+    position, names, counts = view.features(days)
+    found = compare(counts, view.elapsed[position], params.window_days, params.baseline_weeks)
+    others = view.total(USAGE, days)[position] - counts
+    rest = compare(np.maximum(others, 0), view.elapsed[position], params.window_days, params.baseline_weeks)
+    fires, holds, critical = _hits(found, params)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own = found.active_weeks >= OWN_WEEKS * found.weeks
+        apart = ~(found.seen / found.expected >= GENERAL * rest.seen / rest.expected)
+        alone = apart & (np.nan_to_num(rest.expected) > 0)
+    few = np.flatnonzero(own & alone & holds)
+    return Hits(
+        position=position[few],
+        subject=[names[at] for at in few],
+        fires=fires[few],
+        holds=holds[few],
+        critical=critical[few],
+        numbers={name: column[few] for name, column in _numbers(found, params).items()},
+    )
