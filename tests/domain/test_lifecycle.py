@@ -187,6 +187,14 @@ def test_the_timeline_keeps_the_latest_entries() -> None:
     assert alert.timeline[-1].version == alert.version == TIMELINE_LIMIT + 6
 
 
+def test_long_remarks_push_the_oldest_entries_out() -> None:
+    alert = opened(1)
+    for number in range(40):
+        alert = comment(alert, "eva", number, "x" * 10_000)
+    assert 20 < len(alert.timeline) < 30
+    assert alert.timeline[-1].version == alert.version
+
+
 def test_verdicts_are_ordered_by_their_cause() -> None:
     assert later(Cause("i", 0, 5), Cause("i", 0, 4))
     assert later(Cause("i", 0, 5, 1), Cause("i", 0, 5, 0))
