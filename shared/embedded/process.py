@@ -38,6 +38,7 @@ class Launch(msgspec.Struct, frozen=True):
     env: Mapping[str, str]
     probe: Probe
     endless: bool = True  # False: ending with status 0 means that its work is done
+    stop_signal: signal.Signals = signal.SIGTERM
 
 
 def dies_with_parent() -> Callable[[], None] | None:
@@ -106,8 +107,8 @@ class Child:
         raise Unavailable(f"{self.launch.name} ended with status {self.process.returncode} before it was ready")
 
     async def stop(self, within: float = STOP_WITHIN) -> None:
-        """SIGTERM, then SIGKILL to its whole process group when it takes longer than `within` seconds."""
-        self._signal(signal.SIGTERM)
+        """Its stop signal, then SIGKILL to its whole process group when it takes longer than `within` seconds."""
+        self._signal(self.launch.stop_signal)
         try:
             await asyncio.wait_for(self.process.wait(), within)
         except TimeoutError:

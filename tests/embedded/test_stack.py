@@ -1,0 +1,211 @@
+"""`rapport up --embedded` as one command, with real embedded servers and tiny services in place of ours.
+
+What the real services do on it is tested end to end elsewhere; here it is their supervision that counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.embedded.ports import LOOPBACK
+
+pytestmark = pytest.mark.embedded
+WITHIN = 40.0  # seconds for anything to happen on a busy machine
+
+SERVICE = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+name = {name!r}
+port = os.environ.get(f"RAPPORT_{{name.upper()}}_PORT") or os.environ["RAPPORT_METRICS_PORT"]
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/readyz" else 404)
+        self.end_headers()
+    def log_message(self, *arguments):
+        pass
+print(name, "serves with", os.environ["RAPPORT_PARTITIONS"], "partitions", flush=True)
+HTTPServer((os.environ["RAPPORT_HOST"], int(port)), Handler).serve_forever()
+"""
+NAMES = ("ingest", "scoring", "alerts", "api")
+ANY_PORTS = [part for name in ("api", "ingest", "kafka", "mongo") for part in (f"--{name}-port", "0")]
+ANY_PORTS += ["--scoring-metrics-port", "0", "--alerts-metrics-port", "0"]
+
+
+def until(condition: Callable[[], Any], within: float = WITHIN) -> Any:
+    """The first true value of `condition`; fails after `within` seconds."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {within} s: {condition}")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A working directory whose `services` package has the tiny ones."""
+    for name in NAMES:
+        package = tmp_path / "services" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "__main__.py").write_text(SERVICE.format(name=name))
+    (tmp_path / "services" / "__init__.py").touch()
+    return tmp_path
+
+
+class Up:
+    """A running `rapport up`."""
+
+    def __init__(self, here: Path, *arguments: str) -> None:
+        self.ready_file = here / "ready.json"
+        self.log_file = here / "log"
+        command = [sys.executable, "-c", "from shared.cli import app; app()", "up", "--embedded"]
+        command += ["--data", str(here / "data"), "--ready-file", str(self.ready_file), "--partitions", "2"]
+        with self.log_file.open("w") as log, (here / "out").open("w") as out:
+            self.process = subprocess.Popen(
+                [*command, *ANY_PORTS, *arguments], cwd=here, stdin=subprocess.DEVNULL, stdout=out, stderr=log
+            )
+        self.out_file = here / "out"
+
+    def ready(self) -> dict[str, str]:
+        until(lambda: self.ready_file.exists() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log
+        loaded: dict[str, str] = json.loads(self.ready_file.read_text())
+        return loaded
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def pid(self, name: str) -> int:
+        """The process id of a child: `kafka`, `mongo` or a service."""
+        marks = {"kafka": "tansu", "mongo": "nx_27017"}
+        return next(pid for pid in children(self.process.pid) if marks.get(name, f"services.{name}") in command(pid))
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> float:
+        """Seconds that an orderly end took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(WITHIN)
+        return time.monotonic() - started
+
+
+@contextmanager
+def up(here: Path, *arguments: str) -> Iterator[Up]:
+    running = Up(here, *arguments)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def gone(pid: int) -> bool:
+    return not command(pid)
+
+
+def listening(pids: set[int]) -> list[tuple[str, int]]:
+    """Addresses (hexadecimal, as /proc/net has them) and ports on which these processes listen."""
+    inodes = set()
+    for pid in pids:
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            if (target := os.readlink(handle)).startswith("socket:["):
+                inodes.add(target[8:-1])
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == "0A" and columns[9] in inodes:
+                address, _, port = columns[1].partition(":")
+                found.append((address, int(port, 16)))
+    return found
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+@linux
+def test_one_command_starts_everything_and_one_ctrl_c_stops_it(here: Path) -> None:
+    with up(here) as stack:
+        ready = stack.ready()
+        pids = set(children(stack.process.pid))
+        assert len(pids) == 6
+        addresses = listening({*pids, stack.process.pid})
+        assert stack.stop() < 10
+    assert set(ready) == {"api", "dashboard", "ingest", "kafka", "mongo", "write_key", "api_key", "tenant"}
+    assert all(ready[name].startswith(f"http://{LOOPBACK}:") for name in ("api", "dashboard", "ingest"))
+    assert stat.S_IMODE(stack.ready_file.stat().st_mode) == 0o600
+    assert stack.out_file.read_text() == "".join(f"{name:<10} {value}\n" for name, value in ready.items())
+    assert len(addresses) == 6
+    assert {address for address, _ in addresses} == {"0100007F"}, "something listens beyond loopback"
+    assert stack.process.returncode == 0
+    assert all(gone(pid) for pid in pids)
+    assert "ingest    │ ingest serves with 2 partitions" in stack.log
+    assert stack.log.endswith("rapport   │ Stopped.\n")
+
+
+@linux
+def test_a_second_start_finds_its_keys_again_even_after_kill_9(here: Path) -> None:
+    with up(here) as stack:
+        first = stack.ready()
+        pids = children(stack.process.pid)
+        stack.process.kill()
+        stack.process.wait()
+        until(lambda: all(gone(pid) for pid in pids))
+    with up(here) as stack:
+        until(lambda: "Everything is ready" in stack.log)
+        second = stack.ready()
+        assert stack.stop(signal.SIGTERM) < 10
+        assert stack.process.returncode == 0
+    keys = ("write_key", "api_key", "tenant")
+    assert [first[key] for key in keys] == [second[key] for key in keys]
+
+
+@linux
+def test_after_the_brokers_death_services_start_anew_on_new_topics_and_the_log_says_what_is_lost(here: Path) -> None:
+    with up(here) as stack:
+        stack.ready()
+        before = {name: stack.pid(name) for name in (*NAMES, "mongo")}
+        os.kill(stack.pid("kafka"), signal.SIGKILL)
+        until(lambda: stack.log.count("Everything is ready") == 2)
+        after = {name: stack.pid(name) for name in (*NAMES, "mongo")}
+        stack.stop()
+    assert before["mongo"] == after["mongo"]
+    assert all(before[name] != after[name] for name in NAMES)
+    assert "The embedded broker ended with signal 9. It keeps its log in memory" in stack.log
+    assert stack.log.count("Topics of a new incarnation: rapport.alerts, ") == 2
+
+
+@linux
+def test_another_partition_count_ends_it_with_what_to_do(here: Path) -> None:
+    with up(here) as stack:
+        stack.ready()
+        stack.stop()
+    with up(here, "--partitions", "4") as stack:
+        assert stack.process.wait(WITHIN) == 1
+    assert "set RAPPORT_PARTITIONS (or --partitions) to 2" in stack.log
+    assert "Traceback" not in stack.log
