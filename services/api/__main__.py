@@ -1,0 +1,146 @@
+"""`rapport api`: REST, live streams and the dashboard, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import uvicorn
+import uvloop
+
+from services.api.app import build_app
+from services.api.deps import Deps, make_deps
+from shared.clock import now_ms
+from shared.domain.errors import Misconfigured, Unavailable
+from shared.settings import Settings
+from shared.storage.open import open_store
+from shared.storage.store import Store
+from shared.stream.publisher import KafkaPublisher
+from shared.stream.reader import KafkaReader
+from shared.telemetry import configure_logging, logger
+
+GRACE_SECONDS = 5  # for requests under way when told to stop; streams end at once
+RETRY_SECONDS = 0.5
+BACKLOG = 2_048
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handling: streams have to end before it waits for connections to close."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main() -> None:
+    """Run until told to stop; whatever goes wrong ends the process with a status that is not 0."""
+    settings = Settings()
+    configure_logging("api", settings.log_level, settings.log_format)
+    wrong: list[str] = []
+    try:
+        uvloop.run(serve(settings))
+    except* Misconfigured as errors:
+        wrong = [str(error) for error in errors.exceptions]
+    if wrong:  # its message says what to do: a traceback would only hide it
+        logger().error("misconfigured", detail=" ".join(wrong))
+        sys.exit(1)
+
+
+async def serve(settings: Settings) -> None:
+    """Build everything, run it, and take it down in the opposite order."""
+    with listening(settings.host, settings.api_port) as listener:
+        store = open_store(settings)
+        publisher, reader = KafkaPublisher(settings.kafka), KafkaReader(settings.kafka)
+        try:
+            await run(make_deps(store, publisher, reader, settings, now_ms), listener)
+        finally:
+            await reader.close()
+            await publisher.close()
+            await store.close()
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket bound to the address (port 0: any free one); raises Misconfigured when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise Misconfigured(
+                f"The API cannot listen on {host}:{port} ({error.strerror}): set RAPPORT_API_PORT to a port that is "
+                "free (0 takes any), or stop what uses it."
+            ) from error
+        listener.listen(BACKLOG)
+        yield listener
+
+
+async def run(deps: Deps, listener: socket.socket) -> None:
+    """Until a signal comes or a part fails; then streams end, requests under way finish, and all stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = _server(deps)
+    async with asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(deps.feed.run(), name="feed"),
+            group.create_task(_prepare(deps.store), name="indexes"),
+        ]
+        http = group.create_task(_serve_http(server, listener), name="http")
+        logger().info("listening", host=deps.settings.host, port=listener.getsockname()[1])
+        await _first(stop, http, background[0])
+        logger().info("stopping")
+        deps.feed.stop()
+        server.should_exit = True
+        await http
+        for task in background:
+            task.cancel()
+    logger().info("stopped")
+
+
+def _server(deps: Deps) -> Server:
+    return Server(
+        uvicorn.Config(
+            build_app(deps),
+            http="httptools",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+
+
+async def _prepare(store: Store) -> None:
+    """Create missing indexes as soon as the store answers."""
+    while True:
+        try:
+            await store.prepare()
+            return
+        except Unavailable as error:
+            logger().warning("the store does not answer yet, trying again", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+
+
+async def _serve_http(server: Server, listener: socket.socket) -> None:
+    await server.serve([listener])
+    if not server.should_exit:
+        raise RuntimeError("the HTTP server ended by itself")
+
+
+if __name__ == "__main__":
+    main()
