@@ -55,7 +55,7 @@ async def serving(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
         raise Misconfigured(
             f"Port {port} of {host} cannot be listened on ({error.strerror}); choose another"
         ) from error
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1)
     server = _Server(config)
     with listener:
         running = asyncio.create_task(server.serve(sockets=[listener]))

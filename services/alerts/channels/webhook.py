@@ -24,18 +24,20 @@ MIN_SECRET_BYTES = 24  # as the specification asks
 class WebhookChannel:
     """POSTs to one URL. Neither the URL (it may hold a token) nor the secret appears in an outcome."""
 
-    def __init__(self, url: str, secret: str, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(self, url: str, secret: str, *, timeout: Millis = TIMEOUT) -> None:
         self._url = checked_url(url)
         self._signer = signer(secret)
-        self._client = client or httpx.AsyncClient(follow_redirects=False)
+        self._timeout = timeout / 1000
+        # No proxies or credentials from the environment: what is signed goes where the settings say.
+        self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=self._timeout)
 
     async def send(self, delivery: Delivery, at: Millis) -> Outcome:
         """2xx: delivered. 410: refused for good. Anything else, or no answer in 15 s: to be tried again."""
         try:
-            async with asyncio.timeout(TIMEOUT / 1000):
+            async with asyncio.timeout(self._timeout):
                 status = await self._post(delivery.body, signed_headers(self._signer, delivery, at))
         except TimeoutError:
-            return Outcome(Answer.RETRY, f"no answer within {TIMEOUT // 1000} s")
+            return Outcome(Answer.RETRY, f"no answer within {self._timeout:g} s")
         except httpx.HTTPError as error:
             return Outcome(Answer.RETRY, f"no answer: {type(error).__name__}")
         if 200 <= status < 300:
@@ -44,9 +46,7 @@ class WebhookChannel:
 
     async def _post(self, body: str, headers: dict[str, str]) -> int:
         # The answer's body is not read: it has no meaning here, and may be endless.
-        async with self._client.stream(
-            "POST", self._url, content=body.encode(), headers=headers, timeout=TIMEOUT / 1000, follow_redirects=False
-        ) as response:
+        async with self._client.stream("POST", self._url, content=body.encode(), headers=headers) as response:
             return response.status_code
 
     async def close(self) -> None:
