@@ -119,7 +119,7 @@ def _loaded(value: Any) -> Any:
         return {unescape_key(key): _loaded(item) for key, item in value.items()}
     if kind is list:
         return list(value) if _FLAT.issuperset(map(type, value)) else [_loaded(item) for item in value]
-    return value
+    return value if kind in _FLAT else int(value)  # BSON's own type of integer
 
 
 _FLAT = frozenset({str, bool, type(None), int, float})

@@ -15,8 +15,9 @@ import msgspec
 
 from shared.domain.events import relationship_key
 from shared.domain.relationship import Kind
-from shared.storage.documents import Document, value_at
-from shared.storage.store import AlertQuery, RelationshipQuery
+from shared.domain.touchpoints import Touchpoint
+from shared.storage.documents import Document, encoded, value_at
+from shared.storage.store import AlertQuery, RelationshipQuery, Write
 
 MAX_LIMIT = 1000
 _DIRECTORY = {"kind": Kind.CUSTOMER.value, "segment": "", "owner": "", "stage": ""}
@@ -38,12 +39,19 @@ def lookup(id: str, fields: Mapping[str, Any]) -> Document:
     return found | _directory(id, _written_directory(fields))
 
 
+def written(write: Write) -> Document:
+    """Everything that a write sets, as it is stored, by dotted path."""
+    fields = encoded(write.fields)
+    new_head = write.base == 0 and write.collection == "relationships"  # is to be found even if nothing was said of it
+    about = {"directory": {}, **fields} if new_head else fields
+    return {**fields, **lookup(write.id, about), "rev": write.base + 1}
+
+
 def _written_directory(fields: Mapping[str, Any]) -> Document:
     """What these fields say of the directory: all of it, or single values by dotted path."""
-    if "directory" in fields:
-        return {"name": "", **_DIRECTORY, **fields["directory"]}
     prefix = "directory."
-    return {name.removeprefix(prefix): value for name, value in fields.items() if name.startswith(prefix)}
+    single = {name.removeprefix(prefix): value for name, value in fields.items() if name.startswith(prefix)}
+    return {"name": "", **_DIRECTORY, **fields["directory"], **single} if "directory" in fields else single
 
 
 def _directory(id: str, directory: Mapping[str, Any]) -> Document:
@@ -194,6 +202,11 @@ def _fits(value: str | int | float | None, order: Order) -> bool:
     if isinstance(order.floor, str):
         return isinstance(value, str)
     return isinstance(value, int | float) and abs(value) < 1 << 63
+
+
+def log_order(entry: Touchpoint) -> tuple[str, int, str]:
+    """Where an entry comes in the log: at its own event, or at the retraction that came before it."""
+    return entry.incarnation, entry.position if entry.position >= 0 else entry.offset, entry.id
 
 
 def page_limit(limit: int) -> int:

@@ -15,7 +15,7 @@ from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import Month
 from shared.domain.verdicts import Severity
-from shared.storage.documents import Document, document, encoded, parse, value_at
+from shared.storage.documents import Document, document, parse, value_at
 from shared.storage.lookup import (
     NEWEST_ALERT,
     NEWEST_ENTRY,
@@ -23,12 +23,14 @@ from shared.storage.lookup import (
     Mark,
     Order,
     alert_conditions,
+    log_order,
     lookup,
     needle,
     page_limit,
     read_cursor,
     relationship_conditions,
     relationship_order,
+    written,
 )
 from shared.storage.store import (
     AlertQuery,
@@ -143,7 +145,7 @@ class MemoryStore:
     async def whole_timeline(self, tenant: str, relationship: str) -> list[Touchpoint]:
         docs = self._find("timeline", Condition("q.of", ("=" + relationship_key(tenant, relationship),)))
         found = [parse(doc, Touchpoint) for doc in docs]
-        return sorted(found, key=lambda entry: (entry.incarnation, entry.offset, entry.id))
+        return sorted(found, key=log_order)
 
     async def add_touchpoints(self, entries: Sequence[Touchpoint]) -> None:
         for entry in entries:
@@ -157,8 +159,7 @@ class MemoryStore:
         found = docs.get(write.id, {"_id": write.id, "rev": 0})
         if found["rev"] != write.base:
             return (found["rev"], found.get("writer")) == (write.base + 1, write.fields["writer"])
-        fields = encoded(write.fields)
-        _put(found, {**fields, **lookup(write.id, fields), "rev": write.base + 1})
+        _put(found, written(write))
         docs[write.id] = found
         return True
 

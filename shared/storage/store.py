@@ -104,7 +104,7 @@ class StateStore(Protocol):
         ...
 
     async def whole_timeline(self, tenant: str, relationship: str) -> list[Touchpoint]:
-        """Every entry of a relationship in the order of the log (incarnation as stored, then offset)."""
+        """Every entry of a relationship in the order of the log (incarnation as stored, then position)."""
         ...
 
     async def add_touchpoints(self, entries: Sequence[Touchpoint]) -> None:

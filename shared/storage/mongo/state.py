@@ -11,8 +11,8 @@ from shared.domain.events import Millis, relationship_key
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import Month
-from shared.storage.documents import Document, document, encoded, parse
-from shared.storage.lookup import lookup
+from shared.storage.documents import Document, document, parse
+from shared.storage.lookup import log_order, written
 from shared.storage.mongo.client import MongoClient, answering, chunks, whole
 from shared.storage.store import DedupChunk, Incarnation, PartitionState, Write
 
@@ -72,7 +72,7 @@ class MongoState(MongoClient):
         while docs := await self._find("timeline", {"q.of": mine, "q.key": {"$gt": last}}, [("q.key", 1)], 1000):
             found += [parse(doc, Touchpoint) for doc in docs]
             last = docs[-1]["q"]["key"]
-        return sorted(found, key=lambda entry: (entry.incarnation, entry.offset, entry.id))
+        return sorted(found, key=log_order)
 
     async def add_touchpoints(self, entries: Sequence[Touchpoint]) -> None:
         docs = {entry.id: whole(entry) for entry in entries}
@@ -96,7 +96,7 @@ class MongoState(MongoClient):
         return losers
 
     async def _write_some(self, collection: str, writes: Sequence[Write]) -> list[str]:
-        operations = [UpdateOne({"_id": write.id, "rev": write.base}, {"$set": _fields(write)}) for write in writes]
+        operations = [UpdateOne({"_id": write.id, "rev": write.base}, {"$set": written(write)}) for write in writes]
         with answering():
             done = await self._db[collection].bulk_write(operations, ordered=False)
         if done.matched_count == len(writes):
@@ -128,11 +128,6 @@ class MongoState(MongoClient):
         with answering():
             done = await self._db["dedup"].delete_many({"newest": {"$lt": newest_before}})
         return int(done.deleted_count)
-
-
-def _fields(write: Write) -> Document:
-    fields = encoded(write.fields)
-    return {**fields, **lookup(write.id, fields), "rev": write.base + 1}
 
 
 def _months_between(first: str, last: str) -> list[str]:

@@ -1,0 +1,105 @@
+"""What scoring reads: months, deduplication chunks, the timeline, what is due, incarnations."""
+
+from __future__ import annotations
+
+from shared.storage.store import Incarnation, Store, Write
+from tests.contracts.stored import FENCE, chunk_write, entry, head_write, month_write
+
+
+async def test_a_topic_has_one_incarnation_at_a_time(store: Store) -> None:
+    assert await store.incarnation("rapport.interactions") is None
+    for name in ("first", "second"):
+        await store.set_incarnation(Incarnation("rapport.interactions", name, 8))
+        assert await store.incarnation("rapport.interactions") == Incarnation("rapport.interactions", name, 8)
+    assert await store.incarnation("rapport.updates") is None
+
+
+async def test_months_of_relationships_from_a_month_on(store: Store) -> None:
+    await store.write([month_write(r, m) for r in ("r1", "r1/sub", "r2") for m in ("2025-11", "2025-12", "2026-01")])
+    await store.write([month_write("r1", "2026-01", tenant="other")])
+    found = await store.months(["acme/r2", "acme/r1", "acme/nobody"], "2025-12")
+    assert [month.id for month in found] == [f"acme/{r}/{m}" for r in ("r1", "r2") for m in ("2025-12", "2026-01")]
+    assert [month.rev for month in found] == [1] * 4
+    assert await store.months(["acme/r1"], "2026-02") == []
+    assert await store.months([], "2025-12") == []
+
+
+async def test_months_far_apart_are_found_all_the_same(store: Store) -> None:
+    await store.write([month_write("r1", m) for m in ("1990-01", "2026-01", "9999-12")])
+    assert [month.month for month in await store.months(["acme/r1"], "1970-01")] == ["1990-01", "2026-01", "9999-12"]
+    assert [month.month for month in await store.months(["acme/r1"], "1990-02")] == ["2026-01", "9999-12"]
+
+
+async def test_months_by_their_own_ids(store: Store) -> None:
+    await store.write([month_write("r1", "2026-01"), month_write("r2", "2026-01")])
+    found = await store.months_by_id(["acme/r1/2026-01", "acme/r1/2026-02"])
+    assert set(found) == {"acme/r1/2026-01"}
+    assert found["acme/r1/2026-01"].relationship == "r1"
+
+
+async def test_dedup_chunks_newer_than_a_moment(store: Store) -> None:
+    numbers = [("r1", 0, 10), ("r1", 1, 20), ("r2", 0, 30), ("r3", 0, 40)]
+    await store.write(
+        [chunk_write(r, n, newest, hashes=[n], offsets=[1], received=[newest]) for r, n, newest in numbers]
+    )
+    found = await store.dedup_chunks(["acme/r2", "acme/r1"], 10)
+    assert [(chunk.id, chunk.number, chunk.received) for chunk in found] == [
+        ("acme/r1/1", 1, [20]),
+        ("acme/r2/0", 0, [30]),
+    ]
+    many = await store.dedup_chunks([f"acme/r{n}" for n in range(1_100)], 0)
+    assert [chunk.id for chunk in many] == ["acme/r1/0", "acme/r1/1", "acme/r2/0", "acme/r3/0"]
+
+
+async def test_expired_dedup_chunks_are_dropped(store: Store) -> None:
+    await store.write([chunk_write("r1", n, newest) for n, newest in ((0, 10), (1, 20), (2, 30))])
+    assert await store.purge_dedup(20) == 1
+    assert await store.purge_dedup(20) == 0
+    assert [chunk.number for chunk in await store.dedup_chunks(["acme/r1"], 0)] == [1, 2]
+
+
+async def test_a_timeline_entry_that_exists_is_left_as_it_is(store: Store) -> None:
+    await store.add_touchpoints([entry("s#1", type="note.added"), entry("s#2")])
+    await store.add_touchpoints([entry("s#1", type="ticket.opened"), entry("s#3", data={"a.b": {"$c": [{"": 1}]}})])
+    found = await store.touchpoints(["acme/r1/s#1", "acme/r1/s#2", "acme/r1/s#3", "acme/r1/s#4"])
+    assert {id: touch.type for id, touch in found.items()} == {f"acme/r1/s#{n}": "note.added" for n in (1, 2, 3)}
+    assert found["acme/r1/s#3"] == entry("s#3", data={"a.b": {"$c": [{"": 1}]}})
+    assert await store.touchpoints([]) == {}
+
+
+async def test_a_timeline_entry_is_corrected_under_a_condition(store: Store) -> None:
+    await store.add_touchpoints([entry("s#1")])
+    change = {**FENCE, "tenant": "acme", "relationship": "r1", "data": {"text": "b"}, "corrected_by": "s#2"}
+    assert await store.write([Write("timeline", "acme/r1/s#1", 0, change)]) == []
+    assert await store.write([Write("timeline", "acme/r1/s#1", 0, {**change, "writer": "two"})]) == ["acme/r1/s#1"]
+    found = (await store.touchpoints(["acme/r1/s#1"]))["acme/r1/s#1"]
+    assert (found.rev, found.data, found.corrected_by, found.type) == (1, {"text": "b"}, "s#2", "note.added")
+
+
+async def test_the_whole_timeline_is_in_the_order_of_the_log(store: Store) -> None:
+    places = [("b", 1), ("a", 1_500), ("a", 2), ("b", 0)]
+    await store.add_touchpoints([entry(f"s#{i}{n}", incarnation=i, position=n, offset=9) for i, n in places])
+    await store.add_touchpoints([entry(f"many#{n}", position=n + 3) for n in range(1_100)])
+    await store.add_touchpoints([entry("s#other", relationship="r2"), entry("s#b1", tenant="other")])
+    found = await store.whole_timeline("acme", "r1")
+    assert [(touch.incarnation, touch.position) for touch in found] == [
+        ("a", 2), ("a", 1_500), ("b", 0), ("b", 1), *(("inc", n + 3) for n in range(1_100))
+    ]  # fmt: skip
+
+
+async def test_due_are_the_earliest_of_the_partition(store: Store) -> None:
+    moments = {"a": 30, "b": 10, "c": 0, "d": 20, "e": 40}
+    await store.write([head_write(name, next_due_at=at) for name, at in moments.items()])
+    await store.write([head_write("p", next_due_at=5, partition=4), head_write("never")])
+    assert await store.due(3, 30, 10) == ["acme/b", "acme/d", "acme/a"]
+    assert await store.due(3, 30, 2) == ["acme/b", "acme/d"]
+    assert await store.due(3, 9, 10) == []
+    assert await store.earliest_due([3, 4, 5]) == {3: 10, 4: 5}
+    assert await store.earliest_due([]) == {}
+    await store.write([head_write("b", base=1, next_due_at=0)])
+    assert await store.earliest_due([3]) == {3: 20}
+
+
+async def test_due_serves_all_tenants_of_the_partition(store: Store) -> None:
+    await store.write([head_write("a", next_due_at=2), head_write("a", tenant="other", next_due_at=1)])
+    assert await store.due(3, 5, 10) == ["other/a", "acme/a"]

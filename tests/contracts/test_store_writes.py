@@ -1,0 +1,194 @@
+"""Conditional writes: who wins, who is told that it lost, and what is then stored."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from shared.domain.relationship import Directory, Factor, Score, Scores
+from shared.domain.verdicts import Severity, StandingFlag
+from shared.storage.documents import path
+from shared.storage.store import Store, Write
+from tests.contracts.stored import FENCE, chunk_write, entry, head_write, month_write
+
+
+async def test_base_0_creates_the_document_at_revision_1(store: Store) -> None:
+    assert await store.write([head_write(events=5, directory=Directory(name="Acme", domains=("a.com",)))]) == []
+    head = (await store.heads(["acme/r1"]))["acme/r1"]
+    assert (head.id, head.tenant, head.relationship, head.rev, head.writer) == ("acme/r1", "acme", "r1", 1, "one")
+    assert (head.incarnation, head.partition, head.offset, head.events) == ("inc", 3, 10, 5)
+    assert head.directory == Directory(name="Acme", domains=("a.com",))
+
+
+async def test_what_was_not_written_is_left_out(store: Store) -> None:
+    assert await store.heads(["acme/nobody"]) == {}
+    assert await store.heads([]) == {}
+    assert await store.write([]) == []
+
+
+async def test_a_write_at_the_right_revision_changes_only_its_fields(store: Store) -> None:
+    await store.write([head_write(events=5, last_seen=7)])
+    assert await store.write([head_write(base=1, events=6)]) == []
+    head = (await store.heads(["acme/r1"]))["acme/r1"]
+    assert (head.rev, head.events, head.last_seen) == (2, 6, 7)
+
+
+async def test_a_write_at_another_revision_loses_and_changes_nothing(store: Store) -> None:
+    await store.write([head_write(events=5)])
+    await store.write([head_write(base=1, events=6)])
+    lost = await store.write([head_write(base=1, events=99, writer="two"), head_write("r2", events=1)])
+    assert lost == ["acme/r1"]
+    heads = await store.heads(["acme/r1", "acme/r2"])
+    assert (heads["acme/r1"].rev, heads["acme/r1"].events, heads["acme/r2"].events) == (2, 6, 1)
+
+
+async def test_a_write_to_a_document_that_is_not_there_loses_unless_its_base_is_0(store: Store) -> None:
+    assert await store.write([head_write(base=4)]) == ["acme/r1"]
+    assert await store.heads(["acme/r1"]) == {}
+
+
+async def test_the_same_write_by_the_same_writer_again_counts_as_made(store: Store) -> None:
+    for base in (0, 1):
+        for _ in range(2):
+            assert await store.write([head_write(base=base, events=base + 1)]) == []
+    head = (await store.heads(["acme/r1"]))["acme/r1"]
+    assert (head.rev, head.events) == (2, 2)
+
+
+async def test_of_two_writers_that_create_one_wins(store: Store) -> None:
+    mine = [head_write(f"r{n}", writer="one", events=1) for n in range(50)]
+    theirs = [head_write(f"r{n}", writer="two", events=2) for n in range(50)]
+    lost_by_one, lost_by_two = await asyncio.gather(store.write(mine), store.write(theirs))
+    heads = await store.heads([write.id for write in mine])
+    assert sorted(lost_by_one + lost_by_two) == sorted(heads)
+    for id, head in heads.items():
+        winner = "two" if id in lost_by_one else "one"
+        assert (head.writer, head.rev, head.events) == (winner, 1, {"one": 1, "two": 2}[winner])
+
+
+async def test_writers_that_race_lose_no_update(store: Store) -> None:
+    await store.write([head_write(events=0)])
+
+    async def add(writer: str) -> None:
+        for _ in range(10):
+            while True:
+                head = (await store.heads(["acme/r1"]))["acme/r1"]
+                change = head_write(base=head.rev, writer=f"{writer}{head.rev}", events=head.events + 1)
+                if await store.write([change]) == []:
+                    break
+
+    await asyncio.gather(*(add(writer) for writer in "abc"))
+    head = (await store.heads(["acme/r1"]))["acme/r1"]
+    assert (head.events, head.rev) == (30, 31)
+
+
+async def test_collections_are_written_together(store: Store) -> None:
+    writes = [month_write("r1", "2026-01"), chunk_write("r1", 0, 5, hashes=[-(2**63), 2**63 - 1]), head_write()]
+    assert await store.write(writes) == []
+    assert (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"].rev == 1
+    assert (await store.dedup_chunks(["acme/r1"], 0))[0].hashes == [-(2**63), 2**63 - 1]
+    assert set(await store.heads(["acme/r1"])) == {"acme/r1"}
+
+
+async def test_dotted_fields_set_one_place_of_a_map(store: Store) -> None:
+    await store.write([month_write("r1", "2026-01", **{"days.1": [1, 0, 2.5], "days.31": [1, 0, 7.0]})])
+    await store.write([month_write("r1", "2026-01", base=1, **{"days.1": [1, 0, 3.5], "scores.1": [50.25, None]})])
+    month = (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"]
+    assert month.days == {"1": [1, 0, 3.5], "31": [1, 0, 7.0]}
+    assert month.scores == {"1": [50.25, None]}
+
+
+async def test_keys_of_maps_may_hold_anything(store: Store) -> None:
+    flag = StandingFlag("usage_drop", "a.b", Severity.WARNING, since=5, numbers={"$x.y": 0.1})
+    strange = [
+        "usage_drop/a.b",
+        "$set",
+        "",
+        'it\'s "so"',
+        "a[0]",
+        "100%",
+        "%2E",
+        "__neosqlite_objectid__",
+        "ключ",
+        "\x00",
+    ]
+    await store.write([head_write(flags=dict.fromkeys(strange, flag))])
+    await store.write([head_write(base=1, **{path("flags", key): flag for key in ("new.one", "", "$gt", "c[1]")})])
+    head = (await store.heads(["acme/r1"]))["acme/r1"]
+    assert head.flags == dict.fromkeys([*strange, "new.one", "$gt", "c[1]"], flag)
+
+
+async def test_a_written_map_replaces_the_one_before(store: Store) -> None:
+    await store.write([head_write(features={"a": (1.0, 2.0), "b": (1.0, 2.0)})])
+    await store.write([head_write(base=1, features={"b": (3.0, 4.0)})])
+    assert (await store.heads(["acme/r1"]))["acme/r1"].features == {"b": (3.0, 4.0)}
+
+
+async def test_values_come_back_as_they_were(store: Store) -> None:
+    custom: dict[str, Any] = {
+        "yes": True,
+        "no": False,
+        "none": None,
+        "int": 2**62 + 1,
+        "float": 0.1 + 0.2,
+        "whole": 5.0,
+        "date": "2026-01-05T00:00:00Z",
+        "$date": {"$date": "2026-01-05"},
+        "nested": {"list": [1, "a", {"b.c": [True, []]}], "empty": {}},
+        "text": "nul \x00 and quote ' and \N{SNOWMAN}",
+    }
+    factor = Factor(1 / 3, 0.2, "because", {"a.b": 2 / 3})
+    scores = Scores(ri=Score(raw=1 / 7, index=100 / 3, factors={"trust": factor}), at=9)
+    windows = {"usage": (0.1, 1 / 3, 1e-9, 1e15), "people": (1, 2, 3, 4)}
+    await store.write([head_write(directory=Directory(custom=custom), scores=scores, windows=windows)])
+    head = (await store.heads(["acme/r1"]))["acme/r1"]
+    assert head.directory.custom == custom
+    assert [type(head.directory.custom[key]) for key in ("yes", "int", "whole")] == [bool, int, float]
+    assert head.scores == scores
+    assert head.windows.usage == (0.1, 1 / 3, 1e-9, 1e15)
+
+
+async def test_a_boolean_by_itself_comes_back_as_one(store: Store) -> None:
+    await store.add_touchpoints([entry("s#1", retracted=True)])
+    await store.write([Write("timeline", "acme/r1/s#1", 0, {**FENCE, "retracted": False, "backfill": True})])
+    found = (await store.touchpoints(["acme/r1/s#1"]))["acme/r1/s#1"]
+    assert (found.retracted, found.backfill) == (False, True)
+    assert isinstance(found.backfill, bool)
+
+
+async def test_a_number_by_itself_keeps_15_digits(store: Store) -> None:
+    await store.write([head_write(**{"scores.ri.index": 100 / 3})])
+    assert (await store.heads(["acme/r1"]))["acme/r1"].scores.ri.index == 33.3333333333333
+
+
+async def test_integers_beyond_64_bits_become_floats_or_text(store: Store) -> None:
+    await store.add_touchpoints([entry("s#1", data={"big": 10**30, "huge": 10**400, "many": [1, 2**63]})])
+    data = (await store.touchpoints(["acme/r1/s#1"]))["acme/r1/s#1"].data
+    assert data == {"big": 1e30, "huge": str(10**400), "many": [1, 2.0**63]}
+
+
+async def test_what_is_read_is_a_copy(store: Store) -> None:
+    await store.write([month_write("r1", "2026-01", days={"1": [1, 0, 2.0]})])
+    month = (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"]
+    month.days["1"][2] = 99.0
+    month.names.append("other")
+    again = (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"]
+    assert (again.days, again.names) == ({"1": [1, 0, 2.0]}, ["", "use:a"])
+
+
+async def test_a_partition_remembers_its_clock(store: Store) -> None:
+    assert await store.partition_state(7) is None
+    assert await store.write([Write("partitions", "7", 0, {**FENCE, "partition": 7, "clock": 5})]) == []
+    assert await store.write([Write("partitions", "7", 1, {**FENCE, "partition": 7, "clock": 6})]) == []
+    state = await store.partition_state(7)
+    assert state is not None
+    assert (state.id, state.clock, state.rev, state.partition) == ("7", 6, 2, 7)
+
+
+async def test_more_writes_than_fit_in_one_bulk(store: Store) -> None:
+    writes = [head_write(f"r{n}", events=n) for n in range(1_203)]
+    assert await store.write(writes) == []
+    stale = [head_write(f"r{n}", base=n % 2, writer="two", events=0) for n in range(1_203)]
+    assert await store.write(stale) == [write.id for write in stale if write.base == 0]
+    heads = await store.heads([write.id for write in writes])
+    assert [heads[write.id].events for write in writes] == [0 if n % 2 else n for n in range(1_203)]
