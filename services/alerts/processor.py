@@ -63,11 +63,12 @@ class AlertProcessor:
         self._metrics = metrics
         self._clock = clock
         self._pause = pause
+        self.joined = False  # whether the group has ever let us in
         self._pending: dict[int, list[UpdateBatch]] = {}
         self._next: dict[int, int] = {}
 
     async def assigned(self, partitions: Sequence[int]) -> None:
-        return None
+        self.joined = True
 
     async def apply(self, batch: Batch) -> None:
         """Decode; what cannot be decoded goes to quarantine. The work itself waits for `flush`."""
