@@ -47,7 +47,7 @@ def make_deps(
         store=store,
         publisher=publisher,
         reader=reader,
-        feed=FeedHub(store, reader, metrics),
+        feed=FeedHub(store, reader, publisher, metrics),
         keys=Keyring(store, clock),
         actions=AlertActions(store, publisher, clock),
         settings=settings,

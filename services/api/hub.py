@@ -15,11 +15,13 @@ from typing import cast
 
 import msgspec
 
-from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.errors import Misconfigured, Poison, Unavailable
 from shared.domain.feed import ALERT, SCORE, FeedItem
 from shared.storage.store import StateStore
-from shared.stream.ports import LogReader, Record
-from shared.stream.topics import FEED
+from shared.stream.ports import LogReader, Publisher, Record
+from shared.stream.quarantine import PARTITION as QUARANTINE_PARTITION
+from shared.stream.quarantine import Reason, quarantine_message
+from shared.stream.topics import FEED, QUARANTINE
 from shared.telemetry import Metrics, logger
 from shared.wire import decode
 
@@ -59,7 +61,13 @@ class FeedHub:
     """Reads the feed from its end on (`run`), and hands each event to those who subscribed to its tenant."""
 
     def __init__(
-        self, store: StateStore, reader: LogReader, metrics: Metrics, *, queue_limit: int = QUEUE_LIMIT
+        self,
+        store: StateStore,
+        reader: LogReader,
+        publisher: Publisher,
+        metrics: Metrics,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
     ) -> None:
         self.queue_limit = queue_limit
         self.incarnation = ""
@@ -70,6 +78,7 @@ class FeedHub:
         self._stopped = False
         self._store = store
         self._reader = reader
+        self._publisher = publisher
         self._metrics = metrics
         self._subscribers: dict[str, set[Subscription]] = defaultdict(set)
 
@@ -175,7 +184,10 @@ class FeedHub:
         async with aclosing(reading) as records:
             async for record in records:
                 if record.offset >= self.position:
-                    self._hand_out(record)
+                    try:
+                        self._hand_out(record)
+                    except Poison as error:
+                        await self._set_aside(record, error)
                     self.position = record.offset + 1
 
     def _hand_out(self, record: Record) -> None:
@@ -185,6 +197,15 @@ class FeedHub:
         for subscription in tuple(self._subscribers.get(item.tenant, ())):
             if record.offset >= subscription.position and event.type in subscription.types:
                 subscription.offer(event)
+
+    async def _set_aside(self, record: Record, error: Poison) -> None:
+        """Every replica does so: better told twice than not at all."""
+        reason = Reason(error.reason, error.detail)
+        origin = f"{FEED}/0/{record.offset}"
+        message = quarantine_message("", "feed", reason, record.timestamp, record.value, origin)
+        await self._publisher.publish(QUARANTINE, QUARANTINE_PARTITION, [message])
+        self._metrics.quarantined.labels(error.reason).inc()
+        logger().error("a record of the feed is in quarantine", origin=origin, reason=error.reason, detail=error.detail)
 
     async def _watch_incarnation(self) -> None:
         while True:
@@ -269,9 +290,9 @@ class Subscription:
             try:
                 async for record in hub.history(self.position, hub.position):
                     self.position = record.offset + 1
-                    item = decode(record.value, FeedItem)
-                    if item.tenant == self.tenant and item.kind in self.types:
-                        yield event_of(item, incarnation, record.offset)
+                    event = self._event(record, incarnation)
+                    if event is not None:
+                        yield event
             except Misconfigured as error:  # retention was faster than the reading
                 lost = str(error)
             if self.position == before:  # the broker does not show yet what the tail has seen already
@@ -280,3 +301,12 @@ class Subscription:
         if lost or hub.epoch != epoch:
             self.position = hub.position
             yield hub.reset_event(lost or "the feed was created anew")
+
+    def _event(self, record: Record, incarnation: str) -> FeedEvent | None:
+        try:
+            item = decode(record.value, FeedItem)
+        except Poison as error:  # the tail that met it has put it into quarantine
+            logger().warning("passing over a record of the feed", offset=record.offset, detail=error.detail)
+            return None
+        mine = item.tenant == self.tenant and item.kind in self.types
+        return event_of(item, incarnation, record.offset) if mine else None

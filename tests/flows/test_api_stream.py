@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import pytest
@@ -19,57 +17,13 @@ from shared.domain.verdicts import Cause, Update
 from shared.storage.store import Incarnation
 from shared.stream.feed import publish_scores
 from shared.stream.memory import MemoryLog
-from shared.stream.ports import Record
+from shared.stream.ports import Message, Record
+from shared.stream.quarantine import read_quarantine
 from shared.stream.topics import FEED
 from shared.telemetry import Metrics
 from tests.eventually import eventually
-from tests.flows.api_world import ACME, GLOBEX, NOW, World, a_world, an_alert, key_of, raise_alert, seeded_store
-
-
-class Sse:
-    """What a client has read of a stream."""
-
-    def __init__(self, lines: AsyncIterator[str], response: httpx.Response) -> None:
-        self._lines = lines
-        self.response = response
-        self.last_id = ""
-        self.comments: list[str] = []
-
-    async def line(self) -> tuple[str, str]:
-        """The next line as field and text; StopAsyncIteration when the stream ends."""
-        async with asyncio.timeout(10):
-            field, _, text = (await anext(self._lines)).partition(": ")
-        if field == "id":
-            self.last_id = text
-        elif field == "" and text:
-            self.comments.append(text)
-        return field, text
-
-    async def next(self) -> tuple[str, dict[str, Any]]:
-        """The next event with data: its name and data."""
-        name, data = "message", ""
-        while True:
-            field, text = await self.line()
-            if field == "event":
-                name = text
-            elif field == "data":
-                data += text
-            elif (field, text) == ("", "") and data:
-                return name, json.loads(data)
-
-    async def connected(self) -> Sse:
-        """Read up to the first id, which comes at once."""
-        while not self.last_id:
-            await self.line()
-        return self
-
-    async def to_the_end(self) -> None:
-        """Read until the server ends the stream."""
-        try:
-            while True:
-                await self.line()
-        except StopAsyncIteration:
-            return
+from tests.flows.api_world import ACME, GLOBEX, NOW, World, a_world, an_alert, raise_alert, seeded_store
+from tests.flows.sse import Sse, listening
 
 
 @asynccontextmanager
@@ -86,19 +40,6 @@ async def served(world: World) -> AsyncIterator[str]:
         finally:
             server.should_exit = True
             await serving
-
-
-@asynccontextmanager
-async def listening(url: str, after: str = "", types: str = "", tenant: str = ACME) -> AsyncIterator[Sse]:
-    headers = {"Authorization": f"Bearer {key_of(tenant)}"} | ({"Last-Event-ID": after} if after else {})
-    params = {"types": types} if types else {}
-    async with (
-        httpx.AsyncClient(base_url=url, timeout=10) as client,
-        client.stream("GET", "/v1/stream", headers=headers, params=params) as response,
-    ):
-        assert response.status_code == 200, await response.aread()
-        lines = response.aiter_lines()
-        yield await Sse(lines, response).connected()
 
 
 @pytest.fixture
@@ -287,7 +228,7 @@ async def test_without_an_incarnation_the_feed_waits_and_is_not_ready(monkeypatc
     monkeypatch.setattr("services.api.hub.RETRY_SECONDS", 0.01)
     store, log = await seeded_store(), MemoryLog()
     store._docs["meta"].clear()
-    hub = FeedHub(store, log.reader(), Metrics("test"))
+    hub = FeedHub(store, log.reader(), log.publisher(), Metrics("test"))
     running = asyncio.create_task(hub.run())
     await asyncio.sleep(0)
     assert not hub.ready
@@ -318,6 +259,18 @@ async def test_resuming_joins_the_tail_without_gap_or_double_whatever_the_pace(w
             readers.append((start, group.create_task(read(start))))
     for start, task in readers:
         assert task.result()[: total - start] == [f"f1-{offset}" for offset in range(start, total)]
+
+
+async def test_a_record_that_is_no_item_goes_to_quarantine_and_stops_nobody(world: World) -> None:
+    with world.deps.feed.subscribe(ACME) as events:
+        await raise_alert(world, an_alert(ACME, "a"))
+        await world.log.append(FEED, 0, [Message(b"not json")])
+        await raise_alert(world, an_alert(ACME, "b"))
+        assert await take(aiter(events), 2) == ["f1-0", "f1-2"]
+    (entry,) = [entry async for entry in read_quarantine(world.log.reader())]
+    assert (entry.item.original, entry.item.origin) == (b"not json", "rapport.feed/0/1")
+    with world.deps.feed.subscribe(ACME, after="f1--1") as resumed:
+        assert await take(aiter(resumed), 2) == ["f1-0", "f1-2"]
 
 
 async def test_a_subscriber_that_has_left_is_offered_nothing(world: World) -> None:
