@@ -37,6 +37,9 @@ def usage_options(series: UsageSeries, dark: bool) -> dict[str, Any]:
             "axisLabel": {
                 **label,
                 "hideOverlap": True,
+                "alignMinLabel": "left",
+                "alignMaxLabel": "right",
+                "margin": 10,
                 ":formatter": "d => new Date(d).toLocaleDateString('en-GB', {day: 'numeric', month: 'short', "
                 "timeZone: 'UTC'})",
             },
@@ -56,13 +59,11 @@ def _usual(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
     return {
         "name": "Usual on this weekday",
         "type": "line",
-        "step": "middle",
         "data": list(series.baseline),
         "symbol": "none",
         "silent": True,
-        "lineStyle": {"color": colours["faint"], "type": "dashed", "width": 1.3},
+        "lineStyle": {"color": colours["faint"], "type": "dashed", "width": 1.4},
         "itemStyle": {"color": colours["faint"]},
-        "markArea": {"silent": True, "data": []},
     }
 
 
@@ -84,7 +85,13 @@ def _use(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
         "markArea": {
             "silent": True,
             "data": area,
-            "itemStyle": {"color": tone, "opacity": 0.13, "borderColor": tone, "borderWidth": 1, "borderType": "dashed"},
-            "label": {"color": tone, "fontSize": 11.5, "fontWeight": 600, "position": "insideTop"},
+            "itemStyle": {
+                "color": tone,
+                "opacity": 0.13,
+                "borderColor": tone,
+                "borderWidth": 1,
+                "borderType": "dashed",
+            },
+            "label": {"color": tone, "fontSize": 11.5, "fontWeight": 600, "position": "insideTopRight", "distance": 4},
         },
     }

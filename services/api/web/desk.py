@@ -273,8 +273,9 @@ class Desks:
         self._tasks.pop(tenant, None)
         if not task.cancelled() and task.exception() is not None:
             # A defect. The process ends by it as any other service does, through the loop's exception handler.
-            task.get_loop().call_exception_handler({"message": "a desk of the dashboard failed", "task": task,
-                                                    "exception": task.exception()})
+            task.get_loop().call_exception_handler(
+                {"message": "a desk of the dashboard failed", "task": task, "exception": task.exception()}
+            )
 
     async def close(self) -> None:
         """Stop following."""

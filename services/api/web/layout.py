@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from html import escape
 from typing import Any
 
 import msgspec
@@ -13,7 +12,8 @@ from nicegui import ui
 
 from services.api.auth import Principal
 from services.api.web.desk import Changes, Desk
-from services.api.web.theme import BOOT, THEME_COOKIE, svg, sprite, variables
+from services.api.web.markup import Markup, el, icon, join
+from services.api.web.theme import BOOT, THEME_COOKIE, sprite, variables
 from shared.domain.events import JsonObject
 
 NAV = (("portfolio", "/", "people", "Portfolio"), ("alerts", "/alerts", "bell", "Alerts"))
@@ -32,6 +32,7 @@ KEYS = (
 )
 
 MAX_TOASTS = 3
+STRIP_HEIGHT = 37  # px, as in rapport.css
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -52,65 +53,87 @@ def html(markup: str, tag: str = "div") -> ui.html:
 
 
 @contextmanager
-def frame(look: Look, active: str, title: str, who: Principal, desk: Desk, scripts: tuple[str, ...] = ()) -> Iterator[None]:
+def frame(
+    look: Look, active: str, title: str, who: Principal, desk: Desk, scripts: tuple[str, ...] = ()
+) -> Iterator[None]:
     """Everything around a page's content; what is built inside becomes the content."""
     ui.page_title(f"{title} · Rapport")
     _head(look, scripts)
-    html(_top(active, who, desk.open_alerts) + _strips(look.notice(), desk.trouble) + _help(), "div")
+    html(join(_top(active, who, desk.open_alerts), _strips(look.notice(), desk.trouble), _help()))
     with ui.element("main").classes("r-page" + (" r-narrow" if active == "relationship" else "")):
         yield
 
 
 def _head(look: Look, scripts: tuple[str, ...]) -> None:
-    modules = "".join(f'<script type="module" src="{look.static}/{name}"></script>' for name in ("rapport.js", *scripts))
-    ui.add_head_html(
-        f'<style>{variables()}</style><script>{BOOT}</script><link rel="stylesheet" href="{look.static}/rapport.css">{modules}'
-    )
+    modules = [f'<script type="module" src="{look.static}/{name}"></script>' for name in ("rapport.js", *scripts)]
+    style = f'<link rel="stylesheet" href="{look.static}/rapport.css">'
+    ui.add_head_html(f"<style>{variables()}</style><script>{BOOT}</script>{style}{''.join(modules)}")
     ui.add_body_html(sprite())
 
 
-def _top(active: str, who: Principal, count: int) -> str:
-    links = "".join(
-        f'<a class="r-nav" href="{href}"{" aria-current=page" if key == active else ""}>{svg(icon)}<span>{word}</span>'
-        + (_count(count) if key == "alerts" else "")
-        + "</a>"
-        for key, href, icon, word in NAV
+def _top(active: str, who: Principal, count: int) -> Markup:
+    links = [
+        el(
+            "a",
+            "r-nav",
+            icon(shape),
+            el("span", "", word),
+            _count(count) if key == "alerts" else None,
+            href=href,
+            aria_current="page" if key == active else None,
+        )
+        for key, href, shape, word in NAV
+    ]
+    name = f"{who.tenant} · {who.name}"
+    leave = _tool("exit", "Sign out", type="submit")
+    return el(
+        "header",
+        "r-top",
+        el("a", "r-brand", icon("logo"), el("span", "", "Rapport"), href="/"),
+        el("nav", "r-navs", *links, aria_label="Main"),
+        el("span", "r-gap"),
+        el("span", "r-who", name, title=f"Signed in: {name}"),
+        _tool("keyboard", "Keyboard shortcuts (?)", "r-help-open"),
+        _tool("moon", "Switch between dark and light", "r-theme"),
+        el("form", "", leave, method="post", action="/logout"),
     )
-    name = escape(f"{who.tenant} · {who.name}")
-    return f"""<header class="r-top"><a class="r-brand" href="/">{svg("logo")}<span>Rapport</span></a>
-<nav aria-label="Main" style="display:flex;gap:4px">{links}</nav><span class="r-gap"></span>
-<span class="r-who" title="Signed in: {name}">{name}</span>
-<button class="r-ghost r-square r-help-open" title="Keyboard shortcuts (?)" aria-label="Keyboard shortcuts">{svg("keyboard")}</button>
-<button class="r-ghost r-square r-theme" title="Dark or light" aria-label="Switch between dark and light">{svg("moon")}</button>
-<form method="post" action="/logout" style="display:flex"><button class="r-ghost r-square" title="Sign out"
- aria-label="Sign out">{svg("exit")}</button></form></header>"""
 
 
-def _count(count: int) -> str:
+def _tool(shape: str, word: str, css: str = "", type: str = "button") -> Markup:
+    return el("button", f"r-ghost r-square {css}", icon(shape), title=word, aria_label=word, type=type)
+
+
+def _count(count: int) -> Markup:
     shown = "999+" if count > 999 else str(count)
-    return f'<span class="r-count" aria-label="{count} open alerts"{" hidden" if not count else ""}>{shown}</span>'
+    return el("span", "r-count", shown, aria_label=f"{count} open alerts", hidden=None if count else "")
 
 
-def _strips(notice: str, trouble: str) -> str:
-    banner = f'<div class="r-notice" role="note">{svg("info")}<span>{escape(notice)}</span></div>' if notice else ""
-    hidden = "" if trouble else " hidden"
-    strip = f'<div class="r-trouble" id="r-trouble" role="alert"{hidden}>{svg("watch")}<span>{escape(trouble)}</span></div>'
-    height = f"<style>:root{{--strips:{37 if notice else 0}px}}</style>"
-    return height + banner + strip
-
-
-def _help() -> str:
-    rows = "".join(
-        "<span>" + " ".join(f"<kbd>{escape(key)}</kbd>" for key in keys.split(" ")) + f"</span><span>{escape(word)}</span>"
-        for keys, word in KEYS
+def _strips(notice: str, trouble: str) -> Markup:
+    hidden = None if trouble else ""
+    return join(
+        Markup(f"<style>:root{{--strips:{STRIP_HEIGHT if notice else 0}px}}</style>"),
+        el("div", "r-notice", icon("info"), el("span", "", notice), role="note") if notice else None,
+        el("div", "r-trouble", icon("watch"), el("span", "", trouble), id="r-trouble", role="alert", hidden=hidden),
     )
-    return f"""<dialog class="r-dialog" id="r-help" aria-label="Keyboard shortcuts"><header><h2>Keyboard</h2>
-<button class="r-ghost r-square r-help-close" aria-label="Close">{svg("close")}</button></header>
-<div class="r-keys">{rows}</div></dialog>"""
+
+
+def _help() -> Markup:
+    rows = [
+        join(el("span", "", *(el("kbd", "", key) for key in keys.split(" "))), el("span", "", word))
+        for keys, word in KEYS
+    ]
+    return el(
+        "dialog",
+        "r-dialog",
+        el("header", "", el("h2", "", "Keyboard"), _tool("close", "Close", "r-help-close")),
+        el("div", "r-keys", *rows),
+        id="r-help",
+        aria_label="Keyboard shortcuts",
+    )
 
 
 def live(desk: Desk, on_changes: Callable[[Changes], None], on_theme: Callable[[bool], None] | None = None) -> None:
-    """Tell this page of the desk's changes for as long as its browser is there; `on_theme(dark)` when that is switched."""
+    """Tell this page of the desk's changes while its browser is there; `on_theme(dark)` when the theme is switched."""
     client = ui.context.client
     anchor = ui.element("span").props("id=r-live hidden")
     if on_theme is not None:
@@ -135,5 +158,7 @@ def _news(changes: Changes) -> JsonObject:
         for alert in critical[:MAX_TOASTS]
     ]
     if len(critical) > MAX_TOASTS:
-        toasts.append({"text": f"{len(critical) - MAX_TOASTS} more critical alerts", "severity": "critical", "href": "/alerts"})
+        toasts.append(
+            {"text": f"{len(critical) - MAX_TOASTS} more critical alerts", "severity": "critical", "href": "/alerts"}
+        )
     return {"open": changes.open_alerts, "toasts": toasts, "trouble": changes.trouble}

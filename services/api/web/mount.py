@@ -79,7 +79,8 @@ def static_version() -> str:
 
 def _favicon() -> str:
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#3a56c5"/>'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">'
+        '<rect width="24" height="24" rx="6" fill="#3a56c5"/>'
         '<path d="M4 12h3.4l2.4-5.2 3.4 10.4 2.4-5.2H20" fill="none" stroke="#fff" stroke-width="2" '
         'stroke-linecap="round" stroke-linejoin="round"/></svg>'
     )
@@ -139,14 +140,13 @@ def _add_pages(deps: Deps, desks: Desks, look: Look) -> None:
 
     @ui.page("/relationships/{relationship:path}")
     async def relationship(request: Request, relationship: str) -> Response | None:
-        return await entered(
-            request, lambda who, desk: relationship_page(look, who, desk, deps, request, relationship)
-        )
+        return await entered(request, lambda who, desk: relationship_page(look, who, desk, deps, request, relationship))
 
 
 def _missing(styles: str) -> Response:
     body = f"""<div class="r-state r-state-plain">{svg("unknown")}<h1>There is no such relationship</h1>
-<p>It may have another id, or belong to another tenant.</p><a class="r-button" href="/">Back to the portfolio</a></div>"""
+<p>It may have another id, or belong to another tenant.</p>
+<a class="r-button" href="/">Back to the portfolio</a></div>"""
     return HTMLResponse(plain_page(styles, "Not found", body), 404)
 
 

@@ -132,7 +132,7 @@ def band_of(value: float) -> str:
 def sure(confidence: float) -> str:
     """A confidence in [0, 1] in words."""
     level = "low" if confidence < 0.34 else "fair" if confidence < 0.67 else "high"
-    return f"Confidence {level} ({100 * confidence:.0f} %)."
+    return f"Confidence {level} ({100 * confidence:.0f}\u00a0%)."
 
 
 # --- flags -------------------------------------------------------------------------------------------------------
@@ -176,7 +176,9 @@ def evidence(flag: StandingFlag, touchpoints: Mapping[str, TouchpointWords]) -> 
     if not events and not counters:
         return None
     table = counter_table(counters) if counters else None
-    return el("details", "", el("summary", "", "Evidence"), join(*(touchpoint(one) for one in events)), table)
+    return el(
+        "details", "", el("summary", "", icon("chevron"), "Evidence"), join(*(touchpoint(one) for one in events)), table
+    )
 
 
 def counter_table(counters: Sequence[Counter]) -> Markup:
@@ -186,7 +188,7 @@ def counter_table(counters: Sequence[Counter]) -> Markup:
         for one in counters[:COUNTERS_SHOWN]
     ]
     head = el("tr", "", el("th", "", "Day"), el("th", "", "Use of"), el("th", "", "Count"))
-    return el("table", "r-mini", el("thead", "", head), el("tbody", "", *rows))
+    return el("table", "r-mini r-counts", el("thead", "", head), el("tbody", "", *rows))
 
 
 # --- timeline, people, promises, windows ---------------------------------------------------------------------------
@@ -220,8 +222,10 @@ def people(facts: Facts) -> Markup:
         el(
             "div",
             "r-person",
-            el("span", "", el("span", "", name, title=name), el("span", "r-faint", f"  {one.role}" if one.role else "")),
-            join("left ", when(one.left_at)) if one.left_at else when(one.last_in),
+            el(
+                "span", "", el("span", "", name, title=name), el("span", "r-faint", f"  {one.role}" if one.role else "")
+            ),
+            el("span", "r-when", "left ", when(one.left_at)) if one.left_at else when(one.last_in),
         )
         for name, one in known[:PEOPLE_SHOWN]
     ]
@@ -240,7 +244,7 @@ def promises(facts: Facts, now: Millis) -> Markup:
                 "div",
                 "r-person",
                 el("span", "", one.text or name, el("span", "r-faint", f"  by {one.by}"), title=one.text or name),
-                join(word, " ", when(one.due)),
+                el("span", "r-when", word, " due ", when(one.due)),
             )
         )
     kept = f"{facts.promises_kept} kept, {facts.promises_broken} broken so far."

@@ -16,7 +16,7 @@ from services.api.web.charts import usage_options
 from services.api.web.desk import Changes, Desk
 from services.api.web.layout import Look, frame, html, is_dark, live
 from services.api.web.markup import Markup, el, icon
-from services.api.web.series import EVERYTHING, SHOWN_DAYS, drop_of, features_of, usage_series
+from services.api.web.series import EVERYTHING, SHOWN_DAYS, UsageSeries, drop_of, features_of, usage_series
 from services.api.web.words import TouchpointWords, touchpoint_words
 from shared.domain.errors import Unavailable
 from shared.domain.events import Millis
@@ -132,7 +132,7 @@ class RelationshipPage:
         self._feature = str(event.args)
         self._draw()
 
-    def _series(self):  # type: ignore[no-untyped-def]
+    def _series(self) -> UsageSeries:
         flag = drop_of(self._shown.head.flags, self._feature)
         return usage_series(self._shown.cells, self._feature, day_of(self._shown.now), flag)
 

@@ -14,7 +14,7 @@ _RANK = {"critical": 0, "warning": 1, "info": 2}
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
-    """What the portfolio shows of a relationship. `worst` is the rank of its worst flag (0 critical … 2), `seen` in ms."""
+    """What the portfolio shows of a relationship. `worst` ranks its worst flag (0 critical … 2), `seen` is in ms."""
 
     id: str
     name: str

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from services.api.auth import Principal
 from services.api.deps import Deps
-from services.api.web.theme import BOOT, svg, sprite, variables
+from services.api.web.theme import BOOT, sprite, svg, variables
 from shared.domain.errors import Unavailable
 
 SESSION_DAYS = 14
@@ -85,12 +85,14 @@ def plain_page(styles: str, title: str, body: str) -> str:
 
 def _login_html(styles: str, target: str, error: str = "") -> str:
     warning = f'<p class="r-error" role="alert">{svg("alert")}<span>{escape(error)}</span></p>' if error else ""
-    body = f"""<h1>Sign in</h1><p class="r-muted">Paste an API key. Your session keeps its name, not its secret.</p>{warning}
+    body = f"""<h1>Sign in</h1>
+<p class="r-muted">Paste an API key. Your session keeps its name, not its secret.</p>{warning}
 <form method="post" action="/login"><input type="hidden" name="next" value="{escape(target)}">
 <label class="r-label" for="key">API key</label>
 <input class="r-input" id="key" name="key" type="password" required autofocus autocomplete="current-password"
  placeholder="rk_api_…" spellcheck="false"><button class="r-button r-primary" type="submit">Sign in</button></form>
-<p class="r-muted r-small">Started with <code>rapport up</code>? The key stands in its output as <code>api_key</code>.</p>"""
+<p class="r-muted r-small">Started with <code>rapport up</code>? The key stands in its output as
+<code>api_key</code>.</p>"""
     return plain_page(styles, "Sign in", body)
 
 
@@ -98,6 +100,7 @@ def store_down_html(styles: str) -> str:
     """What a page shows while the store is away; it tries again by itself."""
     body = f"""<meta http-equiv="refresh" content="5"><div class="r-state r-state-plain">{svg("alert")}
 <h1>The store does not answer</h1><p>Nothing is lost: events wait in the log until it is back.</p>
-<p class="r-muted">This page tries again every 5 seconds. <code>rapport doctor</code> says what is down and what to do.</p>
+<p class="r-muted">This page tries again every 5 seconds. <code>rapport doctor</code> says what is down and what
+to do about it.</p>
 <a class="r-button" href="">Try now</a></div>"""
     return plain_page(styles, "Store down", body)

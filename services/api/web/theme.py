@@ -64,6 +64,10 @@ LIGHT: dict[str, str] = {
     "green-soft": "#e4f5ea",
     "unknown": "#5c6573",
     "unknown-soft": "#eceff3",
+    "red-fill": "#d54a48",
+    "yellow-fill": "#dda021",
+    "green-fill": "#34a065",
+    "tab": "#ffffff",
     "shadow": "0 1px 2px rgb(16 24 40 / 5%)",
     "shadow-high": "0 12px 32px rgb(16 24 40 / 16%)",
 }
@@ -89,6 +93,10 @@ DARK: dict[str, str] = {
     "green-soft": "#163324",
     "unknown": "#a0a9b8",
     "unknown-soft": "#242a34",
+    "red-fill": "#ec7d78",
+    "yellow-fill": "#e0b04a",
+    "green-fill": "#5cc48a",
+    "tab": "#343c4a",
     "shadow": "none",
     "shadow-high": "0 12px 32px rgb(0 0 0 / 55%)",
 }
@@ -136,7 +144,8 @@ ICONS: dict[str, str] = {
     "sort": '<path d="m7 14 5 5 5-5"/><path d="M12 5v14"/>',
     "moon": '<path d="M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z"/>',
     "exit": '<path d="M10 4H5v16h5"/><path d="M14 8l4 4-4 4M18 12H9"/>',
-    "keyboard": '<rect x="2.5" y="6" width="19" height="12" rx="2"/><path d="M6.5 10h.1M10 10h.1M13.5 10h.1M17 10h.1M8 14h8"/>',
+    "keyboard": '<rect x="2.5" y="6" width="19" height="12" rx="2"/>'
+    '<path d="M6.5 10h.1M10 10h.1M13.5 10h.1M17 10h.1M8 14h8"/>',
     "people": '<circle cx="9" cy="8.5" r="3.5"/><path d="M2.5 20a6.5 6.5 0 0 1 13 0"/>'
     '<path d="M16 5.3a3.5 3.5 0 0 1 0 6.4M18 14.6a6.5 6.5 0 0 1 3.5 5.4"/>',
     "bell": '<path d="M6 10a6 6 0 0 1 12 0c0 5 2 6.5 2 6.5H4S6 15 6 10z"/><path d="M10 20a2.2 2.2 0 0 0 4 0"/>',
@@ -144,7 +153,8 @@ ICONS: dict[str, str] = {
     "meeting": '<rect x="3.5" y="5" width="17" height="15" rx="2"/><path d="M3.5 10h17M8 3v4M16 3v4"/>',
     "ticket": '<path d="M3 7h18v3.5a1.8 1.8 0 0 0 0 3.5V17H3v-3a1.8 1.8 0 0 0 0-3.5z"/><path d="M14 7v10"/>',
     "survey": '<path d="m12 3.5 2.6 5.4 5.9.8-4.3 4.1 1 5.9-5.2-2.8-5.2 2.8 1-5.9L3.5 9.7l5.9-.8z"/>',
-    "money": '<rect x="3" y="6" width="18" height="12" rx="2"/><circle cx="12" cy="12" r="2.6"/><path d="M6.5 12h.1M17.5 12h.1"/>',
+    "money": '<rect x="3" y="6" width="18" height="12" rx="2"/><circle cx="12" cy="12" r="2.6"/>'
+    '<path d="M6.5 12h.1M17.5 12h.1"/>',
     "contract": '<path d="M6 3h8l4 4v14H6z"/><path d="M14 3v4h4M9 12h6M9 16h6"/>',
     "promise": '<path d="M5 21V4M5 4h12l-2.5 4L17 12H5"/>',
     "person": '<circle cx="12" cy="8" r="4"/><path d="M4.5 21a7.5 7.5 0 0 1 15 0"/>',

@@ -50,7 +50,18 @@ _TITLES: dict[str, str] = {
 }
 
 # What is worth a line, in this order, as far as an event carries it.
-_DETAILS = ("subject", "title", "ticket", "text", "promise", "instrument", "score", "role", "priority", "channel", "minutes")
+_DETAILS = (
+    "subject",
+    "title",
+    "ticket",
+    "text",
+    "promise",
+    "instrument",
+    "score",
+    "role",
+    "priority",
+    "channel",
+)
 
 _LONGEST = 220
 
@@ -71,13 +82,17 @@ def touchpoint_words(entry: Touchpoint) -> TouchpointWords:
     """A touchpoint as people read it."""
     return TouchpointWords(
         icon=_ICONS.get(entry.type.partition(".")[0], "event"),
-        title=_TITLES.get(entry.type) or entry.type.replace(".", " ").replace("_", " ").capitalize() or "Retracted event",
+        title=_TITLES.get(entry.type) or _spelt(entry.type),
         detail=_detail(entry),
         at=entry.time,
         inbound=entry.direction in (Direction.INBOUND, Direction.MUTUAL),
         retracted=entry.retracted,
         corrected=bool(entry.corrected_by),
     )
+
+
+def _spelt(type: str) -> str:
+    return type.replace(".", " ").replace("_", " ").capitalize() or "Retracted event"
 
 
 def _detail(entry: Touchpoint) -> str:
@@ -90,6 +105,8 @@ def _detail(entry: Touchpoint) -> str:
         if value is None or value == "" or isinstance(value, dict | list):
             continue
         parts.append(f"{name} {value}" if isinstance(value, int | float) else str(value))
+    if data.get("minutes"):
+        parts.append(f"{data['minutes']} minutes")
     for name, word in (("due", "due"), ("effective_at", "effective")):
         if data.get(name):
             parts.append(f"{word} {str(data[name])[:10]}")

@@ -44,15 +44,19 @@ export function icon(name, label) {
   return svg;
 }
 
-const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
 const STEPS = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [604800, "day", 86400],
   [2629800, "week", 604800], [31557600, "month", 2629800], [Infinity, "year", 31557600]];
 
-/** "3 hr. ago" for a time in ms. */
+const SHORT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const DATED = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+
+/** "3 hours ago" for a time in ms; further away than six weeks, the date. */
 export function ago(at, now = Date.now()) {
   if (!at) return "never";
   const seconds = (at - now) / 1000;
   if (Math.abs(seconds) < 5) return "just now";
+  if (Math.abs(seconds) > 45 * 86400) return new Date(at).getFullYear() === new Date(now).getFullYear() ? SHORT.format(at) : DATED.format(at);
   const [, unit, size] = STEPS.find(([limit]) => Math.abs(seconds) < limit);
   return RELATIVE.format(Math.trunc(seconds / size), unit);
 }

@@ -1,0 +1,131 @@
+"""The real application as a process of its own, over store and log in memory: `python -m tests.browser.site PORT`.
+
+Beside it, under /_test, the means to make things happen: a new alert, a changed score, a store that does not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.api.app import build_app
+from services.api.deps import Deps, make_deps
+from shared.clock import now_ms
+from shared.domain.errors import Unavailable
+from shared.domain.events import DAY, relationship_key
+from shared.domain.keys import format_key, hash_secret
+from shared.domain.relationship import Band, Score, Scores
+from shared.domain.verdicts import Cause, Rule, Severity, StandingFlag, Update
+from shared.settings import Settings
+from shared.storage.memory import MemoryStore
+from shared.storage.store import ApiKey, Incarnation, Write
+from shared.stream.feed import publish_alert, publish_scores
+from shared.stream.memory import MemoryLog
+from shared.stream.topics import FEED
+from tests.browser.seed import an_alert, seed
+
+SECRET = "s" * 43
+FULL, EMPTY = "demo", "empty"
+
+
+def key_of(tenant: str, kind: str = "api") -> str:
+    """The key that signs in to a tenant."""
+    return format_key(kind, f"{tenant}-{kind}", SECRET)
+
+
+READS = frozenset(
+    ("list_relationships", "list_alerts", "alert", "relationship", "heads", "timeline", "put_alert", "key")
+)
+
+
+class MoodyStore(MemoryStore):
+    """Does not answer what pages ask for while it is down."""
+
+    down = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in READS and object.__getattribute__(self, "down"):
+            raise Unavailable("switched off by the test")
+        return object.__getattribute__(self, name)
+
+
+def tricks(deps: Deps, store: MoodyStore) -> FastAPI:
+    """The routes under /_test."""
+    app = FastAPI()
+
+    @app.post("/_test/alert/{id}")
+    async def alert(id: str, severity: Severity = Severity.WARNING) -> dict[str, Any]:
+        head = await store.relationship(FULL, id)
+        assert head is not None
+        reason = f"Silent for 21 business days, usual are 6 ({id})."
+        flag = StandingFlag(Rule.SILENCE, f"live-{now_ms()}", severity, now_ms(), reason, {"days": 21.0})
+        made = an_alert(head, flag, now_ms())
+        made = msgspec.structs.replace(made, published_version=0)
+        await store.put_alert(made, 0)
+        await publish_alert(deps.publisher, store, made)
+        return {"id": made.id, "at": now_ms()}
+
+    @app.post("/_test/score/{id}/{index}")
+    async def score(id: str, index: float) -> dict[str, Any]:
+        head = (await store.heads([relationship_key(FULL, id)]))[relationship_key(FULL, id)]
+        band = Band.RED if index <= 50 else Band.YELLOW if index <= 75 else Band.GREEN
+        scores = Scores(ri=Score(0.1, index, band, head.scores.ri.factors), rv=head.scores.rv, at=now_ms())
+        fields = {"scores": scores, "incarnation": "i1", "partition": 0, "offset": head.offset + 1, "writer": "t"}
+        assert await store.write([Write("relationships", head.id, head.rev, fields)]) == []
+        update = Update(
+            FULL, id, head.directory.name, "", "customer", "", now_ms(), Cause("i1", 0, 9), index, None, band
+        )
+        await publish_scores(deps.publisher, [update])
+        return {"at": now_ms()}
+
+    @app.post("/_test/store/{state}")
+    async def switch(state: str) -> None:
+        store.down = state == "down"
+        deps.keys._seen.clear()
+
+    @app.post("/_test/revoke/{tenant}")
+    async def revoke(tenant: str) -> None:
+        await store.revoke_key(tenant, f"{tenant}-api", now_ms())
+        deps.keys._seen.clear()
+
+    return app
+
+
+class WithTricks:
+    """Sends /_test to the tricks, everything else to the site."""
+
+    def __init__(self, site: FastAPI, tricks: ASGIApp) -> None:
+        self.site = site
+        self.tricks = tricks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        mine = scope["type"] == "http" and scope["path"].startswith("/_test/")
+        await (self.tricks if mine else self.site)(scope, receive, send)
+
+
+async def main(port: int, count: int) -> None:
+    """Serve until the process is ended."""
+    store, log = MoodyStore(), MemoryLog()
+    await store.set_incarnation(Incarnation(FEED, "f1", 1))
+    for tenant in (FULL, EMPTY, "brief"):
+        await store.add_key(ApiKey(f"{tenant}-api", tenant, "api", hash_secret(SECRET), "Ann Okafor", now_ms() - DAY))
+    await seed(store, FULL, now_ms(), count)
+    deps = make_deps(store, log.publisher(), log.reader(), Settings(_env_file=None), now_ms)
+    site = build_app(deps)
+    config = uvicorn.Config(
+        WithTricks(site, tricks(deps, store)), host="127.0.0.1", port=port, log_level="warning", ws="auto"
+    )
+    async with asyncio.TaskGroup() as group:
+        feed = group.create_task(deps.feed.run())
+        await uvicorn.Server(config).serve()
+        feed.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 5_000))
