@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     webhook_url: str = Field("", description="where alerts are delivered; empty = log only")
     webhook_secret: SecretStr = Field(SecretStr(""), description="Standard Webhooks secret, whsec_...")
     dashboard_secret: SecretStr = Field(SecretStr(""), description="signs the dashboard's session cookie")
+    notice: str = Field("", description="shown above every page of the dashboard, such as: demo data")
     max_event_bytes: int = 32 * 1024
     max_batch_bytes: int = 4 * 1024 * 1024
     session_timeout_ms: int = Field(10_000, description="consumer group session timeout")

@@ -39,7 +39,7 @@ class Look(msgspec.Struct, frozen=True):
     """What pages need to be drawn: where the static files are, and the notice to show above all pages, if any."""
 
     static: str
-    notice: Callable[[], str]
+    notice: str
 
 
 def is_dark(request: Request) -> bool:
@@ -59,7 +59,7 @@ def frame(
     """Everything around a page's content; what is built inside becomes the content."""
     ui.page_title(f"{title} · Rapport")
     _head(look, scripts)
-    html(join(_top(active, who, desk.open_alerts), _strips(look.notice(), desk.trouble), _help()))
+    html(join(_top(active, who, desk.open_alerts), _strips(look.notice, desk.trouble), _help()))
     with ui.element("main").classes("r-page" + (" r-narrow" if active == "relationship" else "")):
         yield
 

@@ -43,13 +43,10 @@ CONTENT_POLICY = (
 )
 
 
-def mount_dashboard(site: FastAPI, deps: Deps, notice: Callable[[], str] = lambda: "") -> None:
-    """Let pages answer every path of `site` that nothing else answers. Once a process: NiceGUI is one application.
-
-    `notice` is shown above every page ("demo data: …"); empty means none.
-    """
+def mount_dashboard(site: FastAPI, deps: Deps) -> None:
+    """Let pages answer every path of `site` that nothing else answers. Once a process: NiceGUI is one application."""
     address = f"/dashboard/static/{static_version()}"
-    look = Look(static=address, notice=notice)
+    look = Look(static=address, notice=deps.settings.notice)
     desks = Desks(deps)
     pages.add_static_files(address, STATIC, max_cache_age=31_536_000)
     add_session_routes(pages, deps, f"{address}/rapport.css")
