@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from shared.domain.events import EVENT_TYPES
-from shared.domain.moments import day_millis, moment_millis
+from shared.domain.moments import day_millis, moment_millis, time_millis
 
 MAX_NAME = 512
 """The longest id, subject, person, feature...: characters."""
@@ -47,7 +47,11 @@ def _one_of(words: str, *values: str) -> Kind:
     return Kind(words, values.__contains__, {"enum": list(values)})
 
 
-_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+_NAME_SCHEMA = {
+    "type": "string",
+    "maxLength": MAX_NAME,
+    "pattern": r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$",
+}
 
 NAME = Kind(f"a text of 1 to {MAX_NAME} characters without control characters", _name, _NAME_SCHEMA)
 NAMES = Kind("a list of names", _names, {"type": "array", "items": _NAME_SCHEMA})
@@ -61,11 +65,23 @@ WHOLE = Kind(
 )
 SENTIMENT = Kind("a number from -1 to 1", _between(-1, 1), {"type": "number", "minimum": -1, "maximum": 1})
 OBJECT = Kind("a JSON object", lambda value: type(value) is dict, {"type": "object"})
-DAY_OF = Kind("a day as YYYY-MM-DD", lambda value: day_millis(value) is not None, {"type": "string", "format": "date"})
+_DAY_SCHEMA = {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+_TIME_SCHEMA = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$",
+}
+
+DAY_OF = Kind("a day as YYYY-MM-DD", lambda value: day_millis(value) is not None, _DAY_SCHEMA)
+TIME = Kind(
+    "an RFC 3339 time with an offset (2026-01-31T09:00:00Z)",
+    lambda value: time_millis(value) is not None,
+    _TIME_SCHEMA,
+)
 MOMENT = Kind(
     "an RFC 3339 time with an offset (2026-01-31T09:00:00Z) or a day (2026-01-31)",
     lambda value: moment_millis(value) is not None,
-    {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]},
+    {"anyOf": [_TIME_SCHEMA, _DAY_SCHEMA]},
 )
 CURRENCY = Kind(
     "a currency of three capital letters, such as EUR",
@@ -75,6 +91,25 @@ CURRENCY = Kind(
 CHANGE = Kind("a text or a number", lambda value: type(value) is str or _number(value), {"type": ["string", "number"]})
 SIDE = _one_of('"us" or "them"', "us", "them")
 INSTRUMENT = _one_of("one of nps, csat, ces, enps, pulse", "nps", "csat", "ces", "enps", "pulse")
+
+KINDS: dict[str, Kind] = {
+    "name": NAME,
+    "names": NAMES,
+    "text": TEXT,
+    "number": NUMBER,
+    "count": COUNT,
+    "whole": WHOLE,
+    "sentiment": SENTIMENT,
+    "object": OBJECT,
+    "day": DAY_OF,
+    "time": TIME,
+    "moment": MOMENT,
+    "currency": CURRENCY,
+    "change": CHANGE,
+    "side": SIDE,
+    "instrument": INSTRUMENT,
+}
+"""Every kind by the name that the schema gives it."""
 
 _PEOPLE = {"person": NAME, "peer": NAME, "people": NAMES, "peers": NAMES}
 _EVERY_TOUCHPOINT = {**_PEOPLE, "channel": NAME, "thread": NAME, "text": TEXT, "sentiment": SENTIMENT}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from shared.domain.events import EVENT_TYPES
-from shared.domain.fields import FIELDS, GENERIC_FIELDS, NAME, Kind
+from shared.domain.fields import FIELDS, GENERIC_FIELDS, KINDS, Kind
 
 ID = "urn:rapport:event:1"
 
@@ -21,11 +22,11 @@ def event_schema() -> dict[str, Any]:
         "required": ["specversion", "id", "source", "type", "time", "subject"],
         "properties": {
             "specversion": {"const": "1.0"},
-            "id": _said(NAME.schema, "Tells the events of one source apart; the same id again counts once."),
-            "source": _said(NAME.schema, "The system that the event comes from."),
-            "type": _said(NAME.schema, "What happened. Types that are not listed here are taken as touchpoints."),
-            "time": {"type": "string", "format": "date-time", "description": "At most 24 h ahead, not before 1970."},
-            "subject": _said(NAME.schema, "The relationship: an id such as acct-42."),
+            "id": _said("name", "Tells the events of one source apart; the same id again counts once."),
+            "source": _said("name", "The system that the event comes from."),
+            "type": _said("name", "What happened. Types that are not listed here are taken as touchpoints."),
+            "time": _said("time", "When it happened: at most 24 h ahead, not before 1970."),
+            "subject": _said("name", "The relationship: an id such as acct-42."),
             "datacontenttype": {"type": ["string", "null"], "description": "application/json"},
             "rapportbackfill": {
                 "description": "True for history that is loaded: it is counted, and raises no alerts.",
@@ -33,41 +34,36 @@ def event_schema() -> dict[str, Any]:
             },
             "data": {"type": ["object", "null"]},
         },
-        "allOf": [_data_of(name) for name in sorted(EVENT_TYPES)] + [_data_of_others()],
+        "allOf": [*_by_type(), _data({"not": {"enum": sorted(EVENT_TYPES)}}, GENERIC_FIELDS, ())],
+        "$defs": {name: {**kind.schema, "description": kind.words} for name, kind in KINDS.items()},
     }
 
 
-def _data_of(name: str) -> dict[str, Any]:
-    required = EVENT_TYPES[name].required
-    return {
-        "if": {"properties": {"type": {"const": name}}},
-        "then": {
-            **({"required": ["data"]} if required else {}),
-            "properties": {"data": _object(FIELDS[name], required)},
-        },
-    }
+def _by_type() -> Iterator[dict[str, Any]]:
+    """What `data` must be, for types of the same shape together."""
+    shapes: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for name in sorted(EVENT_TYPES):
+        shapes.setdefault((EVENT_TYPES[name].required, tuple(FIELDS[name])), []).append(name)
+    for (required, _), names in shapes.items():
+        yield _data({"enum": names}, FIELDS[names[0]], required)
 
 
-def _data_of_others() -> dict[str, Any]:
-    return {
-        "if": {"properties": {"type": {"not": {"enum": sorted(EVENT_TYPES)}}}},
-        "then": {"properties": {"data": _object(GENERIC_FIELDS, ())}},
-    }
-
-
-def _object(fields: dict[str, Kind], required: tuple[str, ...]) -> dict[str, Any]:
+def _data(types: dict[str, Any], fields: dict[str, Kind], required: tuple[str, ...]) -> dict[str, Any]:
     properties = {
-        name: _said(kind.schema if name in required else _or_null(kind.schema), kind.words)
+        name: _ref(kind) if name in required else {"anyOf": [_ref(kind), {"type": "null"}]}
         for name, kind in fields.items()
     }
-    if required:
-        return {"type": "object", "required": list(required), "properties": properties}
-    return {"type": ["object", "null"], "properties": properties}
+    whole = {"type": "object", "required": list(required)} if required else {"type": ["object", "null"]}
+    then: dict[str, Any] = {"properties": {"data": {**whole, "properties": properties}}}
+    return {"if": {"properties": {"type": types}}, "then": then | ({"required": ["data"]} if required else {})}
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
+_NAMES = {kind.words: name for name, kind in KINDS.items()}
 
 
-def _said(schema: dict[str, Any], text: str) -> dict[str, Any]:
-    return {**schema, "description": text}
+def _ref(kind: Kind) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{_NAMES[kind.words]}"}
+
+
+def _said(kind: str, text: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{kind}", "description": text}

@@ -1,0 +1,69 @@
+"""The published schema is the one in force, and agrees with what is accepted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from jsonschema import Draft202012Validator
+
+from shared.domain.contract import Rejection
+from shared.domain.events import EVENT_TYPES
+from shared.domain.schema import event_schema
+from tests.domain.test_contract import ATTRIBUTES, DATA, EXAMPLES, ODD_EVENTS, answer, event
+
+DOCS = Path(__file__).parents[2] / "docs" / "schema"
+SCHEMA = Draft202012Validator(event_schema(), format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def test_the_file_is_current() -> None:
+    written = json.loads((DOCS / "event.schema.json").read_text(encoding="utf-8"))
+    assert written == event_schema(), "run: .venv/bin/python docs/schema/write.py"
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(event_schema())
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_TYPES))
+def test_an_example_of_every_type_is_valid_and_accepted(name: str) -> None:
+    whole = {**EXAMPLES, "replacement": {}}
+    example = event(type=name, data={field: whole[field] for field in EVENT_TYPES[name].required})
+    SCHEMA.validate(example)
+    assert not isinstance(answer(example), Rejection)
+
+
+# What the schema does not say: sizes, how the clock stands, what cannot be parsed or stored.
+BEYOND = {"too_large", "future_time", "malformed_json", "unstorable", "unsupported_data"}
+TIMES_TOO_ODD = ("2026-09-31T12:00:00Z", "2026-09-21T23:59:60Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00+10:00")
+
+
+@given(ODD_EVENTS)
+def test_what_is_accepted_is_valid(what: dict[str, Any]) -> None:
+    assert isinstance(answer(what), Rejection) or SCHEMA.is_valid(what)
+
+
+@pytest.mark.parametrize("what", [what for what, reason in ATTRIBUTES if reason not in BEYOND and type(what) is dict])
+def test_what_is_wrong_in_the_envelope_is_invalid(what: dict[str, Any]) -> None:
+    assert SCHEMA.is_valid(what) == (what.get("time") in TIMES_TOO_ODD)
+
+
+@pytest.mark.parametrize(("name", "data"), DATA)
+def test_what_is_wrong_in_data_is_invalid(name: str, data: Any) -> None:
+    beyond = (
+        "2026-02-30T10:00:00Z" in repr(data)
+        or (name == "survey.answered" and data["score"] in (-1, 11))  # what NPS allows
+        or (name == "event.corrected" and type(data["replacement"]) is dict)  # an event in an event
+    )
+    assert SCHEMA.is_valid(event(type=name, data=data)) == beyond
+
+
+def test_the_inbox_is_described_with_this_schema() -> None:
+    described = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
+    assert described["channels"]["inbox"]["address"] == "rapport.inbox"
+    payload = described["components"]["messages"]["structured"]["payload"]
+    assert (DOCS / payload["schema"]["$ref"]).is_file()
