@@ -24,6 +24,7 @@ Authenticate with `Authorization: Bearer rk_api_…`; the key says which tenant 
 `{"items": […], "next": cursor or null}`. Ids go percent-encoded into paths. Errors are `application/problem+json`."""
 
 ERRORS: dict[int, str] = {
+    400: "the body cannot be read",
     401: "no valid API key",
     404: "no such thing in this tenant",
     409: "the state does not allow it",
@@ -58,6 +59,7 @@ def build_api(deps: Deps | None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     api.state.deps = deps
@@ -120,5 +122,5 @@ def _statuses(path: str, method: str) -> list[int]:
     found = [401, 503]
     found += [422] if path != "/v1/me" else []
     found += [404] if "{" in path else []
-    found += [409, 412, 413] if method == "post" else []
+    found += [400, 409, 412, 413] if method == "post" else []
     return sorted(found)

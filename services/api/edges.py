@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import unquote
 
 from starlette.datastructures import MutableHeaders
@@ -121,6 +122,16 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+_ETAG = {"ETag": {"description": "the version, for If-None-Match and If-Match", "schema": {"type": "string"}}}
+TAGGED: dict[int | str, dict[str, Any]] = {200: {"headers": _ETAG}}
+"""Describes an answer that carries its version."""
+
+CONDITIONAL: dict[int | str, dict[str, Any]] = {
+    **TAGGED,
+    304: {"description": "still the version named in If-None-Match", "headers": _ETAG},
+}
 
 
 def etag(version: int) -> str:

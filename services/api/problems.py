@@ -82,6 +82,7 @@ async def _on_problem(request: Request, error: Exception) -> JSONResponse:
 
 
 _HTTP = {
+    400: ("malformed", "The request cannot be read: send a JSON body in UTF-8 with Content-Type: application/json."),
     404: ("not-found", "There is nothing at this path. GET /openapi.json lists the paths that there are."),
     405: ("method-not-allowed", "This path does not take this method; the header Allow names those that it takes."),
 }
@@ -89,7 +90,7 @@ _HTTP = {
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    slug, detail = _HTTP.get(error.status_code, ("http", str(error.detail)))
+    slug, detail = _HTTP.get(error.status_code, ("malformed", str(error.detail)))
     return problem_response(request, Problem(error.status_code, slug, detail, headers=error.headers))
 
 

@@ -153,7 +153,9 @@ async def test_if_match_refuses_to_change_what_has_changed(world: World) -> None
     assert (stale.status_code, stale.headers["ETag"]) == (412, '"2"')
     assert stale.json()["type"] == "urn:rapport:problem:changed"
     assert (await world.acme.post(at(alert, "resolve"), headers={"If-Match": '"7", "2"'})).status_code == 200
-    assert (await world.acme.post(at(alert, "comment"), json={"text": "x"}, headers={"If-Match": "*"})).status_code == 200
+    assert (
+        await world.acme.post(at(alert, "comment"), json={"text": "x"}, headers={"If-Match": "*"})
+    ).status_code == 200
 
 
 async def test_a_change_that_lost_a_race_is_decided_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,16 @@ async def test_a_wrong_body_is_named(world: World, content: bytes, field: str) -
     assert [(error["in"], error["field"]) for error in body["errors"]] == [("body", field)]
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/", "/v1/relationships/", "/nothing", "/v1/alerts/acme/x/silence/"])
+async def test_a_body_that_cannot_be_read(world: World) -> None:
+    await put_alert(world, an_alert(ACME, "a"))
+    headers = {"Content-Type": "application/json"}
+    path = "/v1/alerts/acme/a/silence/comment"
+    problem(await world.acme.post(path, content=b'{"text": "\xff"}', headers=headers), 400, "malformed")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/nothing", "/v1/", "/v1/relationships/", "/nothing", "/v1/alerts/acme/x/silence/"]
+)
 async def test_nothing_there(world: World, path: str) -> None:
     problem(await world.acme.get(path), 404, "not-found")
 

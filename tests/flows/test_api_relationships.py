@@ -51,7 +51,9 @@ async def test_a_walk_through_the_pages_meets_each_relationship_once_in_order(wo
 
 
 async def test_filters_and_sort(world: World) -> None:
-    await put_head(world.store, a_head(ACME, "a", index=40.0, kind="partner", segment="smb", owner="ann", stage="pilot"))
+    await put_head(
+        world.store, a_head(ACME, "a", index=40.0, kind="partner", segment="smb", owner="ann", stage="pilot")
+    )
     await put_head(world.store, a_head(ACME, "b", index=60.0, segment="enterprise", owner="bob", stage="build"))
     await put_head(world.store, a_head(ACME, "c", index=90.0, name="Zebra Works"))
     assert await ids(world) == ["a", "b", "c"]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 from services.api.actions import KeyReused, Precondition, Stale
 from services.api.auth import Caller
 from services.api.deps import Wired
-from services.api.edges import etag, etag_matches, fingerprint_id
+from services.api.edges import CONDITIONAL, TAGGED, etag, etag_matches, fingerprint_id
 from services.api.problems import Problem, refused_by_store
 from services.api.schemas import AlertDetail, AlertOut, Comment, Note, PageOf, SeverityName, StateName
 from shared.domain.alerts import Alert
@@ -24,10 +24,12 @@ Limit = Annotated[int, Query(ge=1, le=500, description="at most this many")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the page before")]
 Filter = Annotated[str | None, Query(max_length=512)]
 IfMatch = Annotated[
-    str | None, Header(max_length=500, description="the ETag that you have seen: 412 if it has changed since")
+    str | None,
+    Header(alias="If-Match", max_length=500, description="the ETag that you have seen: 412 if it has changed since"),
 ]
 IdempotencyKey = Annotated[
-    str | None, Header(max_length=200, description="the same key twice on an alert makes one comment")
+    str | None,
+    Header(alias="Idempotency-Key", max_length=200, description="the same key twice on an alert makes one comment"),
 ]
 
 
@@ -61,14 +63,14 @@ async def list_alerts(
 @router.get(
     "/{id:path}",
     response_model_exclude_unset=True,
-    responses={304: {"description": "still the version named in If-None-Match"}},
+    responses=CONDITIONAL,
 )
 async def read_alert(
     deps: Wired,
     response: Response,
     caller: Caller,
     id: str,
-    if_none_match: Annotated[str | None, Header(max_length=500)] = None,
+    if_none_match: Annotated[str | None, Header(alias="If-None-Match", max_length=500)] = None,
 ) -> AlertDetail:
     """An alert with its timeline and closed episodes. The id goes percent-encoded into the path."""
     fingerprint = fingerprint_id(id)
@@ -83,7 +85,7 @@ async def read_alert(
     return AlertDetail.model_validate({**alert_json(alert), "episodes": [alert_json(one) for one in episodes]})
 
 
-@router.post("/{id:path}/acknowledge", response_model_exclude_unset=True)
+@router.post("/{id:path}/acknowledge", response_model_exclude_unset=True, responses=TAGGED)
 async def acknowledge(
     deps: Wired, response: Response, caller: Caller, id: str, note: Note | None = None, if_match: IfMatch = None
 ) -> AlertOut:
@@ -94,7 +96,7 @@ async def acknowledge(
     return await _answer(action, fingerprint, response)
 
 
-@router.post("/{id:path}/resolve", response_model_exclude_unset=True)
+@router.post("/{id:path}/resolve", response_model_exclude_unset=True, responses=TAGGED)
 async def resolve(
     deps: Wired, response: Response, caller: Caller, id: str, note: Note | None = None, if_match: IfMatch = None
 ) -> AlertOut:
@@ -105,7 +107,7 @@ async def resolve(
     return await _answer(action, fingerprint, response)
 
 
-@router.post("/{id:path}/comment", response_model_exclude_unset=True)
+@router.post("/{id:path}/comment", response_model_exclude_unset=True, responses=TAGGED)
 async def comment(
     deps: Wired,
     response: Response,

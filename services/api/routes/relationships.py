@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from services.api import series, shown
 from services.api.auth import Caller
 from services.api.deps import Deps, Wired
-from services.api.edges import etag, etag_matches, segment_id
+from services.api.edges import CONDITIONAL, etag, etag_matches, segment_id
 from services.api.problems import Problem, refused_by_store
 from services.api.schemas import (
     BandName,
@@ -100,13 +100,13 @@ async def read_scores(deps: Wired, caller: Caller, id: str, first: From = None, 
     return series.score_history(months, days)
 
 
-@router.get("/{id:path}", responses={304: {"description": "still the version named in If-None-Match"}})
+@router.get("/{id:path}", responses=CONDITIONAL)
 async def read_relationship(
     deps: Wired,
     response: Response,
     caller: Caller,
     id: str,
-    if_none_match: Annotated[str | None, Header(max_length=500)] = None,
+    if_none_match: Annotated[str | None, Header(alias="If-None-Match", max_length=500)] = None,
 ) -> RelationshipOut:
     """A relationship: scores with their factors and reasons, flags with numbers and evidence, people, promises."""
     head = await _head(deps, caller, id)

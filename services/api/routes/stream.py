@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from services.api.auth import Caller
@@ -31,7 +31,7 @@ is disconnected, with a comment that says so."""
 
 @router.get(
     "/v1/stream",
-    response_model=None,
+    response_class=Response,
     description=DESCRIPTION,
     responses={
         200: {"description": "events for ever", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
@@ -41,7 +41,7 @@ async def stream(
     deps: Wired,
     caller: Caller,
     types: Annotated[str, Query(description="which events, comma separated", max_length=100)] = "alert,score",
-    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=200)] = None,
 ) -> EventSourceResponse:
     """Answer with the tenant's events from now on, or from the one after Last-Event-ID on."""
     wanted = frozenset(name.strip() for name in types.split(","))
