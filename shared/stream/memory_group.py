@@ -29,12 +29,15 @@ class MemoryGroup:
         self.topic = topic
         self.committed: dict[int, int] = {}
         self.members: list[MemoryMember] = []
+        self._rebalancing = asyncio.Lock()
 
     async def join(self, member: MemoryMember) -> None:
-        await self._rebalance([*self.members, member])
+        async with self._rebalancing:
+            await self._rebalance([*self.members, member])
 
     async def leave(self, member: MemoryMember) -> None:
-        await self._rebalance([other for other in self.members if other is not member])
+        async with self._rebalancing:
+            await self._rebalance([other for other in self.members if other is not member])
 
     async def _rebalance(self, members: list[MemoryMember]) -> None:
         for member in self.members:
@@ -111,8 +114,9 @@ class MemoryMember:
         self._stopping.set()
 
     async def assign(self, partitions: range) -> None:
-        self._positions = {partition: self._group.committed.get(partition, 0) for partition in partitions}
-        await self._processor.assigned(list(partitions))
+        async with self._turn:
+            await self._processor.assigned(list(partitions))
+            self._positions = {partition: self._group.committed.get(partition, 0) for partition in partitions}
 
     async def revoke(self) -> None:
         """Flush, commit and forget; a killed or frozen member no longer can."""

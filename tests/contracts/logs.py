@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from shared.stream.admin import create_topics
+from shared.stream.member import KafkaMember
 from shared.stream.memory import MemoryLog
 from shared.stream.ports import GroupMember, LogReader, Processor, Publisher
 from shared.stream.publisher import KafkaPublisher
@@ -66,8 +67,6 @@ class OnKafka:
         return self._keep(KafkaReader(self.bootstrap))
 
     def member(self, topic: str, processor: Processor, **options: Any) -> GroupMember:
-        from shared.stream.member import KafkaMember
-
         return KafkaMember(
             bootstrap=self.bootstrap, group=f"group-{topic}", topic=topic, processor=processor, **options
         )

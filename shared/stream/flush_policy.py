@@ -1,0 +1,47 @@
+"""When to flush: soon when quiet, rarely under load. Pure: times are arguments, in seconds of any monotonic clock."""
+
+from __future__ import annotations
+
+HEARTBEAT_SECONDS = 1.0  # flush() is called at least this often: silence and deadlines come due without traffic
+
+
+class FlushPolicy:
+    """Twice as long as the last flush took, within [low, high]; `high` while a backlog is worked off."""
+
+    def __init__(self, low: float, high: float, now: float) -> None:
+        if not 0 < low <= high:
+            raise ValueError(f"flush intervals must be 0 < {low} <= {high}")
+        self._low = low
+        self._high = high
+        self._interval = low
+        self._backlog: dict[int, bool] = {}  # by partition: at least as much waits as was just applied
+        self._first_unflushed: float | None = None
+        self._last_flush = now
+
+    def applied(self, partition: int, taken: int, remaining: int, now: float) -> None:
+        """A batch of `taken` records was applied, after which `remaining` are in the log."""
+        self._backlog[partition] = remaining >= taken
+        if self._first_unflushed is None:
+            self._first_unflushed = now
+
+    def flushed(self, began: float, ended: float) -> None:
+        self._interval = min(max(2 * (ended - began), self._low), self._high)
+        self._first_unflushed = None
+        self._last_flush = ended
+
+    def postponed(self, now: float) -> None:
+        """The flush could not be done: what is unflushed waits another interval."""
+        if self._first_unflushed is not None:
+            self._first_unflushed = now
+        self._last_flush = now
+
+    def forget(self) -> None:
+        """Nothing is unflushed any more, and no backlog known: the partitions changed."""
+        self._backlog.clear()
+        self._first_unflushed = None
+
+    def due(self) -> float:
+        """The moment of the next flush."""
+        if self._first_unflushed is None:
+            return self._last_flush + HEARTBEAT_SECONDS
+        return self._first_unflushed + (self._high if any(self._backlog.values()) else self._interval)
