@@ -13,6 +13,7 @@ import typer
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.keys_cli import keys_app
 from shared.load.cli import load_app
+from shared.quarantine_cli import quarantine_app
 from shared.settings import Settings
 
 Port = Annotated[int, typer.Option(min=0, max=65535, show_default=True)]
@@ -23,6 +24,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 """Everything under `rapport`."""
 app.add_typer(keys_app, name="keys")
 app.add_typer(load_app, name="load")
+app.add_typer(quarantine_app, name="quarantine")
 
 
 @app.callback()
@@ -85,7 +87,7 @@ def up(
 def demo(
     kafka: Annotated[str, typer.Option(help="use this Kafka (HOST:PORT) instead of the embedded broker")] = "",
     mongo: Annotated[str, typer.Option(help="use this MongoDB (mongodb://...) instead of the embedded store")] = "",
-    data: Annotated[Path | None, typer.Option(help="data directory [default: ~/.local/share/rapport/demo]")] = None,
+    data: DataOption = None,
     api_port: Port = 8080,
     ingest_port: Port = 8081,
     kafka_port: Port = 9092,
@@ -100,7 +102,7 @@ def demo(
         embedded=True,
         kafka=kafka,
         mongo=mongo,
-        data=data or _default_data() / "demo",
+        data=data,
         api_port=api_port,
         ingest_port=ingest_port,
         kafka_port=kafka_port,
@@ -131,11 +133,11 @@ def doctor(
 def init() -> None:
     """Create the topics that are missing and record their incarnation: once, before the services start."""
     from shared.clock import new_id
-    from shared.storage.mongo import MongoStore
+    from shared.storage.open import open_store
     from shared.topology import Established, establish
 
     async def work(settings: Settings) -> Established:
-        store = MongoStore(settings.mongo, settings.database)
+        store = open_store(settings)
         try:
             await store.prepare()
             return await establish(settings.kafka, store, settings.partitions, new_id)
