@@ -15,7 +15,7 @@ from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.keys import API, WRITE
 from shared.embedded.keyring import as_stored, new_key
 from shared.settings import Settings
-from shared.storage.mongo import MongoStore
+from shared.storage.open import open_store
 from shared.storage.store import ApiKey, KeyStore
 
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of machine clients: create, list, revoke.")
@@ -73,7 +73,7 @@ def _with_store(work: Callable[[KeyStore], Awaitable[Result]]) -> Result:
     """The answer of the configured store (RAPPORT_MONGO, RAPPORT_DATABASE); ends with a message if there is none."""
 
     async def run(settings: Settings) -> Result:
-        store = MongoStore(settings.mongo, settings.database)
+        store = open_store(settings)
         try:
             return await work(store)
         finally:

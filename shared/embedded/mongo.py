@@ -10,6 +10,14 @@ from pathlib import Path
 from shared.embedded.ports import LOOPBACK, listens
 from shared.embedded.process import Launch, environment
 
+# The package is not runnable with -m. Its library warns on each query that it answers the slower of two ways.
+PROGRAM = """
+import logging
+from nx_27017.nx_27017 import main
+logging.getLogger("neosqlite").setLevel(logging.ERROR)
+main()
+"""
+
 
 def launch(port: int, data: Path) -> Launch:
     """The server on this loopback port with its database in directory `data`, which is made when it is missing."""
@@ -18,8 +26,7 @@ def launch(port: int, data: Path) -> Launch:
     # Left behind by kill -9, it names a process that may since be another's, and the server then refuses to start.
     # Who else might be using the database is settled by the lock on the data directory.
     pid_file.unlink(missing_ok=True)
-    start = "from nx_27017.nx_27017 import main; main()"  # the package is not runnable with -m
-    argv = (sys.executable, "-c", start, "--db", str(data / "mongo.db"))
+    argv = (sys.executable, "-c", PROGRAM, "--db", str(data / "mongo.db"))
 
     async def probe() -> None:
         await listens(port)

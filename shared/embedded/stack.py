@@ -126,7 +126,8 @@ class Stack:
         return Launch(name, (sys.executable, "-m", f"services.{name}"), env, answers(ready_url))
 
     def _simulator(self, secrets: Secrets) -> Launch:
-        argv = (sys.executable, "-m", "shared.simulator", "--ingest", self.ingest, "--api", self.api)
+        state = str(self.data.path / "simulator.json")
+        argv = (sys.executable, "-m", "shared.simulator", "--ingest", self.ingest, "--api", self.api, "--state", state)
         env = environment(RAPPORT_WRITE_KEY=secrets.write_key, RAPPORT_API_KEY=secrets.api_key)
 
         async def starts_at_once() -> None:
