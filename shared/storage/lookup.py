@@ -122,10 +122,10 @@ def needle(text: str | None) -> str:
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An order of documents: by the value at `path`, those without one last, then by `q.key`.
+    """An order of documents: by the value at `path` and then `q.key`, both in one direction, as an index has them.
 
-    A value counts if it is greater than (or, `inclusive`, equal to) `floor`; below it, it is taken for none. With
-    floor None every document has one.
+    Those without a value come last, by `q.key`. A value counts if it is greater than (or, `inclusive`, equal to)
+    `floor`; below it, it is taken for none. With floor None every document has one.
     """
 
     name: str
@@ -137,6 +137,8 @@ class Order(msgspec.Struct, frozen=True):
     def value(self, found: Document) -> Any:
         """The document's value in this order, None if it has none."""
         value = value_at(found, self.path)
+        if isinstance(value, int):
+            value = int(value)  # BSON has its own type of integer
         if value is None or self.floor is None:
             return value
         return value if value > self.floor or (self.inclusive and value == self.floor) else None

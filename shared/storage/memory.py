@@ -65,7 +65,8 @@ def _page(docs: Iterable[Document], order: Order, cursor: str | None, limit: int
     page_limit(limit)
     mark = read_cursor(cursor, order)
     by_key = sorted(docs, key=lambda found: found["q"]["key"])
-    ranked = sorted((d for d in by_key if order.value(d) is not None), key=order.value, reverse=order.descending)
+    ranked = [found for found in by_key if order.value(found) is not None]
+    ranked.sort(key=lambda found: (order.value(found), found["q"]["key"]), reverse=order.descending)
     ranked += [found for found in by_key if order.value(found) is None]
     rest = [found for found in ranked if mark is None or _after(found, mark, order)]
     here = rest[:limit]
@@ -77,9 +78,8 @@ def _after(found: Document, mark: Mark, order: Order) -> bool:
     value, key = order.value(found), found["q"]["key"]
     if value is None or mark.value is None:
         return value is None and (mark.value is not None or key > mark.key)
-    if value == mark.value:
-        return bool(key > mark.key)
-    return bool((value < mark.value) if order.descending else (value > mark.value))
+    here, there = (value, key), (mark.value, mark.key)
+    return here < there if order.descending else here > there
 
 
 class MemoryStore:

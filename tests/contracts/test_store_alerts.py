@@ -79,13 +79,23 @@ async def listed(store: Store, tenant: str = "acme", **query: Any) -> list[str]:
 
 @pytest.fixture
 async def inbox(store: Store) -> Store:
+    day = 1_767_225_600_000
     await put(
         store,
-        alert("r1", "silence", reason="a", opened_at=10, owner="ann"),
-        alert("r1", "usage_drop", reason="b", opened_at=30, severity=Severity.CRITICAL, state=AlertState.RESOLVED),
-        alert("2024-01-01 x", "silence", reason="c", opened_at=20, owner="2024-01-01 x", state=AlertState.ACKNOWLEDGED),
-        alert("r2", "silence", reason="d", opened_at=20, owner=""),
-        alert("r1", "silence", reason="foreign", tenant="other", opened_at=99, severity=Severity.CRITICAL),
+        alert("r1", "silence", reason="a", opened_at=day + 10, owner="ann"),
+        alert(
+            "r1", "usage_drop", reason="b", opened_at=day + 30, severity=Severity.CRITICAL, state=AlertState.RESOLVED
+        ),
+        alert(
+            "2024-01-01 x",
+            "silence",
+            reason="c",
+            opened_at=day + 20,
+            owner="2024-01-01 x",
+            state=AlertState.ACKNOWLEDGED,
+        ),
+        alert("r2", "silence", reason="d", opened_at=day + 20, owner=""),
+        alert("r1", "silence", reason="foreign", tenant="other", opened_at=day + 99, severity=Severity.CRITICAL),
     )
     return store
 
@@ -93,12 +103,12 @@ async def inbox(store: Store) -> Store:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ({}, ["b", "c", "d", "a"]),
+        ({}, ["b", "d", "c", "a"]),
         ({"states": ("open",)}, ["d", "a"]),
-        ({"states": ("open", "acknowledged")}, ["c", "d", "a"]),
+        ({"states": ("open", "acknowledged")}, ["d", "c", "a"]),
         ({"states": ()}, []),
         ({"severity": "critical"}, ["b"]),
-        ({"rule": "silence"}, ["c", "d", "a"]),
+        ({"rule": "silence"}, ["d", "c", "a"]),
         ({"relationship": "r1"}, ["b", "a"]),
         ({"relationship": "2024-01-01 x"}, ["c"]),
         ({"owner": "2024-01-01 x"}, ["c"]),

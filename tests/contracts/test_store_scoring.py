@@ -100,6 +100,13 @@ async def test_due_are_the_earliest_of_the_partition(store: Store) -> None:
     assert await store.earliest_due([3]) == {3: 20}
 
 
+async def test_due_times_are_plain_integers(store: Store) -> None:
+    await store.write([head_write("a", next_due_at=1_767_225_600_000)])
+    earliest = await store.earliest_due([3])
+    assert earliest == {3: 1_767_225_600_000}
+    assert type(earliest[3]) is int
+
+
 async def test_due_serves_all_tenants_of_the_partition(store: Store) -> None:
     await store.write([head_write("a", next_due_at=2), head_write("a", tenant="other", next_due_at=1)])
     assert await store.due(3, 5, 10) == ["other/a", "acme/a"]

@@ -10,9 +10,11 @@ from tests.contracts.stored import entry
 
 async def test_pages_are_newest_first_and_meet_each_entry_once(store: Store) -> None:
     times = [5, 1, 5, 9, 5, -3, 7]
-    await store.add_touchpoints([entry(f"s#{n}", time=time) for n, time in enumerate(times)])
-    await store.add_touchpoints([entry("s#0", relationship="r2", time=8), entry("s#0", tenant="other", time=8)])
-    expected = ["s#3", "s#6", "s#0", "s#2", "s#4", "s#1", "s#5"]
+    await store.add_touchpoints([entry(f"s#{n}", time=1_767_225_600_000 + time) for n, time in enumerate(times)])
+    await store.add_touchpoints(
+        [entry("s#0", relationship="r2", time=1_767_225_600_008), entry("s#0", tenant="other", time=1_767_225_600_008)]
+    )
+    expected = ["s#3", "s#6", "s#4", "s#2", "s#0", "s#1", "s#5"]
     for limit in (1, 2, 3, 7, 100):
         found: list[str] = []
         cursor: str | None = None

@@ -96,9 +96,16 @@ class MongoClient:
     # --- operations
 
     async def _find(
-        self, collection: str, query: Document, sort: Sequence[tuple[str, int]] = (), limit: int = 0
+        self,
+        collection: str,
+        query: Document,
+        sort: Sequence[tuple[str, int]] = (),
+        limit: int = 0,
+        only: Sequence[str] = (),
     ) -> list[Document]:
-        cursor = self._db[collection].find(query, sort=list(sort) or None, limit=limit)
+        """Documents, or `only` these fields of them (and `_id`)."""
+        fields = dict.fromkeys(only, 1) or None
+        cursor = self._db[collection].find(query, fields, sort=list(sort) or None, limit=limit)
         with answering():
             found: list[Document] = await cursor.to_list(None)
         return found

@@ -1,4 +1,4 @@
-"""Indexes by collection. Few, since each costs every write: tenant first, then what lists are sorted by."""
+"""Indexes by collection. For lists: tenant, what they are sorted by, and the key that breaks ties."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     "relationships": (
         ("q.tenant", "scores.ri.index", "q.key"),
         ("q.tenant", "q.name", "q.key"),
+        ("q.tenant", "scores.rv.index", "q.key"),
         ("q.tenant", "last_seen", "q.key"),
-        ("partition", "next_due_at"),
+        ("q.tenant", "next_due_at", "q.key"),
+        ("q.tenant", "first_seen", "q.key"),
+        ("partition", "next_due_at", "q.key"),
     ),
     "months": (("q.of", "month"), ("month",)),
     "dedup": (("q.of", "newest"), ("newest",)),

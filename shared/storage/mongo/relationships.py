@@ -32,17 +32,17 @@ def _steps(order: Order, mark: Mark | None) -> list[Step]:
 
     One query with $or would do, but NX-27017 reads the whole collection for it.
     """
-    by_key = [("q.key", 1)]
-    by_value = [(order.path, -1 if order.descending else 1), *by_key]
+    direction = -1 if order.descending else 1
+    by_key, by_value = [("q.key", 1)], [(order.path, direction), ("q.key", direction)]
     has = {} if order.floor is None else {"$gte" if order.inclusive else "$gt": order.floor}
     without: list[Step] = [] if order.floor is None else [(_lacks(order), by_key)]
     if mark is None:
         return [({order.path: has} if has else {}, by_value), *without]
-    beyond = {"q.key": {"$gt": mark.key}}
     if mark.value is None:
-        return [({**_lacks(order), **beyond}, by_key)]
+        return [({**_lacks(order), "q.key": {"$gt": mark.key}}, by_key)]
+    ties = {order.path: {"$eq": mark.value}, "q.key": {"$lt" if order.descending else "$gt": mark.key}}
     rest = {**has, "$lt": mark.value} if order.descending else {"$gt": mark.value}
-    return [({order.path: {"$eq": mark.value}, **beyond}, by_key), ({order.path: rest}, by_value), *without]
+    return [(ties, [("q.key", direction)]), ({order.path: rest}, by_value), *without]
 
 
 def _lacks(order: Order) -> Document:

@@ -103,7 +103,8 @@ class MongoState(MongoClient):
             return []
         ids = [write.id for write in writes]
         stored = {
-            doc["_id"]: (doc["rev"], doc.get("writer")) for doc in await self._find(collection, {"_id": {"$in": ids}})
+            doc["_id"]: (doc["rev"], doc.get("writer"))
+            for doc in await self._find(collection, {"_id": {"$in": ids}}, only=["rev", "writer"])
         }
         return [w.id for w in writes if stored.get(w.id) != (w.base + 1, w.fields["writer"])]
 
@@ -113,7 +114,7 @@ class MongoState(MongoClient):
 
     async def due(self, partition: int, now: Millis, limit: int) -> list[str]:
         query = {"partition": {"$eq": partition}, "next_due_at": {"$gt": 0, "$lte": now}}
-        found = await self._find("relationships", query, [("next_due_at", 1), ("_id", 1)], limit)
+        found = await self._find("relationships", query, [("next_due_at", 1), ("q.key", 1)], limit, ["_id"])
         return [doc["_id"] for doc in found]
 
     async def earliest_due(self, partitions: Sequence[int]) -> dict[int, Millis]:
@@ -121,7 +122,7 @@ class MongoState(MongoClient):
         for partition in partitions:
             query = {"partition": {"$eq": partition}, "next_due_at": {"$gt": 0}}
             if found := await self._first("relationships", query, [("next_due_at", 1)]):
-                earliest[partition] = found["next_due_at"]
+                earliest[partition] = int(found["next_due_at"])
         return earliest
 
     async def purge_dedup(self, newest_before: Millis) -> int:
