@@ -13,16 +13,20 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+import services.api.__main__ as process
+from services.api.app import build_app
+from services.api.deps import make_deps
 from shared.domain.keys import hash_secret
 from shared.embedded.ports import LOOPBACK, free_port
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.storage.store import ApiKey, Incarnation, Store
 from shared.stream.feed import publish_alert
+from shared.stream.memory import MemoryLog, MemoryReader
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import FEED
 from tests.eventually import eventually
-from tests.flows.api_world import ACME, NOW, SECRET, an_alert, key_of
+from tests.flows.api_world import ACME, NOW, SECRET, an_alert, key_of, seeded_store
 from tests.flows.sse import listening
 from tests.servers import reset_topics
 
@@ -38,15 +42,15 @@ async def api(kafka: str, mongo: str, database: str, port: int) -> AsyncIterator
         "RAPPORT_DATABASE": database,
         "RAPPORT_API_PORT": str(port),
     }
-    process = await asyncio.create_subprocess_exec(
+    server = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.api", env=environment, stderr=asyncio.subprocess.PIPE
     )
     try:
-        yield process
+        yield server
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        if server.returncode is None:
+            server.kill()
+            await server.wait()
 
 
 async def ready(url: str) -> None:
@@ -79,7 +83,7 @@ async def test_from_ready_to_stopped(tansu_bootstrap: str, fresh_mongo_url: str,
     first, second = (f"http://{LOOPBACK}:{port}" for port in ports)
     try:
         async with (
-            api(tansu_bootstrap, fresh_mongo_url, database, ports[0]) as process,
+            api(tansu_bootstrap, fresh_mongo_url, database, ports[0]) as server,
             api(tansu_bootstrap, fresh_mongo_url, database, ports[1]),
         ):
             await asyncio.gather(ready(first), ready(second))
@@ -101,11 +105,11 @@ async def test_from_ready_to_stopped(tansu_bootstrap: str, fresh_mongo_url: str,
                 assert page.status_code == 200
                 assert page.headers["content-type"].startswith("text/html")
             async with listening(first) as sse:
-                process.send_signal(signal.SIGTERM)
+                server.send_signal(signal.SIGTERM)
                 await sse.to_the_end()
                 assert sse.comments[-1].startswith("disconnected: this replica stops")
                 async with asyncio.timeout(10):
-                    assert await process.wait() == 0
+                    assert await server.wait() == 0
     finally:
         await publisher.close()
         await store.close()
@@ -116,8 +120,23 @@ async def test_a_taken_port_is_told_with_what_to_do() -> None:
         taken.bind((LOOPBACK, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        async with api("127.0.0.1:1", "mongodb://127.0.0.1:1", "x", port) as process:
+        async with api("127.0.0.1:1", "mongodb://127.0.0.1:1", "x", port) as server:
             async with asyncio.timeout(30):
-                _, log = await process.communicate()
-            assert process.returncode == 1
+                _, log = await server.communicate()
+            assert server.returncode == 1
             assert b"set RAPPORT_API_PORT" in log
+
+
+async def test_a_defect_in_reading_the_feed_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(MemoryReader):
+        async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+            raise RuntimeError("a defect")
+
+    log = MemoryLog()
+    settings = Settings(_env_file=None)
+    deps = make_deps(await seeded_store(), log.publisher(), Broken(log), settings, lambda: NOW)
+    monkeypatch.setattr(process, "build_app", lambda deps: build_app(deps, dashboard=False))
+    with process.listening(LOOPBACK, 0) as listener, pytest.raises(ExceptionGroup) as ended:
+        async with asyncio.timeout(10):
+            await process.run(deps, listener)
+    assert ended.group_contains(RuntimeError, match="a defect")
