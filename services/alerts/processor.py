@@ -80,16 +80,12 @@ class AlertProcessor:
                 await self._retried(partial(self._quarantine, batch.partition, record, poison))
                 self._metrics.quarantined.labels(poison.reason).inc()
         self._next[batch.partition] = batch.records[-1].offset + 1
-        self._metrics.lag.labels(UPDATES, str(batch.partition)).set(max(0, batch.end - self._next[batch.partition]))
 
     async def flush(self) -> Mapping[int, int]:
         """Apply every verdict that waits, and see its alert through; retried while store or broker are down."""
         batches = [batch for waiting in self._pending.values() for batch in waiting]
         if batches:
             await self._retried(partial(self._work, batches))
-            updates = sum(len(batch.updates) for batch in batches)
-            self._metrics.events_in.labels(UPDATES).inc(updates)
-            self._metrics.batch_size.labels(UPDATES).observe(updates)
             self._pending.clear()
         return dict(self._next)
 

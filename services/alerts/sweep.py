@@ -25,6 +25,7 @@ class Sweep:
         self._settlement = settlement
         self._metrics = metrics
         self._clock = clock
+        self.every = EVERY_SECONDS
 
     async def run(self) -> None:
         while True:
@@ -32,8 +33,8 @@ class Sweep:
                 await self.turn()
             except Unavailable as error:
                 self._metrics.store_errors.labels("sweep").inc()
-                logger().warning("unavailable", error=str(error), retry_seconds=EVERY_SECONDS)
-            await asyncio.sleep(EVERY_SECONDS)
+                logger().warning("unavailable", error=str(error), retry_seconds=self.every)
+            await asyncio.sleep(self.every)
 
     async def turn(self) -> int:
         """See through the alerts that lag; how many. Raises Unavailable."""

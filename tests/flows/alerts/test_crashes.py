@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from shared import wire
 from shared.domain.alerts import Alert
+from shared.domain.errors import Unavailable
 from shared.domain.lifecycle import acknowledge
 from shared.domain.verdicts import FlagChange, Severity
 from shared.stream.feed import publish_alert
 from shared.stream.topics import ALERTS
+from tests.eventually import eventually
 from tests.flows.alerts.desk import FINGERPRINT, Budget, Crashed, Desk
 
 SEEN_THROUGH = 2_001  # ms after which the sweep takes an alert up
@@ -145,3 +149,25 @@ async def test_the_sweep_republishes_what_the_api_could_not() -> None:
     assert worker.value("rapport_open_alerts", severity="warning") == 1
     assert worker.value("rapport_outbox_pending_deliveries") == 1
     assert worker.value("rapport_outbox_oldest_age_seconds") == 2.001
+
+
+async def test_the_sweep_outlives_an_outage() -> None:
+    desk = Desk()
+    worker = desk.worker()
+    await desk.publish(desk.update(desk.change()))
+    await worker.drain()
+    counts, left = desk.store.open_counts, [Unavailable("gone")]
+
+    async def sometimes() -> dict[str, int]:
+        if left:
+            raise left.pop()
+        return await counts()
+
+    desk.store.open_counts = sometimes  # type: ignore[method-assign]
+    worker.sweep.every = 0.01
+    task = asyncio.create_task(worker.sweep.run())
+    await eventually(lambda: worker.value("rapport_open_alerts", severity="warning") == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert worker.value("rapport_store_errors_total", operation="sweep") == 1

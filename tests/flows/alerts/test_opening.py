@@ -60,7 +60,7 @@ async def test_a_verdict_opens_an_alert_delivers_and_shows_it(desk: Desk) -> Non
     assert wire.decode(record.value, Alert).reason == "reason 1"
     assert worker.member.committed == {0: 1}
     assert worker.value("rapport_event_to_alert_seconds_sum", rule="usage_drop") == 0.3
-    assert worker.value("rapport_events_in_total", source=UPDATES) == 1
+    assert worker.value("rapport_events_out_total", target=ALERTS) == 1
 
 
 async def test_scores_go_to_the_feed_once_a_flush(desk: Desk) -> None:
