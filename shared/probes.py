@@ -13,6 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from shared.domain.errors import Misconfigured
 
+GRACE_SECONDS = 1  # for requests under way when told to stop
+
 Ready = Callable[[], Awaitable[str]]
 """Answers with what is still missing, in words; empty when ready."""
 
@@ -55,8 +57,11 @@ async def serving(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
         raise Misconfigured(
             f"Port {port} of {host} cannot be listened on ({error.strerror}); choose another"
         ) from error
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1)
-    server = _Server(config)
+    server = _Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=GRACE_SECONDS
+        )
+    )
     with listener:
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:

@@ -16,7 +16,8 @@ class FeedItem(msgspec.Struct, frozen=True):
     """One change to show to a tenant's listeners. Delivered at least once; an older one may follow a newer.
 
     `kind` is "alert" or "score", `id` the alert's or the relationship's. Of a (kind, id), an item with a lower
-    `version` than the one shown is to be dropped; with the same, the later one counts. `payload` is the JSON to show (shared.domain.present), passed through as it is.
+    `version` than the one shown is to be dropped; with the same, the later one counts. `payload` is the JSON to show
+    (shared.domain.present), passed through as it is.
     """
 
     kind: str

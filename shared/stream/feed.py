@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 from shared import wire
 from shared.domain.alerts import Alert
 from shared.domain.feed import FeedItem, alert_item, score_item
 from shared.domain.verdicts import Update
-from shared.storage.store import AlertStore
 from shared.stream.ports import Message, Publisher
 from shared.stream.topics import ALERTS, FEED
 
 PARTITION = 0  # both topics have one partition: every listener sees every change in one order
 
 
-async def publish_alert(publisher: Publisher, store: AlertStore, alert: Alert) -> None:
+class PublishedMarks(Protocol):
+    """The part of the store that this needs."""
+
+    async def mark_published(self, id: str, version: int) -> None: ...
+
+
+async def publish_alert(publisher: Publisher, store: PublishedMarks, alert: Alert) -> None:
     """Publish an alert that the caller has just stored (rule 17). Raises Unavailable; the sweep then makes it good."""
     await publish_alerts(publisher, [alert])
     if previous_was_published(alert):
