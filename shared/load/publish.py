@@ -35,7 +35,7 @@ class Turned(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """The part of ingest's answer to a batch that is read here."""
 
-    accepted: int
+    accepted: int = 0
     rejected: tuple[Turned, ...] = ()
 
 
