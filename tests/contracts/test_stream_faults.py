@@ -1,0 +1,194 @@
+"""What a member keeps when its process is killed or stopped, and when the log is not the one it knew."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
+
+from shared.domain.errors import Misconfigured
+from shared.embedded.process import dies_with_parent
+from shared.stream.ports import Message
+from tests.contracts.logs import KINDS, OnKafka
+from tests.contracts.member_process import Options
+from tests.contracts.recorder import Recorder, Store, until
+
+BROKERS = [name for name in KINDS if name != "memory"]
+
+
+@pytest.fixture(params=BROKERS)
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[OnKafka]:
+    log = KINDS[request.param](request)
+    assert isinstance(log, OnKafka)
+    yield log
+    await log.close()
+
+
+class Journal:
+    """The lines that the processes have written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def lines(self, what: str, who: str = "", since: int = 0) -> list[list[str]]:
+        rows = [line.split(" ") for line in self.path.read_text().splitlines()[since:]]
+        return [row for row in rows if row[0] == what and who in ("", row[1])]
+
+    def length(self) -> int:
+        return len(self.path.read_text().splitlines())
+
+    def stored(self, partition: int = 0) -> list[int]:
+        return [int(row[3]) for row in self.lines("stored") if row[2] == str(partition)]
+
+
+@asynccontextmanager
+async def process(
+    log: OnKafka, topic: str, name: str, journal: Journal, flush_ms: int = 50
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    options = Options(log.bootstrap, f"group-{topic}", topic, name, str(journal.path), flush_ms)
+    command = (sys.executable, "-m", "tests.contracts.member_process", msgspec.json.encode(options).decode())
+    child = await asyncio.create_subprocess_exec(*command, preexec_fn=dies_with_parent())
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.send_signal(signal.SIGCONT)
+            child.terminate()
+            await asyncio.wait_for(child.wait(), 30)
+
+
+async def committed(log: OnKafka, topic: str, partition: int = 0) -> int:
+    admin = AIOKafkaAdminClient(bootstrap_servers=log.bootstrap)
+    await admin.start()
+    try:
+        place = TopicPartition(topic, partition)
+        return int((await admin.list_consumer_group_offsets(f"group-{topic}", partitions=[place]))[place].offset)
+    finally:
+        await admin.close()
+
+
+def messages(count: int) -> list[Message]:
+    return [Message(str(n).encode(), timestamp=1_700_000_000_000 + n) for n in range(count)]
+
+
+async def test_a_killed_member_loses_nothing(log: OnKafka, tmp_path: Path) -> None:
+    topic = await log.topic(2)
+    publisher = log.publisher()
+    journal = Journal(tmp_path / "journal")
+    sent = 0
+    over = asyncio.Event()
+
+    async def traffic() -> None:
+        nonlocal sent
+        while not over.is_set():
+            await publisher.publish(topic, sent % 2, messages(10))
+            sent += 1
+            await asyncio.sleep(0.01)
+
+    producing = asyncio.create_task(traffic())
+    async with process(log, topic, "one", journal) as one:
+        await until(lambda: journal.lines("stored", "one"), of=[producing])
+        async with process(log, topic, "two", journal):
+            await until(lambda: journal.lines("stored", "two"), of=[producing])
+            one.kill()
+            await one.wait()
+            since = journal.length()
+            await until(lambda: len(owned_by(journal, "two", since)) == 2, of=[producing])
+            over.set()
+            await producing
+            await until(lambda: len(set(journal.stored(0))) + len(set(journal.stored(1))) == 10 * sent)
+
+    for partition in range(2):
+        offsets = journal.stored(partition)
+        assert sorted(set(offsets)) == list(range(len(set(offsets))))
+        assert [who for who, _ in groupby(row[1] for row in journal.lines("stored") if row[2] == str(partition))] in (
+            ["one"],
+            ["two"],
+            ["one", "two"],
+        )
+
+
+def owned_by(journal: Journal, who: str, since: int) -> str:
+    rows = journal.lines("assigned", who, since)
+    return rows[-1][2].replace(",", "") if rows else ""
+
+
+async def test_a_stopped_member_that_wakes_up_neither_stores_nor_commits(log: OnKafka, tmp_path: Path) -> None:
+    topic = await log.topic()
+    publisher = log.publisher()
+    journal = Journal(tmp_path / "journal")
+    async with process(log, topic, "sleeper", journal, flush_ms=2_000) as sleeper:
+        await until(lambda: journal.lines("assigned", "sleeper"))
+        await publisher.publish(topic, 0, messages(100))
+        await until(lambda: journal.lines("applied", "sleeper"))
+        sleeper.send_signal(signal.SIGSTOP)  # with what it has applied not yet stored
+        assert not journal.lines("stored")
+
+        async with process(log, topic, "heir", journal):
+            await until(lambda: len(journal.stored()) == 100)
+            await publisher.publish(topic, 0, messages(50))
+            await until(lambda: len(journal.stored()) == 150)
+            async with asyncio.timeout(20):
+                while await committed(log, topic) != 150:
+                    await asyncio.sleep(0.05)
+            woken = journal.length()
+            sleeper.send_signal(signal.SIGCONT)
+            await until(lambda: journal.lines("revoked", "sleeper", since=woken))
+            assert not journal.lines("stored", "sleeper", since=woken)
+            assert await committed(log, topic) == 150
+
+    assert sorted(journal.stored()) == list(range(150))
+
+
+async def test_a_committed_offset_beyond_the_log_stops_the_member_and_says_so(log: OnKafka) -> None:
+    topic = await log.topic()
+    await log.publisher().publish(topic, 0, messages(10))
+    await commit(log, topic, 500)
+    recorder = Recorder(Store())
+
+    with pytest.raises(Misconfigured, match=f"500 of {topic}/0"):
+        await asyncio.wait_for(log.member(topic, recorder, session_timeout_ms=6_000).run(), 40)
+
+    assert not recorder.seen
+    assert await committed(log, topic) == 500
+
+
+async def test_a_committed_offset_before_the_log_stops_the_member_and_says_so(kafka_bootstrap: str) -> None:
+    log = OnKafka(kafka_bootstrap)  # the embedded broker never shortens a log
+    topic = await log.topic()
+    await log.publisher().publish(topic, 0, messages(10))
+    await commit(log, topic, 3)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    await admin.start()
+    try:
+        from aiokafka.admin import RecordsToDelete
+
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=5)})
+    finally:
+        await admin.close()
+
+    with pytest.raises(Misconfigured, match="starts at 5"):
+        await asyncio.wait_for(log.member(topic, Recorder(Store()), session_timeout_ms=6_000).run(), 40)
+    await log.close()
+
+
+async def commit(log: OnKafka, topic: str, offset: int) -> None:
+    place = TopicPartition(topic, 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=log.bootstrap, group_id=f"group-{topic}", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([place])
+        await consumer.commit({place: OffsetAndMetadata(offset, "")})
+    finally:
+        await consumer.stop()
