@@ -34,7 +34,7 @@ def rapport(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def test_help_names_every_command() -> None:
     done = rapport("--help")
     assert done.returncode == 0
-    commands = ["up", "demo", "doctor", "init", "ingest", "scoring", "alerts", "api", "keys", "load"]
+    commands = ["up", "demo", "doctor", "init", "ingest", "scoring", "alerts", "api", "keys", "load", "quarantine"]
     assert not [command for command in commands if not re.search(rf"^\W*{command}\s", done.stdout, re.MULTILINE)]
 
 

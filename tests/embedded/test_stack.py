@@ -5,6 +5,7 @@ What the real services do on it is tested end to end elsewhere; here it is their
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from shared.embedded.ports import LOOPBACK
+from shared.stream import admin, topics
 
 pytestmark = pytest.mark.embedded
 WITHIN = 40.0  # seconds for anything to happen on a busy machine
@@ -209,3 +211,18 @@ def test_another_partition_count_ends_it_with_what_to_do(here: Path) -> None:
         assert stack.process.wait(WITHIN) == 1
     assert "set RAPPORT_PARTITIONS (or --partitions) to 2" in stack.log
     assert "Traceback" not in stack.log
+
+
+@linux
+@pytest.mark.kafka
+def test_servers_that_exist_already_are_used_and_left_running(
+    here: Path, kafka_bootstrap: str, fresh_mongo_url: str
+) -> None:
+    asyncio.run(admin.delete_topics(kafka_bootstrap, list(admin.ALL)))
+    with up(here, "--kafka", kafka_bootstrap, "--mongo", fresh_mongo_url) as stack:
+        ready = stack.ready()
+        assert len(children(stack.process.pid)) == len(NAMES)
+        assert stack.stop() < 10
+    assert (ready["kafka"], ready["mongo"]) == (kafka_bootstrap, fresh_mongo_url)
+    counts = asyncio.run(admin.partition_counts(kafka_bootstrap))
+    assert counts[topics.INTERACTIONS] == 2
