@@ -122,19 +122,21 @@ _ACROSS: dict[str, tuple[Callable[[JsonObject, Millis, str], None], ...]] = {
 
 
 def _unfit(value: Any, depth: int) -> str | None:
-    """What in a decoded JSON value no database would take, in words; None if nothing."""
-    kind = type(value)
-    if kind is int and not -_INT64 <= value < _INT64:
-        return "a whole number has more than 64 bits: send it as a text"
-    if kind is not dict and kind is not list:
-        return None
+    """What in a decoded JSON object or array no database would take, in words; None if nothing."""
     if depth == 0:
         return f"it is nested more than {MAX_DEPTH} levels deep"
-    if kind is dict:
-        if any(key[:1] == "$" or "\0" in key for key in value):
-            return "a field's name begins with $ or holds a null character: rename it"
+    if type(value) is dict:
+        for key in value:
+            if key[:1] == "$" or "\0" in key:
+                return "a field's name begins with $ or holds a null character: rename it"
         value = value.values()
-    return next((why for item in value if (why := _unfit(item, depth - 1)) is not None), None)
+    for item in value:
+        kind = type(item)
+        if kind is int and not -_INT64 <= item < _INT64:
+            return "a whole number has more than 64 bits: send it as a text"
+        if (kind is dict or kind is list) and (why := _unfit(item, depth - 1)) is not None:
+            return why
+    return None
 
 
 def _unstorable(why: str) -> Poison:
