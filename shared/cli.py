@@ -14,7 +14,6 @@ from shared.domain.errors import Misconfigured, Unavailable
 from shared.keys_cli import keys_app
 from shared.load.cli import load_app
 from shared.quarantine_cli import quarantine_app
-from shared.quarantine_cli import quarantine_app
 from shared.settings import Settings
 
 Port = Annotated[int, typer.Option(min=0, max=65535, show_default=True)]
@@ -25,7 +24,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 """Everything under `rapport`."""
 app.add_typer(keys_app, name="keys")
 app.add_typer(load_app, name="load")
-app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(quarantine_app, name="quarantine")
 
 
