@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from shared.domain.events import DAY
+from shared.domain.facts import Facts, Person, Promise, Survey
 from tests.flows.api_world import (
     ACME,
     GLOBEX,
@@ -114,6 +115,43 @@ async def test_the_detail_takes_scores_apart_and_shows_the_numbers_of_flags(worl
     assert body["flags"][0]["numbers"] == {"days": 21.0}
     assert body["features"] == [{"feature": "export", "last_7_days": 1.0, "usual_7_days": 20.0}]
     assert body["directory"]["seats"] == 10
+
+
+async def test_the_detail_shows_people_promises_surveys_and_tickets(world: World) -> None:
+    head = a_head(ACME, "acct-42")
+    head.facts = Facts(
+        first_touch=NOW - DAY,
+        people={"eve": Person("champion", last_in=NOW), "old": Person("admin", last_in=NOW - DAY, left_at=NOW)},
+        promises={
+            "p2": Promise(NOW + DAY, "us", NOW, "crm#2", "export fixed"),
+            "p1": Promise(NOW, "them", NOW, "crm#1"),
+        },
+        promises_kept=3,
+        surveys={"nps": Survey(3, NOW, "crm#3", "eve")},
+        tickets={"t2": NOW, "t1": NOW - DAY},
+        sentiment_sum=-1.0,
+        sentiment_count=4,
+    )
+    await put_head(world.store, head)
+    facts = (await world.acme.get("/v1/relationships/acct-42")).json()["facts"]
+    today = "2026-01-01T00:00:00.000Z"
+    assert facts["people"] == [
+        {"person": "eve", "role": "champion", "last_in": today, "left_at": None},
+        {"person": "old", "role": "admin", "last_in": "2025-12-31T00:00:00.000Z", "left_at": today},
+    ]
+    assert [promise["promise"] for promise in facts["promises"]] == ["p1", "p2"]
+    assert facts["promises"][1] == {
+        "promise": "p2",
+        "text": "export fixed",
+        "by": "us",
+        "due": "2026-01-02T00:00:00.000Z",
+        "made_at": today,
+        "broken_at": None,
+        "event": "crm#2",
+    }
+    assert facts["surveys"] == [{"instrument": "nps", "score": 3.0, "at": today, "person": "eve", "event": "crm#3"}]
+    assert [ticket["ticket"] for ticket in facts["tickets"]] == ["t1", "t2"]
+    assert (facts["promises_kept"], facts["sentiment"], facts["last_out"]) == (3, -0.25, None)
 
 
 async def test_the_detail_has_an_etag_that_changes_with_the_relationship(world: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from services.api.hub import FeedEvent, FeedHub, SlowConsumer, Stopped
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.verdicts import Cause, Update
 from shared.storage.store import Incarnation
 from shared.stream.feed import publish_scores
@@ -259,6 +259,45 @@ async def test_resuming_joins_the_tail_without_gap_or_double_whatever_the_pace(w
             readers.append((start, group.create_task(read(start))))
     for start, task in readers:
         assert task.result()[: total - start] == [f"f1-{offset}" for offset in range(start, total)]
+
+
+async def test_whoever_is_too_far_behind_starts_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.api.hub.RESUME_LIMIT", 2)
+    for number in range(4):
+        await raise_alert(world, an_alert(ACME, f"a{number}"))
+    await eventually(lambda: world.deps.feed.position == 4)
+    with world.deps.feed.subscribe(ACME, after="f1-1") as near, world.deps.feed.subscribe(ACME, after="f1-0") as far:
+        assert await take(aiter(near), 2) == ["f1-2", "f1-3"]
+        assert (await anext(aiter(far))).type == "reset"
+
+
+async def test_records_that_vanish_while_they_are_read_reset(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def vanished(topic: str, partition: int, offset: int, *, follow: bool) -> AsyncIterator[Record]:
+        raise Misconfigured("offset 0 lies before the first one")
+        yield
+
+    await raise_alert(world, an_alert(ACME, "a"))
+    await eventually(lambda: world.deps.feed.position == 1)
+    monkeypatch.setattr(world.deps.reader, "read", vanished)
+    with world.deps.feed.subscribe(ACME, after="f1--1") as events:
+        reading = aiter(events)
+        reset = await anext(reading)
+        assert (reset.type, reset.id) == ("reset", "f1-0")
+        await raise_alert(world, an_alert(ACME, "b"))
+        assert await take(reading, 1) == ["f1-1"]
+
+
+async def test_a_log_that_fails_while_resuming_ends_the_stream_with_a_word(
+    world: World, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(topic: str, partition: int) -> tuple[int, int]:
+        raise Unavailable("no broker")
+
+    monkeypatch.setattr(world.deps.reader, "bounds", silent)
+    async with listening(url, after="f1--1") as sse:
+        await sse.to_the_end()
+        assert sse.comments[-1].startswith("disconnected: the feed is not readable")
+        assert sse.last_id == "f1--1"
 
 
 async def test_a_record_that_is_no_item_goes_to_quarantine_and_stops_nobody(world: World) -> None:
