@@ -23,9 +23,9 @@ SILENCE = "Brightwater Hotels"
 PROMISE = "Corvid Analytics"
 IDS = tuple(name.lower().replace(" ", "-") for name in (COLLAPSE, SILENCE, PROMISE))
 
-COLLAPSES_AFTER = 20 * SECOND  # seen falls below the threshold; the next full minute says so
-PROMISE_DUE_AFTER = 45 * SECOND
-SILENT_AFTER = 70 * SECOND
+COLLAPSES_AFTER = 30 * SECOND  # seen falls below the threshold; the next full minute says so
+PROMISE_DUE_AFTER = 50 * SECOND
+SILENT_AFTER = 75 * SECOND
 
 THRESHOLD = 0.8  # of what is usual
 WINDOW, WEEKS = 7, 8

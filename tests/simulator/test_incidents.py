@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.domain.baseline import Comparison, compare, critical_z, days_needed
 from shared.domain.cadence import silence_due
 from shared.domain.contract import Terms, accept
-from shared.domain.events import DAY, HOUR, MINUTE, SECOND, Interaction, Millis, event_type
+from shared.domain.events import DAY, HOUR, MINUTE, SECOND, EventClass, Interaction, Millis, event_type
 from shared.domain.facts import Facts
 from shared.domain.fold import fold_touchpoint
 from shared.domain.moments import time_millis
@@ -101,7 +101,7 @@ def test_counts_cross_within_seconds_whatever_the_days_were(crossing: Millis, da
 def test_the_silence_becomes_due_after_live_begins(live: Millis) -> None:
     facts = Facts()
     for planned in history_of(live):
-        if planned.account == IDS[1] and event_type(planned.type).direction is not Direction.FACT:
+        if planned.account == IDS[1] and event_type(planned.type).kind is EventClass.TOUCHPOINT:
             facts = fold_touchpoint(facts, touchpoint(planned))
     due, limit, usual = silence_due(facts, everyday=True, params=SilenceParams())
     assert due == live + SILENT_AFTER
