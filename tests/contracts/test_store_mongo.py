@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo.errors import OperationFailure
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+)
 
 from shared.domain.errors import Unavailable
 from shared.embedded import mongo
@@ -81,9 +88,36 @@ async def test_a_server_that_went_and_came_back_is_used_again(server_loop: _Loop
     await store.close()
 
 
-def test_other_errors_are_not_swallowed() -> None:
-    with pytest.raises(OperationFailure, match="no such command"), answering():
-        raise OperationFailure("no such command", 59)
+UNANSWERED: list[PyMongoError] = [
+    AutoReconnect("connection closed"),
+    NetworkTimeout("timed out"),
+    ExecutionTimeout("operation exceeded time limit", 50),
+    BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "waiting for replication"}]}),
+]
+ANSWERED: list[PyMongoError] = [
+    OperationFailure("no such command", 59),
+    BulkWriteError({"writeErrors": [{"code": 2, "errmsg": "bad value"}], "writeConcernErrors": []}),
+]
+
+
+@pytest.mark.parametrize("error", UNANSWERED, ids=lambda error: type(error).__name__)
+def test_what_was_not_answered_or_acknowledged_is_unavailable(error: PyMongoError) -> None:
+    with pytest.raises(Unavailable, match=type(error).__name__), answering():
+        raise error
+
+
+@pytest.mark.parametrize("error", ANSWERED, ids=lambda error: type(error).__name__)
+def test_other_errors_are_not_swallowed(error: PyMongoError) -> None:
+    with pytest.raises(type(error)), answering():
+        raise error
+
+
+async def test_the_secret_in_the_address_is_not_in_the_error() -> None:
+    store = MongoStore(f"mongodb://user:s3cret@{LOOPBACK}:{free_port()}", "none", selection_ms=50)
+    with pytest.raises(Unavailable) as caught:
+        await store.key("a")
+    assert "s3cret" not in str(caught.value)
+    await store.close()
 
 
 async def test_several_services_prepare_at_once_and_again(mongo_url: str, database: str) -> None:

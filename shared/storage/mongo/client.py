@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import IndexModel, UpdateOne
-from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
 
 from shared.clock import new_id
 from shared.domain.errors import Unavailable
@@ -21,9 +21,11 @@ from shared.storage.mongo.indexes import INDEXES
 T = TypeVar("T")
 
 SELECTION_MS = 3_000  # how long to look for a server
+CONNECT_MS = 20_000  # also how long a heartbeat may take: when one is late, PyMongo cuts off all that is in flight
 SOCKET_MS = 30_000  # how long an answer may take
 PING_SECONDS = 2.0
-CHUNK = 500  # ids in a query, operations in a bulk: replies stay far below 48 MB, and others get their turn
+CHUNK = 500  # ids in a query: replies stay far below 48 MB
+BULK = 200  # operations in a bulk: NX-27017 answers nobody else meanwhile, not even heartbeats
 _EXISTS = 11000
 
 
@@ -44,10 +46,10 @@ def _unacknowledged(error: PyMongoError) -> bool:
     return bool(details.get("writeConcernErrors")) and not details.get("writeErrors")
 
 
-def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The items, at most CHUNK at a time."""
-    for at in range(0, len(items), CHUNK):
-        yield items[at : at + CHUNK]
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """The items, at most `size` at a time."""
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
 
 
 def matching(conditions: Iterable[Condition]) -> Document:
@@ -68,7 +70,7 @@ class MongoClient:
         self._client: Any = AsyncIOMotorClient(
             url,
             serverSelectionTimeoutMS=selection_ms,
-            connectTimeoutMS=selection_ms,
+            connectTimeoutMS=CONNECT_MS,
             socketTimeoutMS=SOCKET_MS,
             appname="rapport",
         )
@@ -129,7 +131,7 @@ class MongoClient:
 
     async def _create(self, collection: str, docs: Sequence[Mapping[str, Any]]) -> None:
         """Insert the documents that are missing, leave the others as they are."""
-        for some in chunks(docs):
+        for some in chunks(docs, BULK):
             operations = [
                 UpdateOne(
                     {"_id": doc["_id"]}, {"$setOnInsert": {k: v for k, v in doc.items() if k != "_id"}}, upsert=True
@@ -145,21 +147,18 @@ class MongoClient:
 
     async def _create_one(self, collection: str, value: msgspec.Struct) -> bool:
         """Insert unless it exists; whether it was this call that inserted it."""
-        mark = new_id()
-        await self._create(collection, [{**whole(value), "mark": mark}])
-        return await self._marked(collection, whole(value)["_id"], mark)
+        doc = {**whole(value), "mark": new_id()}
+        await self._create(collection, [doc])
+        return await self._marked(collection, doc)
 
     async def _replace_one(self, collection: str, value: msgspec.Struct, expected: Document) -> bool:
         """Replace the document if it is as expected; whether it was this call that did."""
-        mark, doc = new_id(), whole(value)
+        doc = {**whole(value), "mark": new_id()}
         with answering():
-            try:
-                done = await self._db[collection].replace_one({"_id": doc["_id"], **expected}, {**doc, "mark": mark})
-            except DuplicateKeyError:
-                return False
-        return done.matched_count == 1 or await self._marked(collection, doc["_id"], mark)
+            done = await self._db[collection].replace_one({"_id": doc["_id"], **expected}, doc)
+        return done.matched_count == 1 or await self._marked(collection, doc)
 
-    async def _marked(self, collection: str, id: str, mark: str) -> bool:
-        """Whether the document was last written by whoever made this mark (an answer may have been lost)."""
-        found = await self._first(collection, {"_id": id})
-        return found is not None and found.get("mark") == mark
+    async def _marked(self, collection: str, doc: Document) -> bool:
+        """Whether the document that is stored carries the mark of this one (an answer may have been lost)."""
+        found = await self._first(collection, {"_id": doc["_id"]})
+        return found is not None and found.get("mark") == doc["mark"]

@@ -13,7 +13,7 @@ from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import Month
 from shared.storage.documents import Document, document, parse
 from shared.storage.lookup import log_order, written
-from shared.storage.mongo.client import MongoClient, answering, chunks, whole
+from shared.storage.mongo.client import BULK, MongoClient, answering, chunks, whole
 from shared.storage.store import DedupChunk, Incarnation, PartitionState, Write
 
 _FEW = 50  # up to so many relationships are asked for one by one, which NX-27017 answers from an index
@@ -91,7 +91,7 @@ class MongoState(MongoClient):
             by_collection.setdefault(write.collection, []).append(write)
         for collection, mine in by_collection.items():
             await self._create(collection, [{"_id": write.id, "rev": 0} for write in mine if write.base == 0])
-            for some in chunks(mine):
+            for some in chunks(mine, BULK):
                 losers += await self._write_some(collection, some)
         return losers
 
