@@ -13,7 +13,7 @@ from shared.domain.fields import FIELDS, GENERIC_FIELDS, SCORES, Kind
 from shared.domain.moments import day_millis, time_millis
 
 MAX_DEPTH = 32
-"""Nesting of `data`: databases and parsers give up at about 100."""
+"""Nesting of `data`: MongoDB gives up at 100, and every reader must be able to descend."""
 
 TIME_FORM = "write RFC 3339 with an offset, for example 2026-01-31T09:00:00Z"
 
@@ -122,15 +122,10 @@ _ACROSS: dict[str, tuple[Callable[[JsonObject, Millis, str], None], ...]] = {
 
 
 def _unfit(value: Any, depth: int) -> str | None:
-    """What in a decoded JSON object or array no database would take, in words; None if nothing."""
+    """What in a decoded JSON object or array could not be kept as it is, in words; None if nothing."""
     if depth == 0:
         return f"it is nested more than {MAX_DEPTH} levels deep"
-    if type(value) is dict:
-        for key in value:
-            if key[:1] == "$" or "\0" in key:
-                return "a field's name begins with $ or holds a null character: rename it"
-        value = value.values()
-    for item in value:
+    for item in value.values() if type(value) is dict else value:
         kind = type(item)
         if kind is int and not -_INT64 <= item < _INT64:
             return "a whole number has more than 64 bits: send it as a text"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from shared import wire
+from shared.domain.errors import Poison
 from shared.domain.events import JsonObject, Millis
 from shared.domain.moments import rfc3339
 from shared.stream.ports import LogReader, Message
@@ -22,7 +23,7 @@ INBOX, HTTP, SCORING = "inbox", "http", "scoring"
 class Quarantined(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message that was set aside.
 
-    `source` is who found it (http, inbox, scoring), `origin` the record it came from (`topic/partition/offset`),
+    `source` is who found it (http, inbox, scoring, alerts), `origin` the record it was (`topic/partition/offset`),
     `original` its bytes (base64 in JSON), `size` how many there were: more than are kept when it was very long.
     """
 
@@ -81,8 +82,10 @@ def as_event(item: Quarantined) -> bytes:
 
     Raises Poison where it is neither.
     """
-    if item.source != SCORING:
+    if item.source in (HTTP, INBOX):
         return item.original
+    if item.source != SCORING:
+        raise Poison("not_an_event", f"what {item.source} set aside is no event and cannot be sent again")
     found = wire.decode(item.original, dict)
     names = ("id", "source", "type", "data")
     event: JsonObject = {"specversion": "1.0", "subject": found.get("relationship")}

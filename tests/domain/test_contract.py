@@ -275,17 +275,15 @@ def test_a_replacement_is_held_to_the_contract_too() -> None:
     [
         {"x": 2**63},
         {"x": [{"y": -(2**63) - 1}]},
-        {"$ref": "a"},
-        {"x": {"a\0b": 1}},
         {"x": json.loads("[" * 32 + "]" * 32)},
     ],
 )
-def test_what_no_database_takes_is_rejected(data: Any) -> None:
+def test_what_could_not_be_kept_as_it_is_is_rejected(data: Any) -> None:
     assert reason(event(type="note.added", data=data)) == "unstorable"
 
 
 def test_numbers_of_64_bits_and_32_levels_are_taken() -> None:
-    data = {"big": 2**63 - 1, "small": -(2**63), "deep": json.loads("[" * 31 + "]" * 31)}
+    data = {"big": 2**63 - 1, "small": -(2**63), "deep": json.loads("[" * 31 + "]" * 31), "$os": {"a.b": 1, "": 2}}
     assert data_of(accepted(event(type="note.added", data=data))) == data
 
 

@@ -111,6 +111,8 @@ def test_what_is_no_event_stays_where_it_is() -> None:
     broken = Quarantined("acme", SCORING, "undecodable", "", NOW, b"\xff", 1)
     with pytest.raises(Poison):
         as_event(broken)
+    with pytest.raises(Poison, match="what alerts set aside is no event"):
+        as_event(Quarantined("", "alerts", "undecodable", "", NOW, b"{}", 2))
     assert json.loads(as_event(Quarantined("acme", SCORING, "undecodable", "", NOW, b"{}", 2))) == {
         "specversion": "1.0",
         "subject": None,
