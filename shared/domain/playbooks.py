@@ -100,7 +100,7 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Playbook(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings for every rule there is, and the version that scores and alerts were made with."""
+    """Settings for every rule there is; `version` is whatever its author counts by."""
 
     version: Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
     rules: dict[Rule, RuleSettings]
