@@ -167,15 +167,17 @@ def _fold(block: Block, row: Row, item: Item, known: Known, terms: Terms, place:
     if kind is EventClass.DIRECTORY:
         head.directory = updated(head.directory, item.data, event.time)
         block.refresh_facts(row)
-    _advance(row, item, terms)
+    _advance(block, row, item, terms)
     _move_fence(row, place)
 
 
-def _advance(row: Row, item: Item, terms: Terms) -> None:
+def _advance(block: Block, row: Row, item: Item, terms: Terms) -> None:
     """The relationship's clock moves on, and its next canonical moment may come nearer."""
     event, head = item.event, row.head
     head.events += 1
-    head.first_seen = min(head.first_seen or event.time, event.time)
+    if not head.first_seen or event.time < head.first_seen:
+        head.first_seen = event.time
+        block.refresh_facts(row)
     head.last_seen = max(head.last_seen, event.time)
     if event.backfill:
         head.clock = max(head.clock, min(event.time, item.received))

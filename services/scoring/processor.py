@@ -1,0 +1,226 @@
+"""The scoring processor: decode a batch → load what it misses → engine → store → publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from services.scoring.decode import Bad, Tick, segments
+from services.scoring.loading import Loader
+from services.scoring.saving import Saver
+from services.scoring.telling import update_batch
+from shared import wire
+from shared.domain.baseline import days_needed
+from shared.domain.block import Block, Row
+from shared.domain.engine import Item, Terms, step_many, tick
+from shared.domain.errors import Misconfigured
+from shared.domain.events import CLOCK_KEY, SECOND, Clock, Millis
+from shared.domain.fence import Fence
+from shared.domain.playbooks import DropParams, Playbook
+from shared.domain.verdicts import Rule
+from shared.patience import Pause, until_available
+from shared.storage.store import PartitionState, StateStore
+from shared.stream.ports import Batch, Message, Publisher
+from shared.stream.quarantine import SCORING, Reason, quarantine_message
+from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, QUARANTINE, UPDATES
+from shared.telemetry import Metrics, logger
+
+T = TypeVar("T")
+
+CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
+DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
+SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
+
+
+class Owned(msgspec.Struct):
+    """A partition of ours: its state, the next offset to read, where the last flush ended, and what was touched."""
+
+    state: PartitionState
+    next: int = -1
+    flushed: int = -1
+    clocked_at: Millis = 0  # when we last appended a clock record
+    moved: bool = False  # the state differs from what is stored
+    touched: dict[str, Row] = msgspec.field(default_factory=dict)
+    received: Millis = 0  # receipt of the newest event since the last flush
+
+
+class Scoring:
+    """Processor on `rapport.interactions`. Whatever it raises ends the process: nothing unstored is committed."""
+
+    def __init__(
+        self,
+        store: StateStore,
+        publisher: Publisher,
+        terms: Terms,
+        metrics: Metrics,
+        clock: Callable[[], Millis],
+        *,
+        partitions: int,
+        writer: str,
+        cache: int,
+        pause: Pause = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._terms = terms
+        self._metrics = metrics
+        self._clock = clock
+        self._partitions = partitions
+        self._cache = cache
+        self._pause = pause
+        self._block = Block(_feature_days(terms.playbook))
+        self._loader = Loader(store, self._block, terms.dedup_window)
+        self._saver = Saver(store, self._block, terms.playbook, writer, terms.dedup_window)
+        self._incarnation = ""
+        self._owned: dict[int, Owned] = {}
+
+    # --- partitions come and go -----------------------------------------------------------------------------------
+
+    async def assigned(self, partitions: Sequence[int]) -> None:
+        self._incarnation = await self._read_incarnation()
+        for number in partitions:
+            state = await self._patiently(partial(self._store.partition_state, number), "partition_state")
+            self._owned[number] = Owned(state or PartitionState(id=str(number), partition=number))
+
+    async def revoked(self, partitions: Sequence[int]) -> None:
+        for number in partitions:
+            self._owned.pop(number, None)
+        for row in list(self._block.rows.values()):
+            if row.head.partition not in self._owned:
+                self._block.evict(row)
+
+    async def _read_incarnation(self) -> str:
+        known = await self._patiently(partial(self._store.incarnation, INTERACTIONS), "incarnation")
+        if known is None:
+            raise Misconfigured(f"{INTERACTIONS} has no incarnation in the store: run `rapport init` first.")
+        if known.partitions != self._partitions:
+            raise Misconfigured(
+                f"{INTERACTIONS} was created with {known.partitions} partitions, the settings say {self._partitions}:"
+                f" set RAPPORT_PARTITIONS={known.partitions}."
+            )
+        return known.incarnation
+
+    # --- records --------------------------------------------------------------------------------------------------
+
+    async def apply(self, batch: Batch) -> None:
+        owned = self._owned[batch.partition]
+        if owned.flushed < 0:
+            owned.flushed = batch.records[0].offset
+        for segment in segments(batch.records):
+            if isinstance(segment, Tick):
+                await self._tick(owned, batch.partition, segment, batch.end)
+            elif isinstance(segment, Bad):
+                await self._quarantine(batch, segment)
+            else:
+                await self._fold(owned, batch, segment)
+        owned.next = batch.records[-1].offset + 1
+
+    async def _fold(self, owned: Owned, batch: Batch, items: list[Item]) -> None:
+        here = Fence(self._incarnation, batch.partition, batch.end)
+        known = await self._patiently(partial(self._loader.prepare, items, here), "load")
+        step = step_many(self._block, items, known, self._terms, self._incarnation, batch.partition)
+        owned.touched.update(step.touched)
+        owned.received = max(owned.received, items[-1].received)
+        self._metrics.duplicates.inc(step.duplicates)
+
+    async def _tick(self, owned: Owned, partition: int, record: Tick, end: int) -> None:
+        """Evaluate what is due, in parts that are stored one after another; then the partition's clock has moved."""
+        if record.now <= owned.state.clock:
+            return
+        place = Fence(self._incarnation, partition, record.offset)
+        here = Fence(self._incarnation, partition, end)
+        done: set[str] = set()
+        while True:
+            await self._save()  # the store must know of every due moment before it is asked
+            find = partial(self._store.due, partition, record.now, DUE_AT_ONCE + len(done))
+            ids = [id for id in await self._patiently(find, "due") if id not in done]
+            if not ids:
+                break
+            rows = await self._patiently(partial(self._loader.load, ids, record.now, here), "load")
+            tick(self._block, rows, record.now, self._terms, place)
+            owned.touched.update((row.head.id, row) for row in rows)
+            done.update(ids)
+        owned.state.clock = record.now
+        owned.state.incarnation, owned.state.offset = place.incarnation, place.offset
+        owned.moved = True
+
+    async def _quarantine(self, batch: Batch, bad: Bad) -> None:
+        poison = bad.poison
+        origin = f"{INTERACTIONS}/{batch.partition}/{bad.record.offset}"
+        tenant = (bad.record.key or b"").decode(errors="replace").split("/")[0]
+        reason = Reason(poison.reason, poison.detail)
+        message = quarantine_message(tenant, SCORING, reason, self._clock(), bad.record.value, origin)
+        await self._patiently(partial(self._publisher.publish, QUARANTINE, 0, [message]), "quarantine")
+        self._metrics.quarantined.labels(poison.reason).inc()
+        logger().warning("quarantined", origin=origin, reason=poison.reason, detail=poison.detail)
+
+    # --- flush ----------------------------------------------------------------------------------------------------
+
+    async def flush(self) -> Mapping[int, int]:
+        if any(owned.touched or owned.moved for owned in self._owned.values()):
+            await self._check_incarnation()
+            await self._save()
+            await self._tell()
+            for row in self._block.oldest(self._cache):
+                self._block.evict(row)
+        for owned in self._owned.values():
+            owned.flushed = max(owned.flushed, owned.next)
+        await self._append_clock_records()
+        return {number: owned.next for number, owned in self._owned.items() if owned.next >= 0}
+
+    async def _check_incarnation(self) -> None:
+        """Offsets of another log say nothing about this one."""
+        if await self._read_incarnation() != self._incarnation:
+            raise Misconfigured(f"{INTERACTIONS} was recreated: starting again with the new log.")
+
+    async def _save(self) -> None:
+        rows = {id: row for owned in self._owned.values() for id, row in owned.touched.items()}
+        moved = [owned for owned in self._owned.values() if owned.moved]
+        states = [owned.state for owned in moved]
+        await self._patiently(partial(self._saver.save, list(rows.values()), states), "save")
+        for owned in moved:
+            owned.state.rev += 1
+            owned.moved = False
+
+    async def _tell(self) -> None:
+        now = self._clock()
+        for number, owned in self._owned.items():
+            if not owned.touched:
+                continue
+            since = Fence(self._incarnation, number, owned.flushed)
+            batch = update_batch(owned.touched.values(), since, now, owned.received)
+            message = Message(wire.encode(batch), timestamp=now)
+            await self._patiently(partial(self._publisher.publish, UPDATES, number, [message]), "publish")
+            self._metrics.events_out.labels(UPDATES).inc(len(batch.updates))
+            if owned.received:
+                self._metrics.event_to_state.observe(max(0, now - owned.received) / 1000)
+            owned.touched = {}
+            owned.received = 0
+
+    async def _append_clock_records(self) -> None:
+        """Where something is due, say so in the log itself: on reading it, it is evaluated."""
+        now = self._clock()
+        waiting = [number for number, owned in self._owned.items() if now - owned.clocked_at >= CLOCK_EVERY]
+        if not waiting:
+            return
+        due = await self._patiently(partial(self._store.earliest_due, waiting), "earliest_due")
+        for number in waiting:
+            owned = self._owned[number]
+            owned.clocked_at = now
+            if number in due and due[number] <= now and now > owned.state.clock:
+                header = ((INCARNATION_HEADER, self._incarnation.encode()),)
+                message = Message(wire.encode(Clock(now)), CLOCK_KEY, header, now)
+                await self._patiently(partial(self._publisher.publish, INTERACTIONS, number, [message]), "clock")
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
+        return await until_available(work, self._metrics, operation, self._pause)
+
+
+def _feature_days(playbook: Playbook) -> int:
+    """How far back the features' series must reach for the rules of this playbook."""
+    looks = [playbook.params(rule, DropParams) for rule in (Rule.USAGE_DROP, Rule.FEATURE_DECLINE)]
+    return max(days_needed(params.window_days, params.baseline_weeks) for params in looks) + SLACK_DAYS

@@ -1,0 +1,155 @@
+"""Writing a block's changes back: conditional writes, head documents first.
+
+Heads go first: what a head says was evaluated with the counters of its own fence. After a crash between the writes,
+the records are read again, and every document takes what it does not have yet; a head that was evaluated with
+counters from beyond its fence could not be put right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from shared.domain.block import Block, Row
+from shared.domain.counters import MonthCells
+from shared.domain.dedup import IdChunk
+from shared.domain.display import refresh
+from shared.domain.errors import Conflict
+from shared.domain.events import DAY
+from shared.domain.fence import Fence, Fenced
+from shared.domain.playbooks import Playbook
+from shared.domain.relationship import Head
+from shared.domain.touchpoints import Touchpoint
+from shared.domain.usage import day_name, month_id, month_of
+from shared.storage.store import PartitionState, StateStore, Write
+
+
+class Saver:
+    """Stores rows and partition states under this worker's name."""
+
+    def __init__(self, store: StateStore, block: Block, playbook: Playbook, writer: str, dedup_window: int) -> None:
+        self._store = store
+        self._block = block
+        self._playbook = playbook
+        self._writer = writer
+        self._window = dedup_window
+
+    async def save(self, rows: Sequence[Row], partitions: Iterable[PartitionState]) -> None:
+        """Store what has changed in these rows; raises Conflict when somebody else wrote a document meanwhile.
+
+        It may be called again after Unavailable: what this writer had stored already counts as stored.
+        """
+        changed = [row for row in rows if row.changed]
+        refresh(self._block, changed, self._playbook)
+        await self._write([self._head(row) for row in changed])
+        for row in rows:
+            _carry_scores(row)
+        months = [(row, month) for row in rows for month in row.cells.values() if month.changed]
+        chunks = [(row, chunk) for row in rows for chunk in row.ids.changed()]
+        await asyncio.gather(
+            self._write([self._month(row, month) for row, month in months]),
+            self._write([self._chunk(row, chunk) for row, chunk in chunks]),
+            self._timeline(rows),
+        )
+        states = list(partitions)
+        await self._write([self._state(state) for state in states])
+        self._settle(changed, months, chunks, rows)
+
+    def _settle(
+        self,
+        changed: Sequence[Row],
+        months: Sequence[tuple[Row, MonthCells]],
+        chunks: Sequence[tuple[Row, IdChunk]],
+        rows: Sequence[Row],
+    ) -> None:
+        for row in changed:
+            row.stored_rev += 1
+            row.changed = False
+        for _, month in months:
+            month.rev += 1
+            month.changed = False
+        for row, chunk in chunks:
+            chunk.rev += 1
+            chunk.changed = False
+            row.ids.expire(row.head.clock - self._window - DAY)
+        for row in rows:
+            row.pending = {}
+
+    async def _write(self, writes: list[Write]) -> None:
+        if not writes:
+            return
+        lost = await self._store.write(writes)
+        if lost:
+            raise Conflict(
+                f"{len(lost)} documents were changed by another worker, {lost[0]} among them: it owns this partition"
+                " now, or has until just now. Starting again from the committed offset."
+            )
+
+    def _fenced(self, fence: Fence, fields: dict[str, Any]) -> dict[str, Any]:
+        return fields | {
+            "incarnation": fence.incarnation,
+            "partition": fence.partition,
+            "offset": fence.offset,
+            "writer": self._writer,
+        }
+
+    def _head(self, row: Row) -> Write:
+        head = row.head
+        fields = {name: getattr(head, name) for name in _HEAD_FIELDS}
+        return Write("relationships", head.id, row.stored_rev, self._fenced(_fence(head), fields))
+
+    def _month(self, row: Row, month: MonthCells) -> Write:
+        head = row.head
+        names = {"tenant": head.tenant, "relationship": head.relationship, "month": month.month}
+        id = month_id(head.tenant, head.relationship, month.month)
+        return Write("months", id, month.rev, self._fenced(month.fence, names | month.fields()))
+
+    def _chunk(self, row: Row, chunk: IdChunk) -> Write:
+        head = row.head
+        names = {"tenant": head.tenant, "relationship": head.relationship}
+        id = f"{head.id}/{chunk.number}"
+        return Write("dedup", id, chunk.rev, self._fenced(chunk.fence, names | chunk.fields()))
+
+    def _state(self, state: PartitionState) -> Write:
+        return Write("partitions", state.id, state.rev, self._fenced(_fence(state), {"clock": state.clock}))
+
+    async def _timeline(self, rows: Sequence[Row]) -> None:
+        entries = [entry for row in rows for entry in row.pending.values()]
+        new = [entry for entry in entries if not entry.rev]
+        if new:
+            await self._store.add_touchpoints(
+                [msgspec.structs.replace(entry, rev=1, writer=self._writer) for entry in new]
+            )
+        await self._write([self._entry(entry) for entry in entries if entry.rev])
+
+    def _entry(self, entry: Touchpoint) -> Write:
+        fields = {name: getattr(entry, name) for name in _TOUCHPOINT_FIELDS}
+        return Write("timeline", entry.id, entry.rev, self._fenced(_fence(entry), fields))
+
+
+def _own(kind: type[Fenced]) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if name not in Fenced.__struct_fields__)
+
+
+_HEAD_FIELDS = _own(Head)
+_TOUCHPOINT_FIELDS = _own(Touchpoint)
+
+
+def _fence(document: Fenced) -> Fence:
+    return Fence(document.incarnation, document.partition, document.offset)
+
+
+def _carry_scores(row: Row) -> None:
+    """Recorded scores go from the head, which carries the last days', to the months they belong to."""
+    for day, pair in row.head.score_days.items():
+        name = month_of(int(day))
+        number = str(int(day_name(int(day))[8:]))
+        month = row.cells.get(name)
+        if month is None:
+            month = row.cells[name] = MonthCells(name)
+        if month.scores.get(number) != pair:
+            month.scores[number] = pair
+            month.changed = True

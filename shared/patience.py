@@ -1,0 +1,30 @@
+"""Waiting for a store or a broker that does not answer: nothing is lost by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import chain, repeat
+from typing import TypeVar
+
+from shared.domain.errors import Unavailable
+from shared.telemetry import Metrics, logger
+
+T = TypeVar("T")
+Pause = Callable[[float], Awaitable[None]]
+
+RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # then 5 s each
+
+
+async def until_available(
+    work: Callable[[], Awaitable[T]], metrics: Metrics, operation: str, pause: Pause = asyncio.sleep
+) -> T:
+    """What `work` answers, tried again with back-off for as long as it raises Unavailable; it must bear repeating."""
+    for wait in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+        try:
+            return await work()
+        except Unavailable as error:
+            metrics.store_errors.labels(operation).inc()
+            logger().warning("unavailable", operation=operation, error=str(error), retry_seconds=wait)
+            await pause(wait)
+    raise AssertionError("repeat() does not end")

@@ -1,0 +1,123 @@
+"""A stage for scoring: a log and a store in memory, a clock that the test moves, events in one line."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from services.scoring.processor import Scoring
+from shared import wire
+from shared.domain.engine import Terms
+from shared.domain.events import DAY, HOUR, Interaction, Millis, relationship_key
+from shared.domain.relationship import Head
+from shared.domain.times import parse_moment
+from shared.domain.usage import cells_of
+from shared.domain.verdicts import FlagChange, UpdateBatch
+from shared.playbooks.loader import load_playbook
+from shared.storage.memory import MemoryStore
+from shared.storage.store import Incarnation
+from shared.stream.memory import MemoryLog
+from shared.stream.memory_group import MemoryMember
+from shared.stream.ports import Message
+from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, QUARANTINE, UPDATES, partition_of
+from shared.telemetry import Metrics
+
+TENANT = "acme"
+START = parse_moment("2026-06-01T09:00:00Z")  # a Monday
+
+
+@dataclass
+class Stage:
+    """`await stage.say(...)` appends an event; `await stage.settle()` lets scoring read everything there is."""
+
+    partitions: int = 1
+    grain: Millis = HOUR
+    now: Millis = START
+    batch_limit: int = 500
+    incarnation: str = "one"
+    store: MemoryStore = field(default_factory=MemoryStore)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self.log = MemoryLog()
+        for topic in (INTERACTIONS, UPDATES):
+            self.log.create(topic, self.partitions)
+        self.log.create(QUARANTINE, 1)
+        self.metrics = Metrics("scoring")
+        self.terms = Terms(load_playbook(None), self.grain, 7 * DAY)
+
+    async def worker(self, writer: str = "w1", **overrides: Any) -> MemoryMember:
+        """A scoring worker that has joined the group."""
+        await self.store.set_incarnation(Incarnation(INTERACTIONS, self.incarnation, self.partitions))
+        processor = Scoring(
+            overrides.get("store", self.store),
+            overrides.get("publisher", self.log.publisher()),
+            self.terms,
+            self.metrics,
+            overrides.get("clock", lambda: self.now),
+            partitions=self.partitions,
+            writer=writer,
+            cache=overrides.get("cache", 10_000),
+            pause=overrides.get("pause", asyncio.sleep),
+        )
+        group = self.log.group("scoring", INTERACTIONS)
+        return MemoryMember(group, processor, batch_limit=overrides.get("batch_limit", self.batch_limit))
+
+    async def say(
+        self,
+        type: str,
+        relationship: str = "acct-1",
+        *,
+        at: Millis | None = None,
+        id: str = "",
+        source: str = "test",
+        backfill: bool = False,
+        received: Millis | None = None,
+        about: str = "",
+        **data: Any,
+    ) -> str:
+        """Append an event to its partition as ingest would (a correction is `about` another event's id); its id."""
+        if about:
+            data["id"] = about
+        self.count += 1
+        id = id or f"e{self.count}"
+        raw = msgspec.Raw(msgspec.json.encode(data))
+        time = self.now if at is None else at
+        event = Interaction(TENANT, relationship, id, source, type, time, raw, backfill)
+        key = relationship_key(TENANT, relationship).encode()
+        header = ((INCARNATION_HEADER, self.incarnation.encode()),)
+        message = Message(wire.encode(event), key, header, self.now if received is None else received)
+        await self.log.append(INTERACTIONS, partition_of(key, self.partitions), [message])
+        return id
+
+    async def head(self, relationship: str = "acct-1") -> Head:
+        """The stored head."""
+        heads = await self.store.heads([relationship_key(TENANT, relationship)])
+        return heads[relationship_key(TENANT, relationship)]
+
+    async def counts(self, relationship: str = "acct-1") -> dict[tuple[str, str, int], float]:
+        """Stored counters by metric, person and day."""
+        months = await self.store.months([relationship_key(TENANT, relationship)], "1970-01")
+        return {(cell.metric, cell.person, cell.day): cell.count for month in months for cell in cells_of(month)}
+
+    def told(self) -> list[FlagChange]:
+        """Flag changes on rapport.updates, each once, in order."""
+        seen: dict[tuple[Any, ...], FlagChange] = {}
+        for partition in range(self.partitions):
+            for record in self.log.records(UPDATES, partition):
+                for update in wire.decode(record.value, UpdateBatch).updates:
+                    for change in update.changes:
+                        cause = change.cause
+                        seen.setdefault((update.relationship, cause.incarnation, cause.offset, cause.step), change)
+        return list(seen.values())
+
+
+async def run_clock(stage: Stage, member: MemoryMember, until: Millis, step: Millis = HOUR) -> None:
+    """Let time pass: the worker is asked to flush each `step`, appends clock records where due, and reads them."""
+    while stage.now < until:
+        stage.now = min(stage.now + step, until)
+        await member.flush()
+        await member.drain()

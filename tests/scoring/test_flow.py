@@ -1,0 +1,238 @@
+"""Scoring from the log to the store and the updates topic."""
+
+from __future__ import annotations
+
+from shared import wire
+from shared.domain.events import DAY, HOUR, MINUTE
+from shared.domain.usage import day_name, day_of
+from shared.domain.verdicts import Rule, Severity
+from shared.stream.ports import Message
+from shared.stream.quarantine import Quarantined
+from shared.stream.topics import INTERACTIONS, QUARANTINE
+from tests.scoring.stage import START, Stage, run_clock
+
+
+async def test_usage_is_counted_by_feature_person_and_day() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("usage.feature_used", feature="export", person="ana")
+    await stage.say("usage.feature_used", feature="export", person="ana", quantity=2)
+    await stage.say("usage.feature_used", feature="export", person="bob", at=START - 3 * DAY)
+    await stage.say("usage.login", person="ana")
+    await worker.drain()
+    today = day_of(START)
+    assert await stage.counts() == {
+        ("use:export", "ana", today): 3,
+        ("use:export", "bob", today - 3): 1,
+        ("use:login", "ana", today): 1,
+    }
+    head = await stage.head()
+    assert head.windows.usage == (5, 5, 5, 5)
+    assert head.windows.people == (2, 2, 2, 2)
+    assert head.events == 4
+
+
+async def test_an_id_counts_once_within_the_window_and_again_after_it() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("usage.login", id="same")
+    await stage.say("usage.login", id="same", received=START + 7 * DAY)
+    await stage.say("usage.login", id="same", source="elsewhere")
+    await stage.say("usage.login", id="same", received=START + 7 * DAY + 1)
+    await worker.drain()
+    assert (await stage.counts())["use:login", "", day_of(START)] == 3
+
+
+async def test_an_id_counts_once_also_after_a_restart() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("usage.login", id="same")
+    await worker.drain()
+    await worker.stop()
+    await worker.kill()
+    await stage.say("usage.login", id="same")
+    again = await stage.worker("w2")
+    await again.drain()
+    assert (await stage.counts())["use:login", "", day_of(START)] == 1
+
+
+async def test_a_touchpoint_counts_once_for_ever() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("message.received", id="m1", person="ana", channel="email")
+    await worker.drain()
+    await worker.kill()
+    stage.now += 400 * DAY
+    await stage.say("message.received", id="m1", person="ana", channel="email", at=START)
+    await (await stage.worker("w2")).drain()
+    assert await stage.counts() == {("in:email", "ana", day_of(START)): 1}
+
+
+async def test_a_daily_total_replaces_and_a_late_one_changes_nothing_twice() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("usage.feature_used", feature="export", person="ana", quantity=5)
+    await stage.say("usage.daily_total", feature="export", day="2026-06-01", quantity=7)
+    await stage.say("usage.daily_total", feature="export", person="bob", day="2026-05-31", quantity=2)
+    await worker.drain()
+    head = await stage.head()
+    assert head.windows.usage[0] == 9
+    counts = await stage.counts()
+    assert counts["use:export", "", day_of(START)] == 7
+    assert counts["use:export", "ana", day_of(START)] == 0
+
+
+async def test_a_detractor_is_told_at_once_and_cleared_by_a_better_answer() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    key = await stage.say("survey.answered", instrument="nps", score=3, person="ana", text="too slow")
+    await worker.drain()
+    (change,) = stage.told()
+    assert (change.rule, change.subject, change.raised, change.severity) == (
+        Rule.NPS_DETRACTOR,
+        "ana",
+        True,
+        Severity.CRITICAL,
+    )
+    assert change.reason == "ana answered NPS with 3: “too slow”"
+    assert change.evidence.events == (f"test#{key}",)
+    await stage.say("survey.answered", instrument="nps", score=9, person="ana")
+    await worker.drain()
+    assert [change.raised for change in stage.told()] == [True, False]
+    assert (await stage.head()).flags == {}
+
+
+async def test_a_planned_price_change_is_a_flag_for_partners_until_it_takes_effect() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    for name, kind in (("acct-1", "partner"), ("acct-2", "customer")):
+        await stage.say("relationship.updated", name, kind=kind, name=name)
+        await stage.say("price.change_planned", name, effective_at="2026-06-03", change="+8 %")
+    await worker.drain()
+    (change,) = stage.told()
+    assert change.reason == (
+        "price change (+8 %) planned for a partner, effective 2026-06-03: talk to them before it goes out"
+    )
+    await run_clock(stage, worker, START + 3 * DAY)
+    assert [(change.raised, change.moment) for change in stage.told()] == [
+        (True, START),
+        (False, START - 9 * HOUR + 2 * DAY),
+    ]
+
+
+async def test_a_promise_warns_then_breaks_then_is_kept() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    due = START + 2 * DAY
+    await stage.say("promise.made", promise="p1", due="2026-06-03T09:00:00Z", text="send the report")
+    await worker.drain()
+    await run_clock(stage, worker, START + 4 * DAY)
+    assert [(change.severity, change.moment) for change in stage.told()] == [
+        (Severity.WARNING, due - DAY),
+        (Severity.CRITICAL, due),
+    ]
+    assert stage.told()[1].reason == "promise was due 2026-06-03 09:00 UTC and not kept: send the report"
+    await stage.say("promise.kept", promise="p1")
+    await worker.drain()
+    await run_clock(stage, worker, stage.now + 2 * HOUR)
+    assert [change.raised for change in stage.told()] == [True, True, False]
+
+
+async def test_silence_is_found_by_the_clock_at_its_own_moment() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    for day in (0, 1, 2, 3, 4, 7, 8):
+        stage.now = START + day * DAY
+        await stage.say("message.received", person="dana", channel="email")
+    await stage.say("person.role_changed", person="dana", role="champion")
+    await worker.drain()
+    await run_clock(stage, worker, START + 30 * DAY)
+    silent = [change for change in stage.told() if change.rule == Rule.SILENCE]
+    assert [(change.raised, change.moment) for change in silent] == [(True, START + 15 * DAY)]
+    assert silent[0].reason == "dana (champion) silent for 5 business days, usual gap 1"
+
+
+async def test_history_raises_nothing_for_the_past_but_stands_on_the_relationship() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    for day in range(300, 200, -2):
+        await stage.say("message.received", person="dana", at=START - day * DAY, backfill=True)
+    await stage.say("promise.made", promise="p", due="2026-06-01T10:00:00Z", at=START - 200 * DAY, backfill=True)
+    await worker.drain()
+    await run_clock(stage, worker, START + 30 * MINUTE, step=MINUTE)
+    head = await stage.head()
+    assert head.flags["silence"].quiet
+    assert [change for change in stage.told() if not change.quiet] == []
+    await run_clock(stage, worker, START + 2 * HOUR, step=MINUTE)
+    assert [(change.rule, change.moment) for change in stage.told() if not change.quiet] == [
+        (Rule.EXPECTATION_VIOLATED, START + HOUR)
+    ]
+
+
+async def test_a_collapse_of_use_is_found_within_the_hour() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    for day in range(100, 0, -1):
+        for feature, count in (("export", 100 if day > 6 else 5), ("reports", 50)):
+            await stage.say(
+                "usage.daily_total",
+                day=_day(day),
+                feature=feature,
+                quantity=count,
+                at=START - day * DAY,
+                backfill=True,
+            )
+    await worker.drain()
+    await run_clock(stage, worker, START + MINUTE, step=MINUTE)
+    head = await stage.head()
+    assert set(head.flags) == {"usage_drop", "feature_decline/export"}
+    assert head.flags["usage_drop"].quiet
+    assert head.flags["feature_decline/export"].severity == Severity.CRITICAL
+    assert stage.told() == [change for change in stage.told() if change.quiet]
+
+
+async def test_a_collapse_after_going_live_is_told() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    for day in range(100, 0, -1):
+        for feature, count in (("export", 100), ("reports", 50)):
+            await stage.say(
+                "usage.daily_total",
+                day=_day(day),
+                feature=feature,
+                quantity=count,
+                at=START - day * DAY,
+                backfill=True,
+            )
+    await worker.drain()
+    await run_clock(stage, worker, START + MINUTE, step=MINUTE)
+    assert (await stage.head()).flags == {}
+    for _ in range(24 * 5):
+        await stage.say("usage.feature_used", feature="reports", quantity=50 / 24)
+        await worker.drain()
+        await run_clock(stage, worker, stage.now + HOUR)
+    changes = [change for change in stage.told() if change.rule == Rule.FEATURE_DECLINE]
+    assert [(change.subject, change.severity) for change in changes] == [
+        ("export", Severity.WARNING),
+        ("export", Severity.CRITICAL),
+    ]
+    assert not changes[0].quiet
+    assert "use of export is down 2" in changes[0].reason
+    assert changes[0].evidence.counters[0].feature == "export"
+
+
+def _day(ago: int) -> str:
+    return day_name(day_of(START) - ago)
+
+
+async def test_what_cannot_be_decoded_goes_to_quarantine_and_the_rest_counts() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("usage.login")
+    await stage.log.append(INTERACTIONS, 0, [Message(b"{nonsense", b"acme/acct-1", (), START)])
+    await stage.say("promise.made", promise="p", due="some day")
+    await stage.say("usage.login")
+    await worker.drain()
+    reasons = [wire.decode(record.value, Quarantined).reason for record in stage.log.records(QUARANTINE)]
+    assert reasons == ["undecodable", "invalid_field"]
+    assert (await stage.counts())["use:login", "", day_of(START)] == 2

@@ -1,0 +1,222 @@
+"""What is stored depends on the log alone: not on how records were batched, nor on crashes and redeliveries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared import wire
+from shared.domain.errors import Unavailable
+from shared.domain.events import CLOCK_KEY, DAY, MINUTE, Clock
+from shared.storage.memory import MemoryStore
+from shared.stream.ports import Message
+from shared.stream.topics import INTERACTIONS
+from tests.scoring.stage import Stage
+
+PEOPLE = ("ana", "bob")
+RELATIONSHIPS = ("acct-1", "acct-2", "acct-3")
+
+Saying = tuple[str, dict[str, Any]]
+
+
+def sayings() -> st.SearchStrategy[Saying]:
+    """One thing that happens, of every class, with a small world of ids so that they meet."""
+    person = st.sampled_from(PEOPLE)
+    ids = st.sampled_from([f"m{number}" for number in range(6)])
+    return st.one_of(
+        st.tuples(
+            st.just("usage.feature_used"),
+            st.fixed_dictionaries(
+                {"feature": st.sampled_from(("export", "import")), "person": person, "quantity": st.integers(1, 9)}
+            ),
+        ),
+        st.tuples(
+            st.just("usage.daily_total"),
+            st.fixed_dictionaries(
+                {"feature": st.just("export"), "day": st.just("2026-05-30"), "quantity": st.integers(0, 9)}
+            ),
+        ),
+        st.tuples(st.just("message.received"), st.fixed_dictionaries({"person": person, "id": ids})),
+        st.tuples(st.just("meeting.held"), st.fixed_dictionaries({"person": person, "id": ids})),
+        st.tuples(
+            st.just("survey.answered"),
+            st.fixed_dictionaries(
+                {"instrument": st.just("nps"), "score": st.integers(0, 10), "person": person, "id": ids}
+            ),
+        ),
+        st.tuples(
+            st.just("promise.made"),
+            st.fixed_dictionaries({"promise": st.sampled_from("pq"), "due": st.just("2026-06-02T10:00:00Z")}),
+        ),
+        st.tuples(st.just("promise.kept"), st.fixed_dictionaries({"promise": st.sampled_from("pq")})),
+        st.tuples(st.just("event.retracted"), st.fixed_dictionaries({"about": ids})),
+        st.tuples(st.just("event.corrected"), st.fixed_dictionaries({"about": ids})),
+        st.tuples(
+            st.just("relationship.updated"),
+            st.fixed_dictionaries({"kind": st.sampled_from(("customer", "partner")), "seats": st.integers(1, 9)}),
+        ),
+        st.tuples(st.just("clock"), st.just({})),
+    )
+
+
+Story = list[tuple[str, int, bool, Saying]]
+stories = st.lists(
+    st.tuples(st.sampled_from(RELATIONSHIPS), st.integers(0, 20 * 60), st.booleans(), sayings()), max_size=25
+)
+
+
+async def tell(stage: Stage, story: Story) -> None:
+    """Append the story to the log: relationship, minutes passed since the last, whether late, what happened."""
+    for relationship, minutes, late, (type, said) in story:
+        stage.now += minutes * MINUTE
+        data = dict(said)
+        if type == "clock":
+            record = Message(wire.encode(Clock(stage.now)), CLOCK_KEY, (), stage.now)
+            await stage.log.append(INTERACTIONS, 0, [record])
+            continue
+        if type == "event.corrected":
+            data["replacement"] = {"type": "message.sent", "data": {"person": "eve"}}
+        await stage.say(type, relationship, at=stage.now - (3 * DAY if late else 0), **data)
+
+
+def stored(store: MemoryStore) -> dict[str, Any]:
+    """All documents that scoring writes, without who wrote them and how often."""
+    return {
+        f"{collection}/{id}": {name: value for name, value in document.items() if name not in ("rev", "writer")}
+        for collection in ("relationships", "months", "timeline", "dedup", "partitions")
+        for id, document in store._docs[collection].items()
+    }
+
+
+def silent() -> int:
+    """A clock by which nothing is ever due: the story holds all the clock records there are."""
+    return 0
+
+
+async def no_pause(seconds: float) -> None:
+    """Do not wait."""
+
+
+async def undisturbed(story: Story, limit: int = 1) -> tuple[dict[str, Any], list[Any]]:
+    stage = Stage(batch_limit=limit)
+    await tell(stage, story)
+    worker = await stage.worker(clock=silent)
+    await worker.drain()
+    return stored(stage.store), stage.told()
+
+
+@settings(max_examples=60, deadline=None)
+@given(stories, st.integers(2, 30))
+def test_batch_boundaries_do_not_matter(story: Story, limit: int) -> None:
+    one, told_one = asyncio.run(undisturbed(story))
+    many, told_many = asyncio.run(undisturbed(story, limit))
+    assert one == many
+    assert told_one == told_many
+
+
+class Failing:
+    """A store or publisher whose n-th call ends the worker, before or after it has taken effect."""
+
+    def __init__(self, real: Any, fuse: list[int], after: bool) -> None:
+        self._real, self._fuse, self._after = real, fuse, after
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._fuse[0] -= 1
+            if self._fuse[0] == 0 and not self._after:
+                raise Crash
+            answer = await method(*args, **kwargs)
+            if self._fuse[0] == 0:
+                raise Crash
+            return answer
+
+        return call
+
+
+class Crash(BaseException):
+    """Stands for kill -9."""
+
+
+async def crashing(story: Story, limit: int, fuse: int, after: bool) -> tuple[dict[str, Any], list[Any]]:
+    stage = Stage(batch_limit=limit)
+    await tell(stage, story)
+    countdown = [fuse]
+    worker = await stage.worker(
+        "w1",
+        clock=silent,
+        store=Failing(stage.store, countdown, after),
+        publisher=Failing(stage.log.publisher(), countdown, after),
+    )
+    try:
+        while await worker.step():
+            await worker.flush()
+    except Crash:
+        await worker.kill()
+        worker = await stage.worker("w2", clock=silent, batch_limit=limit + 1)
+    await worker.drain()
+    return stored(stage.store), stage.told()
+
+
+@settings(max_examples=80, deadline=None)
+@given(stories, st.integers(1, 30), st.integers(1, 60), st.booleans())
+def test_a_crash_at_any_call_leaves_the_state_of_an_undisturbed_run(
+    story: Story, limit: int, fuse: int, after: bool
+) -> None:
+    quiet, told_quiet = asyncio.run(undisturbed(story))
+    crashed, told = asyncio.run(crashing(story, limit, fuse, after))
+    assert crashed == quiet
+    assert told == told_quiet
+
+
+class Flaky:
+    """A store that does not answer every third call, after having done what was asked."""
+
+    def __init__(self, real: Any) -> None:
+        self._real, self._calls = real, 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._calls += 1
+            answer = await method(*args, **kwargs)
+            if self._calls % 3 == 0:
+                raise Unavailable("no answer")
+            return answer
+
+        return call
+
+
+@settings(max_examples=30, deadline=None)
+@given(stories)
+def test_a_store_that_comes_and_goes_changes_nothing(story: Story) -> None:
+    async def run() -> dict[str, Any]:
+        stage = Stage(batch_limit=4)
+        await tell(stage, story)
+        worker = await stage.worker(clock=silent, store=Flaky(stage.store), pause=no_pause)
+        await worker.drain()
+        return stored(stage.store)
+
+    assert asyncio.run(run()) == asyncio.run(undisturbed(story))[0]
+
+
+async def test_a_worker_that_lost_its_partition_cannot_write() -> None:
+    stage = Stage()
+    zombie = await stage.worker("zombie")
+    await stage.say("usage.login")
+    await zombie.step()
+    await zombie.freeze()
+    owner = await stage.worker("owner")
+    await owner.drain()
+    await stage.say("usage.login")
+    await owner.drain()
+    before = stored(stage.store)
+    with pytest.raises(Exception, match="changed by another worker"):
+        await zombie._processor.flush()
+    assert stored(stage.store) == before
