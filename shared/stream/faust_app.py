@@ -7,6 +7,7 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 
 from shared.stream.faust_consumer import Consumer
@@ -30,6 +31,14 @@ class Boot(BootStrategy):  # type: ignore[misc]
     """Without Faust's producer, which would be a connection for nothing: publishing has its own."""
 
     enable_kafka_producer = False
+
+
+class NoTables(TableManager):  # type: ignore[misc]
+    """Starts at once: Faust gives tables a second to appear."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]
@@ -72,6 +81,7 @@ def build(bootstrap: str, group: str, topic: str, runner: Runner, *, session: fl
         value_serializer="raw",
         stream_buffer_maxsize=QUEUED_BATCHES,
         stream_wait_empty=False,
+        TableManager=NoTables,
         broker_session_timeout=session,
         broker_heartbeat_interval=session / 5,
         broker_rebalance_timeout=REBALANCE_SECONDS,

@@ -24,7 +24,7 @@ from shared.stream.ledger import Fetched
 from shared.stream.ports import Batch, Record
 from shared.stream.runner import Commit
 
-COMMIT_SECONDS = 5.0  # then the broker counts as silent; the commit is repeated with the next flush
+COMMIT_SECONDS = 4.0  # then the broker counts as silent; the commit is repeated with the next flush
 
 
 class DaemonThread(WorkerThread):  # type: ignore[misc]
@@ -51,7 +51,9 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def on_thread_stop(self) -> None:
         await self._leave_first_generation()
-        await super().on_thread_stop()
+        # aiokafka cancels its fetches, and lets a cancellation through where one waits to be repeated after an error.
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
     async def _leave_first_generation(self) -> None:
         # aiokafka takes generation 0 for "not a member", but the embedded broker counts from 0: without this the next

@@ -16,7 +16,7 @@ from shared.stream.ports import Processor
 from shared.stream.runner import REVOCATION_SECONDS, Runner
 from shared.telemetry import Metrics
 
-STOP_SECONDS = 10.0  # for leaving the group; a broker that is gone must not hold the process up
+STOP_SECONDS = 3.0  # for leaving the group; a broker that is gone must not hold the process up
 WATCH_SECONDS = 1.0
 
 

@@ -93,7 +93,11 @@ class MemoryMember:
         await self._group.leave(self)
 
     async def freeze(self) -> None:
-        """As SIGSTOP for longer than the session: the others take over, and this member does not know it."""
+        """As SIGSTOP for longer than the session: the others take over, and this member does not know it.
+
+        `flush` is then a flush in which it was stopped: the processor stores, which only its fences can refuse, and
+        nothing is committed. With the next `step` it notices, forgets and joins again.
+        """
         self._frozen = True
         await self._group.leave(self)
 

@@ -1,0 +1,67 @@
+"""When a member flushes."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.stream.flush_policy import FlushPolicy
+
+
+def policy() -> FlushPolicy:
+    return FlushPolicy(0.2, 5.0, now=100.0)
+
+
+def test_quiet_members_flush_once_a_second() -> None:
+    assert policy().due() == 101.0
+
+
+def test_what_was_applied_is_flushed_after_the_shortest_interval_when_quiet() -> None:
+    p = policy()
+    p.applied(0, taken=1, remaining=0, now=100.5)
+    p.applied(0, taken=1, remaining=0, now=100.6)  # the first one counts
+    assert p.due() == pytest.approx(100.7)
+
+
+def test_a_backlog_is_worked_off_with_the_longest_interval() -> None:
+    p = policy()
+    p.applied(0, taken=500, remaining=500, now=100.0)
+    assert p.due() == 105.0
+    p.applied(0, taken=500, remaining=0, now=100.1)
+    assert p.due() == pytest.approx(100.2)
+
+
+def test_the_backlog_of_one_partition_is_not_hidden_by_another() -> None:
+    p = policy()
+    p.applied(0, taken=500, remaining=9_000, now=100.0)
+    p.applied(1, taken=1, remaining=0, now=100.0)
+    assert p.due() == 105.0
+
+
+@pytest.mark.parametrize(("took", "interval"), [(0.01, 0.2), (1.0, 2.0), (60.0, 5.0)])
+def test_the_interval_follows_how_long_a_flush_takes(took: float, interval: float) -> None:
+    p = policy()
+    p.applied(0, taken=1, remaining=0, now=100.0)
+    p.flushed(101.0, 101.0 + took)
+    p.applied(0, taken=1, remaining=0, now=200.0)
+    assert p.due() == pytest.approx(200.0 + interval)
+
+
+def test_a_postponed_flush_is_tried_again_after_another_interval() -> None:
+    p = policy()
+    p.postponed(110.0)
+    assert p.due() == 111.0
+    p.applied(0, taken=1, remaining=0, now=110.0)
+    p.postponed(110.5)
+    assert p.due() == pytest.approx(110.7)
+
+
+def test_forgotten_partitions_leave_no_backlog() -> None:
+    p = policy()
+    p.applied(0, taken=5, remaining=9, now=100.0)
+    p.forget()
+    assert p.due() == 101.0
+
+
+def test_an_interval_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="flush intervals"):
+        FlushPolicy(1.0, 0.5, now=0.0)
