@@ -10,10 +10,12 @@ from pathlib import Path
 from shared.embedded.ports import LOOPBACK, listens
 from shared.embedded.process import Launch, environment
 
-# The package is not runnable with -m. Its library warns on each query that it answers the slower of two ways.
+# The package is not runnable with -m. It logs each ping, and its library warns of each query that it answers the
+# slower of two ways.
 PROGRAM = """
 import logging
 from nx_27017.nx_27017 import main
+logging.getLogger("nx_27017").setLevel(logging.WARNING)
 logging.getLogger("neosqlite").setLevel(logging.ERROR)
 main()
 """

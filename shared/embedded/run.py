@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from shared.domain.errors import Misconfigured
 from shared.embedded.console import Console
@@ -17,9 +20,7 @@ from shared.storage.mongo import MongoStore
 def run(options: Options) -> None:
     """Runs until Ctrl-C or SIGTERM. Raises Misconfigured with what to do: a port, the directory, partition counts."""
     data = DataDirectory(options.data)
-    with data.locked():
-        if options.ready_file:
-            options.ready_file.unlink(missing_ok=True)  # an old one would tell of a stack that is not ready yet
+    with data.locked(), _removed(options.ready_file):
         stack = Stack(options, data, claim(options.ports()), Console(sys.stderr))
         secrets = own_secrets(data)
 
@@ -30,6 +31,19 @@ def run(options: Options) -> None:
             asyncio.run(live())
         except* Misconfigured as problems:
             raise _first(problems) from None
+
+
+@contextmanager
+def _removed(ready_file: Path | None) -> Iterator[None]:
+    """No ready file at the beginning nor at the end: it would tell of a stack that is not there."""
+    if ready_file is None:
+        yield
+        return
+    ready_file.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        ready_file.unlink(missing_ok=True)
 
 
 def _first(problems: BaseExceptionGroup[Misconfigured]) -> Misconfigured:

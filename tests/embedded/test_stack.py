@@ -154,13 +154,15 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_one_command_starts_everything_and_one_ctrl_c_stops_it(here: Path) -> None:
     with up(here) as stack:
         ready = stack.ready()
+        mode = stat.S_IMODE(stack.ready_file.stat().st_mode)
         pids = set(children(stack.process.pid))
         assert len(pids) == 6
         addresses = listening({*pids, stack.process.pid})
         assert stack.stop() < 10
     assert set(ready) == {"api", "dashboard", "ingest", "kafka", "mongo", "write_key", "api_key", "tenant"}
     assert all(ready[name].startswith(f"http://{LOOPBACK}:") for name in ("api", "dashboard", "ingest"))
-    assert stat.S_IMODE(stack.ready_file.stat().st_mode) == 0o600
+    assert mode == 0o600
+    assert not stack.ready_file.exists(), "it would tell of a stack that is gone"
     assert stack.out_file.read_text() == "".join(f"{name:<10} {value}\n" for name, value in ready.items())
     assert len(addresses) == 6
     assert {address for address, _ in addresses} == {"0100007F"}, "something listens beyond loopback"
