@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 import uvicorn
@@ -14,6 +15,7 @@ import uvloop
 
 from services.ingest.access import Access
 from services.ingest.app import create_app
+from services.ingest.brokertopics import check_topics
 from services.ingest.endpoint import Events
 from services.ingest.inbox import GROUP, Inbox
 from services.ingest.intake import Intake
@@ -78,7 +80,8 @@ async def serve(settings: Settings) -> None:
 
 def build(settings: Settings, store: Store, publisher: KafkaPublisher, metrics: Metrics) -> Parts:
     """The parts, connected to each other and to nothing else yet."""
-    identity = LogIdentity(store, settings.partitions, metrics)
+    topics = partial(check_topics, settings.kafka, settings.partitions)
+    identity = LogIdentity(store, settings.partitions, metrics, topics)
     access = Access(store, now_ms)
     intake = Intake(
         Outbound(publisher),
@@ -88,7 +91,7 @@ def build(settings: Settings, store: Store, publisher: KafkaPublisher, metrics: 
         partitions=settings.partitions,
         max_event_bytes=settings.max_event_bytes,
     )
-    readiness = Readiness(settings.kafka, settings.partitions, store, identity, now_ms)
+    readiness = Readiness(store, identity, topics, now_ms)
     app = create_app(Events(intake, access, settings.max_batch_bytes), readiness.check, metrics)
     server = Server(
         uvicorn.Config(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.storage.store import StateStore
+from shared.storage.store import Incarnation, StateStore
 from shared.stream.topics import INTERACTIONS
 from shared.telemetry import Metrics, logger
 
@@ -17,10 +18,14 @@ RETRY_SECONDS = 0.25
 class LogIdentity:
     """Knows the incarnation of rapport.interactions; `run` keeps it fresh."""
 
-    def __init__(self, store: StateStore, partitions: int, metrics: Metrics) -> None:
+    def __init__(
+        self, store: StateStore, partitions: int, metrics: Metrics, topics: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`topics` raises Unavailable until the broker has its topics."""
         self._store = store
         self._partitions = partitions
         self._metrics = metrics
+        self._topics = topics
         self._incarnation = ""
         self._doubted = asyncio.Event()
 
@@ -37,7 +42,11 @@ class LogIdentity:
 
     async def refresh(self) -> None:
         """Read it now. Raises Misconfigured for another partition count than the settings', Unavailable."""
-        found = await self._store.incarnation(INTERACTIONS)
+        if not self._incarnation:
+            # In this order: a new log's incarnation is stored before its topics are created, so what is read after
+            # the topics have been seen belongs to them, even if the broker was replaced a moment ago.
+            await self._topics()
+        found = await self._stored()
         if found is None:
             self._incarnation = ""
             return
@@ -57,10 +66,16 @@ class LogIdentity:
             try:
                 await self.refresh()
             except Unavailable as error:  # what was known stays known: only `rapport init` changes it, in this store
-                self._metrics.store_errors.labels("incarnation").inc()
-                logger().warning("store unavailable", error=str(error))
+                logger().warning("log identity not read", error=str(error))
             if not self._incarnation:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._doubted.wait(), REREAD_SECONDS)
+
+    async def _stored(self) -> Incarnation | None:
+        try:
+            return await self._store.incarnation(INTERACTIONS)
+        except Unavailable:
+            self._metrics.store_errors.labels("incarnation").inc()
+            raise

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from services.ingest.logidentity import LogIdentity
-from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.errors import Unavailable
 from shared.domain.events import SECOND, Millis
 from shared.storage.store import Store
-from shared.stream.admin import partition_counts
-from shared.stream.topics import INBOX, INTERACTIONS, QUARANTINE, partitions_of
 from shared.telemetry import logger
 
 FRESH = 2 * SECOND  # a broker that answered so long ago is not asked again
 WAIT_SECONDS = 0.25
-ANSWER_SECONDS = 3.0
 
 
 class Readiness:
     """Checks, and remembers for a moment that all was well."""
 
     def __init__(
-        self, bootstrap: str, partitions: int, store: Store, identity: LogIdentity, now: Callable[[], Millis]
+        self,
+        store: Store,
+        identity: LogIdentity,
+        topics: Callable[[], Awaitable[None]],
+        now: Callable[[], Millis],
     ) -> None:
-        self._bootstrap = bootstrap
-        self._partitions = partitions
+        self._topics = topics
         self._store = store
         self._identity = identity
         self._now = now
@@ -39,16 +39,7 @@ class Readiness:
         await self._store.ping()
         if self._broker_seen + FRESH > self._now():
             return
-        counts = await partition_counts(self._bootstrap, timeout=ANSWER_SECONDS)
-        for topic in (INTERACTIONS, INBOX, QUARANTINE):
-            wanted = partitions_of(topic, self._partitions)
-            if topic not in counts:
-                raise Unavailable(f"Topic {topic} is missing: run `rapport init`.")
-            if counts[topic] != wanted:
-                raise Misconfigured(
-                    f"Topic {topic} has {counts[topic]} partitions, {wanted} are configured: set RAPPORT_PARTITIONS to "
-                    f"what {INTERACTIONS} was created with, or name another Kafka cluster."
-                )
+        await self._topics()
         self._broker_seen = self._now()
 
     async def wait(self) -> bool:

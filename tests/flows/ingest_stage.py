@@ -77,7 +77,8 @@ class Stage:
         self.store = MemoryStore()
         self.broker = Switchable(self.log.publisher())
         self.metrics = Metrics("ingest")
-        self.identity = LogIdentity(self.store, PARTITIONS, self.metrics)
+        self.topics_missing = False
+        self.identity = LogIdentity(self.store, PARTITIONS, self.metrics, self._topics)
         self.outbound = Outbound(self.broker, **limits)
         self.access = Access(self.store, lambda: self.now)
         self.intake = Intake(self.outbound, self.identity, self.metrics, lambda: self.now, partitions=PARTITIONS)
@@ -85,6 +86,10 @@ class Stage:
         self.member = self.log.member(INBOX, self.inbox)
         app = create_app(Events(self.intake, self.access, 4 * 1024 * 1024), self._ready, self.metrics)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://ingest")
+
+    async def _topics(self) -> None:
+        if self.topics_missing:
+            raise Unavailable("Topic rapport.interactions is missing")
 
     async def _ready(self) -> None:
         self.identity.incarnation()

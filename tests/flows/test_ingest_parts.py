@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
@@ -20,11 +21,21 @@ from shared.storage.store import ApiKey, Incarnation
 from shared.stream.topics import INTERACTIONS
 from shared.telemetry import Metrics
 from tests.eventually import eventually
-from tests.flows.ingest_stage import SECRET
+from tests.flows.ingest_stage import SECRET, Stage
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with Stage() as stage:
+        yield stage
 
 
 def identity_of(store: MemoryStore) -> LogIdentity:
-    return LogIdentity(store, 4, Metrics("ingest"))
+    return LogIdentity(store, 4, Metrics("ingest"), there)
+
+
+async def there() -> None:
+    """The broker has its topics."""
 
 
 async def test_the_log_is_unknown_until_it_has_been_read_and_again_when_it_is_doubted() -> None:
@@ -47,6 +58,17 @@ def known(identity: LogIdentity) -> str:
         return identity.incarnation()
     except Unavailable:
         return ""
+
+
+async def test_a_replaced_log_is_not_believed_before_its_topics_are_there(stage: Stage) -> None:
+    stage.identity.doubt()
+    stage.topics_missing = True  # the old incarnation is still in the store, the new broker is empty
+    with pytest.raises(Unavailable, match="is missing"):
+        await stage.identity.refresh()
+    await stage.store.set_incarnation(Incarnation(INTERACTIONS, "log-2", 4))
+    stage.topics_missing = False
+    await stage.identity.refresh()
+    assert known(stage.identity) == "log-2"
 
 
 async def test_another_partition_count_ends_the_process() -> None:
@@ -78,7 +100,7 @@ async def test_a_silent_store_leaves_what_is_known_and_is_counted() -> None:
     store = Silent()
     await store.set_incarnation(Incarnation(INTERACTIONS, "log-1", 4))
     metrics = Metrics("ingest")
-    identity = LogIdentity(store, 4, metrics)
+    identity = LogIdentity(store, 4, metrics, there)
     await identity.refresh()
     store.silent = True
     watching = asyncio.create_task(identity.run())
