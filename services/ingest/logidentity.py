@@ -13,6 +13,7 @@ from shared.telemetry import Metrics, logger
 
 REREAD_SECONDS = 5.0
 RETRY_SECONDS = 0.25
+UNREAD = "The log is not known to be ready: run `rapport init` if this lasts."
 
 
 class LogIdentity:
@@ -27,12 +28,13 @@ class LogIdentity:
         self._metrics = metrics
         self._topics = topics
         self._incarnation = ""
+        self._why = UNREAD
         self._doubted = asyncio.Event()
 
     def incarnation(self) -> str:
         """The present incarnation. Raises Unavailable while it is not known."""
         if not self._incarnation:
-            raise Unavailable("The log is not known to be ready: run `rapport init` if this lasts.")
+            raise Unavailable(self._why)
         return self._incarnation
 
     def doubt(self) -> None:
@@ -47,6 +49,7 @@ class LogIdentity:
             # the topics have been seen belongs to them, even if the broker was replaced a moment ago.
             await self._topics()
         found = await self._stored()
+        self._why = UNREAD
         if found is None:
             self._incarnation = ""
             return
@@ -66,7 +69,8 @@ class LogIdentity:
             try:
                 await self.refresh()
             except Unavailable as error:  # what was known stays known: only `rapport init` changes it, in this store
-                logger().warning("log identity not read", error=str(error))
+                self._why = str(error)
+                logger().warning("log identity not read", error=self._why)
             if not self._incarnation:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
