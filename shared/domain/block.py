@@ -171,7 +171,8 @@ class Block:
         age = row.horizon - day
         usage = metric.startswith(USE)
         if usage and age < self.feature_days:
-            self.features[self._slot(row, metric[len(USE) :]), day % self.feature_days] += delta
+            slot = self._slot(row, metric[len(USE) :])  # first, for it may put a larger array in place
+            self.features[slot, day % self.feature_days] += delta
         if age < TOTAL_DAYS:
             for total in _totals_of(metric):
                 self.totals[row.index, total, day % TOTAL_DAYS] += delta

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from shared.domain.block import USAGE, Block, Entry
+from shared.domain.fence import Fence
+from shared.domain.relationship import Head
+
+
+def test_a_block_grows_while_it_counts() -> None:
+    block = Block(feature_days=80, capacity=1)
+    for number in range(5):
+        row = block.add(Head(id=f"t/{number}", tenant="t", relationship=str(number)))
+        for feature in range(3):
+            entry = Entry(f"use:f{feature}", "", 20_000, 2.0)
+            block.count(row, (entry, entry), Fence("i", 0, number * 3 + feature))
+    for row in block.rows.values():
+        assert block.totals[row.index, USAGE].sum() == 12
+        assert [block.features[slot].sum() for slot in row.slots.values()] == [4, 4, 4]
