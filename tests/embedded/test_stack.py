@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from shared.embedded import doctor
 from shared.embedded.ports import LOOPBACK
 from shared.stream import admin, topics
 
@@ -228,3 +229,20 @@ def test_servers_that_exist_already_are_used_and_left_running(
     assert (ready["kafka"], ready["mongo"]) == (kafka_bootstrap, fresh_mongo_url)
     counts = asyncio.run(admin.partition_counts(kafka_bootstrap))
     assert counts[topics.INTERACTIONS] == 2
+
+
+@linux
+def test_the_doctor_finds_a_running_stack_well_and_warns_of_a_broker_that_has_grown(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with up(here) as stack:
+        stack.ready()
+        findings = asyncio.run(doctor.examine(here / "data"))
+        monkeypatch.setattr(doctor, "BROKER_LIMIT", 1)
+        grown = asyncio.run(doctor.examine(here / "data"))
+        stack.stop()
+    assert {"broker memory", "kafka", "mongo", *NAMES} <= {finding.subject for finding in findings}
+    assert [finding for finding in findings if not finding.well] == []
+    (warning,) = [finding for finding in grown if not finding.well]
+    assert warning.subject == "broker memory"
+    assert "restart the stack" in warning.advice
