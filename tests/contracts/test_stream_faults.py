@@ -54,9 +54,9 @@ class Journal:
 
 @asynccontextmanager
 async def process(
-    log: OnKafka, topic: str, name: str, journal: Journal, flush_ms: int = 50
+    log: OnKafka, topic: str, name: str, journal: Journal, flush_ms: int = 50, instance: str = ""
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    options = Options(log.bootstrap, f"group-{topic}", topic, name, str(journal.path), flush_ms)
+    options = Options(log.bootstrap, f"group-{topic}", topic, name, str(journal.path), flush_ms, instance=instance)
     command = (sys.executable, "-m", "tests.contracts.member_process", msgspec.json.encode(options).decode())
     child = await asyncio.create_subprocess_exec(*command, preexec_fn=dies_with_parent())
     try:
@@ -192,3 +192,18 @@ async def commit(log: OnKafka, topic: str, offset: int) -> None:
         await consumer.commit({place: OffsetAndMetadata(offset, "")})
     finally:
         await consumer.stop()
+
+
+async def test_a_member_with_a_name_of_its_own_continues_after_being_killed(log: OnKafka, tmp_path: Path) -> None:
+    topic = await log.topic()
+    journal = Journal(tmp_path / "journal")
+    await log.publisher().publish(topic, 0, messages(10))
+    async with process(log, topic, "one", journal, instance="worker-1") as one:
+        await until(lambda: len(journal.stored()) == 10)
+        one.kill()
+        await one.wait()
+    await log.publisher().publish(topic, 0, messages(10))
+    async with process(log, topic, "again", journal, instance="worker-1"):
+        await until(lambda: len(set(journal.stored())) == 20)
+
+    assert journal.lines("applied", "again")

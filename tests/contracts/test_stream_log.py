@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -150,6 +151,31 @@ async def test_a_broker_that_goes_is_noticed_and_one_that_returns_is_used() -> N
         assert await publisher.publish(again, 0, numbered(1)) == 0
     finally:
         await publisher.close()
+        await child.stop()
+
+
+async def test_a_broker_that_hangs_is_unavailable_in_time_and_loses_nothing_that_was_acknowledged() -> None:
+    port = free_port()
+    log = KINDS["embedded broker"](_Bootstrap(f"{LOOPBACK}:{port}"))
+    publisher = KafkaPublisher(f"{LOOPBACK}:{port}", timeout=1)
+    child = await _start(port)
+    try:
+        topic = await log.topic()
+        assert await publisher.publish(topic, 0, numbered(5)) == 0
+        child.process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(5):
+            outcomes = await asyncio.gather(
+                *(publisher.publish(topic, 0, numbered(1)) for _ in range(3)), return_exceptions=True
+            )
+        assert {type(outcome) for outcome in outcomes} == {Unavailable}
+
+        child.process.send_signal(signal.SIGCONT)
+        assert await publisher.publish(topic, 0, numbered(1)) >= 5
+        assert [record.value for record in await read_all(log, topic)][:5] == [m.value for m in numbered(5)]
+    finally:
+        child.process.send_signal(signal.SIGCONT)
+        await publisher.close()
+        await log.close()
         await child.stop()
 
 
