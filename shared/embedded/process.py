@@ -16,7 +16,7 @@ import msgspec
 
 from shared.domain.errors import Unavailable
 
-READY_WITHIN = 60.0  # seconds; installing onto a slow disk and importing scipy on a busy machine is the worst case
+READY_WITHIN = 120.0  # seconds; a first start right after installing, on a busy machine with a slow disk
 STOP_WITHIN = 8.0  # seconds until SIGKILL
 LINE_LIMIT = 1 << 20  # bytes; a longer line of a child's log is cut into pieces
 

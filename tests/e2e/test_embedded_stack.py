@@ -1,0 +1,120 @@
+"""The whole stack as processes: an event becomes an alert, whatever is killed comes back, a second start knows all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.embedded.stack import NAMES, Up, until, up
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.embedded,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
+
+
+class Customer:
+    """Talks to a running stack as an upstream system and as a person with an API key do."""
+
+    def __init__(self, ready: dict[str, str]) -> None:
+        self.ready = ready
+        self.http = httpx.Client(timeout=10.0, trust_env=False)
+
+    def detracts(self, account: str) -> str:
+        """Post a detractor's answer; tried again, with the same id, until ingest has taken it."""
+        event = {
+            "specversion": "1.0",
+            "id": f"nps-{account}",
+            "source": "survey",
+            "type": "survey.answered",
+            "time": datetime.now(UTC).isoformat(),
+            "subject": account,
+            "data": {"instrument": "nps", "score": 2, "person": f"dana@{account}.example"},
+        }
+        headers = {
+            "authorization": f"Bearer {self.ready['write_key']}",
+            "content-type": "application/cloudevents+json",
+        }
+
+        def taken() -> bool:
+            try:
+                answer = self.http.post(f"{self.ready['ingest']}/v1/events", json=event, headers=headers)
+            except httpx.TransportError:
+                return False
+            assert answer.status_code in (202, 503), answer.text
+            return answer.status_code == 202
+
+        until(taken)
+        return account
+
+    def get(self, path: str) -> Any:
+        """What the API answers; None while it does not."""
+        headers = {"authorization": f"Bearer {self.ready['api_key']}"}
+        try:
+            answer = self.http.get(f"{self.ready['api']}{path}", headers=headers)
+        except httpx.TransportError:
+            return None
+        return answer.json() if answer.status_code == 200 else None
+
+    def alerted(self) -> set[str]:
+        """Relationships with an alert of the detractor rule."""
+        page = self.get("/v1/alerts?limit=100") or {"items": []}
+        return {alert["relationship"] for alert in page["items"] if alert["rule"] == "nps_detractor"}
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Up]:
+    with up(tmp_path) as running:
+        yield running
+
+
+def test_whatever_is_killed_comes_back_and_no_alert_is_missing_or_double(stack: Up) -> None:
+    customer = Customer(stack.ready())
+    expected = {customer.detracts("before")}
+    until(lambda: customer.alerted() == expected)
+    for name in NAMES:
+        os.kill(stack.pid(name), signal.SIGKILL)
+        expected.add(customer.detracts(f"during-{name}"))
+        until(lambda: customer.alerted() == expected)
+
+    os.kill(stack.pid("kafka"), signal.SIGKILL)
+    until(lambda: stack.log.count("Everything is ready") == 2)
+    expected.add(customer.detracts("after-broker"))
+    until(lambda: customer.alerted() == expected)
+    os.kill(stack.pid("mongo"), signal.SIGKILL)
+    expected.add(customer.detracts("after-store"))
+    until(lambda: customer.alerted() == expected)
+
+    page = customer.get("/v1/alerts?limit=100")
+    assert len(page["items"]) == len(expected)
+    assert stack.stop() < 15
+    assert stack.process.returncode == 0
+
+
+def test_a_second_start_knows_relationships_scores_and_alerts(tmp_path: Path) -> None:
+    def seen(customer: Customer) -> tuple[Any, Any]:
+        alerts = [(alert["id"], alert["state"], alert["opened_at"]) for alert in customer.get("/v1/alerts")["items"]]
+        return customer.get("/v1/relationships")["items"], alerts
+
+    with up(tmp_path) as stack:
+        customer = Customer(stack.ready())
+        account = customer.detracts("acct-42")
+        until(lambda: customer.alerted() == {account})
+        before = seen(customer)
+        stack.stop()
+    with up(tmp_path) as stack:
+        customer = Customer(stack.ready())
+        assert seen(customer) == before
+        again = customer.detracts("acct-43")
+        until(lambda: customer.alerted() == {account, again})
+        stack.stop()
+    assert before[0][0]["id"] == account

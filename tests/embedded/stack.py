@@ -1,0 +1,109 @@
+"""A `rapport up --embedded` of a test's own, as a process: started on free ports, watched, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+WITHIN = 90.0  # seconds for anything to happen on a busy machine
+NAMES = ("ingest", "scoring", "alerts", "api")
+ANY_PORTS = [part for name in ("api", "ingest", "kafka", "mongo") for part in (f"--{name}-port", "0")]
+ANY_PORTS += ["--scoring-metrics-port", "0", "--alerts-metrics-port", "0"]
+
+
+def until(condition: Callable[[], Any], within: float = WITHIN) -> Any:
+    """The first true value of `condition`; fails after `within` seconds."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {within} s: {condition}")
+
+
+class Up:
+    """A running `rapport up`."""
+
+    def __init__(self, here: Path, *arguments: str) -> None:
+        self.ready_file = here / "ready.json"
+        self.log_file = here / "log"
+        command = [sys.executable, "-c", "from shared.cli import app; app()", "up", "--embedded"]
+        command += ["--data", str(here / "data"), "--ready-file", str(self.ready_file), "--partitions", "2"]
+        with self.log_file.open("w") as log, (here / "out").open("w") as out:
+            self.process = subprocess.Popen(
+                [*command, *ANY_PORTS, *arguments], cwd=here, stdin=subprocess.DEVNULL, stdout=out, stderr=log
+            )
+        self.out_file = here / "out"
+
+    def ready(self) -> dict[str, str]:
+        until(lambda: self.ready_file.exists() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log
+        loaded: dict[str, str] = json.loads(self.ready_file.read_text())
+        return loaded
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def pid(self, name: str) -> int:
+        """The process id of a child: `kafka`, `mongo` or a service."""
+        marks = {"kafka": "tansu", "mongo": "nx_27017"}
+        return next(pid for pid in children(self.process.pid) if marks.get(name, f"services.{name}") in command(pid))
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> float:
+        """Seconds that an orderly end took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(WITHIN)
+        return time.monotonic() - started
+
+
+@contextmanager
+def up(here: Path, *arguments: str) -> Iterator[Up]:
+    running = Up(here, *arguments)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def gone(pid: int) -> bool:
+    return not command(pid)
+
+
+def listening(pids: set[int]) -> list[tuple[str, int]]:
+    """Addresses (hexadecimal, as /proc/net has them) and ports on which these processes listen."""
+    inodes = set()
+    for pid in pids:
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            if (target := os.readlink(handle)).startswith("socket:["):
+                inodes.add(target[8:-1])
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == "0A" and columns[9] in inodes:
+                address, _, port = columns[1].partition(":")
+                found.append((address, int(port, 16)))
+    return found
