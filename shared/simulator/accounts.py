@@ -143,7 +143,7 @@ def _contact(seed: int, id: str, number: int) -> Contact:
 def _cells(seed: int, id: str, kind: str, segment: str, size: int) -> tuple[Cell, ...]:
     if kind not in ("customer", "partner"):
         return ()
-    many = 1 if kind == "partner" else {"enterprise": 4, "mid-market": 3}.get(segment, 2)
+    many = 1 if kind == "partner" else {"enterprise": 3}.get(segment, 2)
     features = sorted(names.FEATURES, key=lambda feature: chance(seed, id, "feature", feature))[:many]
     return tuple(
         Cell(feature, size * between(20, 90, seed, id, "daily", feature) / (1 + n))
@@ -157,7 +157,7 @@ def _period(seed: int, id: str, kind: str) -> int:
         "supplier": 5,
         "investor": 10,
         "community": 2,
-    }.get(kind) or pick((1, 2, 2, 3, 3), seed, id, "period")
+    }.get(kind) or pick((2, 2, 3, 3, 3), seed, id, "period")
 
 
 def _type(seed: int, id: str, kind: str, segment: str) -> str:
