@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -61,8 +61,8 @@ class Desk:
         self._fresh: dict[str, JsonObject] = {}
         self._stale = False
         self._wake = asyncio.Event()
-        self._loaded = False
-        self._loading = asyncio.Lock()
+        self._rows_read = self._alerts_read = False
+        self._reading_rows, self._reading_alerts = asyncio.Lock(), asyncio.Lock()
 
     # --- what pages ask for ------------------------------------------------------------------------------------------
 
@@ -73,7 +73,7 @@ class Desk:
 
     async def portfolio(self) -> bytes:
         """All rows as gzipped JSON (`Packed`). Raises Unavailable."""
-        await self.loaded()
+        await self.rows_ready()
         if self._packed is None or self._packed[0] != self._seq:
             raw = msgspec.json.encode(pack(self._rows.values(), self._seq))
             self._packed = (self._seq, gzip.compress(raw, 3))
@@ -81,15 +81,20 @@ class Desk:
 
     async def inbox(self) -> bytes:
         """Alerts as gzipped JSON `{"alerts": […]}`. Raises Unavailable."""
-        await self.loaded()
+        await self.alerts_ready()
         return gzip.compress(msgspec.json.encode({"alerts": list(self._alerts.values())}), 3)
 
-    async def loaded(self) -> None:
-        """Wait until everything has been read once. Raises Unavailable."""
-        if not self._loaded:
-            async with self._loading:
-                if not self._loaded:
-                    await self._load()
+    async def rows_ready(self) -> None:
+        """Wait until the rows have been read once. Raises Unavailable."""
+        async with self._reading_rows:
+            if not self._rows_read:
+                await self._read_rows()
+
+    async def alerts_ready(self) -> None:
+        """Wait until the alerts have been read once: they are few, and every page counts them. Raises Unavailable."""
+        async with self._reading_alerts:
+            if not self._alerts_read:
+                await self._read_alerts()
 
     @property
     def open_alerts(self) -> int:
@@ -169,25 +174,34 @@ class Desk:
             await asyncio.sleep(INTERVAL)
 
     async def _flush(self) -> None:
-        if not self._loaded:  # nobody has asked for anything yet; loading reads what is there by then
-            if not self._listeners:
-                return
-            await self.loaded()
         if self._stale:
-            await self._load()
+            await self._read_again()
             self._stale = False
             self._broadcast(reset=True)
             return
         dirty = self._dirty
         self._dirty = set()
         try:
-            heads = await self._deps.store.heads([relationship_key(self.tenant, one) for one in dirty]) if dirty else {}
+            rows = await self._renewed(dirty)
         except Unavailable:
             self._dirty |= dirty
             raise
+        self._broadcast(rows=rows, relationships=frozenset(dirty))
+
+    async def _read_again(self) -> None:
+        if self._rows_read:
+            await self._read_rows()
+        if self._alerts_read:
+            await self._read_alerts()
+
+    async def _renewed(self, relationships: Collection[str]) -> list[Row]:
+        """The present rows of these relationships; none while nobody has asked for the portfolio yet."""
+        if not relationships or not self._rows_read:
+            return []
+        heads = await self._deps.store.heads([relationship_key(self.tenant, one) for one in relationships])
         rows = [row_of(head) for head in heads.values()]
         self._rows.update((row.id, row) for row in rows)
-        self._broadcast(rows=rows, relationships=frozenset(dirty))
+        return rows
 
     def _broadcast(
         self,
@@ -213,17 +227,7 @@ class Desk:
         for listener in tuple(self._listeners):
             listener(changes)
 
-    async def _load(self) -> None:
-        rows, alerts = await asyncio.gather(self._read_rows(), self._read_alerts())
-        self._rows = rows
-        for id, shown in self._alerts.items():  # the feed may have been faster than the pages just read
-            if id in alerts and alerts[id]["version"] < shown["version"]:
-                alerts[id] = shown
-        self._alerts = alerts
-        self._seq += 1
-        self._loaded = True
-
-    async def _read_rows(self) -> dict[str, Row]:
+    async def _read_rows(self) -> None:
         found: dict[str, Row] = {}
         cursor: str | None = None
         while True:
@@ -232,23 +236,27 @@ class Desk:
             found.update((head.relationship, row_of(head)) for head in page.items)
             cursor = page.next
             if cursor is None:
-                return found
+                break
+        self._rows, self._rows_read = found, True
+        self._seq += 1
 
-    async def _read_alerts(self) -> dict[str, JsonObject]:
+    async def _read_alerts(self) -> None:
         found: dict[str, JsonObject] = {}
         cursor: str | None = None
         while True:
-            page = await self._deps.store.list_alerts(
-                self.tenant, AlertQuery(states=STANDING, cursor=cursor, limit=PAGE)
-            )
+            standing = AlertQuery(states=STANDING, cursor=cursor, limit=PAGE)
+            page = await self._deps.store.list_alerts(self.tenant, standing)
             found.update((alert.id, alert_json(alert)) for alert in page.items)
             cursor = page.next
             if cursor is None:
                 break
-        resolved = await self._deps.store.list_alerts(
-            self.tenant, AlertQuery(states=("resolved",), limit=RESOLVED_SHOWN)
-        )
-        return found | {alert.id: alert_json(alert) for alert in resolved.items if alert.id not in found}
+        resolved = AlertQuery(states=("resolved",), limit=RESOLVED_SHOWN)
+        for alert in (await self._deps.store.list_alerts(self.tenant, resolved)).items:
+            found.setdefault(alert.id, alert_json(alert))
+        for id, shown in self._alerts.items():  # the feed may have been faster than the pages just read
+            if id in self._changed or (id in found and found[id]["version"] < shown["version"]):
+                found[id] = shown
+        self._alerts, self._alerts_read = found, True
 
 
 class Desks:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -52,23 +51,26 @@ def html(markup: str, tag: str = "div") -> ui.html:
     return ui.html(markup, sanitize=False, tag=tag)
 
 
-@contextmanager
-def frame(
-    look: Look, active: str, title: str, who: Principal, desk: Desk, scripts: tuple[str, ...] = ()
-) -> Iterator[None]:
-    """Everything around a page's content; what is built inside becomes the content."""
+def shell(
+    look: Look,
+    active: str,
+    title: str,
+    who: Principal,
+    desk: Desk,
+    scripts: tuple[str, ...] = (),
+    content: Markup | None = None,
+) -> None:
+    """Everything around a page's content. `content` given as markup stands beside NiceGUI's own elements.
+
+    What is markup is painted at once: it does not wait until the framework has loaded.
+    """
     ui.page_title(f"{title} · Rapport")
-    _head(look, scripts)
-    html(join(_top(active, who, desk.open_alerts), _strips(look.notice, desk.trouble), _help()))
-    with ui.element("main").classes("r-page" + (" r-narrow" if active == "relationship" else "")):
-        yield
-
-
-def _head(look: Look, scripts: tuple[str, ...]) -> None:
-    modules = [f'<script type="module" src="{look.static}/{name}"></script>' for name in ("rapport.js", *scripts)]
+    modules = [f'<script type="module" async src="{look.static}/{name}"></script>' for name in ("rapport.js", *scripts)]
     style = f'<link rel="stylesheet" href="{look.static}/rapport.css">'
     ui.add_head_html(f"<style>{variables()}</style><script>{BOOT}</script>{style}{''.join(modules)}")
-    ui.add_body_html(sprite())
+    around = join(Markup(sprite()), _top(active, who, desk.open_alerts), _strips(look.notice, desk.trouble), _help())
+    main = el("main", "r-page r-static", content) if content is not None else None
+    ui.add_body_html(join(around, main))
 
 
 def _top(active: str, who: Principal, count: int) -> Markup:
@@ -132,19 +134,29 @@ def _help() -> Markup:
     )
 
 
-def live(desk: Desk, on_changes: Callable[[Changes], None], on_theme: Callable[[bool], None] | None = None) -> None:
-    """Tell this page of the desk's changes while its browser is there; `on_theme(dark)` when the theme is switched."""
+def live(desk: Desk, on_changes: Callable[[Changes], None]) -> ui.element:
+    """Tell this page of the desk's changes while its browser is there.
+
+    Answers the element on which the page's scripts raise their events (`tell` in rapport.js).
+    """
     client = ui.context.client
     anchor = ui.element("span").props("id=r-live hidden")
-    if on_theme is not None:
-        anchor.on("theme", lambda event: on_theme(bool(event.args["detail"]["dark"])), ["detail"])
 
     def told(changes: Changes) -> None:
         with client:
-            ui.run_javascript(f"window.rapportLive({msgspec.json.encode(_news(changes)).decode()})")
+            ui.run_javascript(f"window.rapportLive?.({msgspec.json.encode(_news(changes)).decode()})")
             on_changes(changes)
 
     client.on_delete(desk.watch(told))
+    return anchor
+
+
+def call(tag: str, method: str, *values: object) -> None:
+    """Call a method of the page's custom element `tag` in the browser, as soon as it is defined there."""
+    written = ",".join(msgspec.json.encode(value).decode() for value in values)
+    ui.run_javascript(
+        f"customElements.whenDefined('{tag}').then(() => document.querySelector('{tag}').{method}({written}))"
+    )
 
 
 def _news(changes: Changes) -> JsonObject:

@@ -114,7 +114,7 @@ def _add_pages(deps: Deps, desks: Desks, look: Look) -> None:
             if who is None:
                 return to_login(request)
             desk = desks.of(who.tenant)
-            await desk.loaded()
+            await desk.alerts_ready()
             return None if await build(who, desk) else _missing(styles)
         except Unavailable:
             return HTMLResponse(store_down_html(styles), 503)

@@ -14,7 +14,7 @@ from services.api.deps import Deps
 from services.api.web import parts
 from services.api.web.charts import usage_options
 from services.api.web.desk import Changes, Desk
-from services.api.web.layout import Look, frame, html, is_dark, live
+from services.api.web.layout import Look, html, is_dark, live, shell
 from services.api.web.markup import Markup, el, icon
 from services.api.web.series import EVERYTHING, SHOWN_DAYS, UsageSeries, drop_of, features_of, usage_series
 from services.api.web.words import TouchpointWords, touchpoint_words
@@ -65,10 +65,12 @@ async def relationship_page(
     if found is None:
         return False
     name = found.head.directory.name or relationship
-    with frame(look, "relationship", name, who, desk):
-        page = RelationshipPage(deps, found, is_dark(request))
+    shell(look, "relationship", name, who, desk)
+    page = RelationshipPage(deps, found, is_dark(request))
+    with ui.element("div").classes("r-page r-narrow"):
         page.build()
-        live(desk, page.changed, page.themed)
+    anchor = live(desk, page.changed)
+    anchor.on("theme", lambda event: page.themed(bool(event.args["detail"]["dark"])), ["detail"])
     return True
 
 

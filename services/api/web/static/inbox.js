@@ -226,7 +226,7 @@ class Inbox extends HTMLElement {
     const at = this.shown.findIndex((one) => one.id === id);
     const next = this.shown[at + 1] || this.shown[at - 1];
     if (action !== "comment" && this.state.tab !== "all" && next && this.list.contains(document.activeElement)) this.rowOf(next.id)?.focus();
-    tell(this, "act", { action, id, text });
+    tell("act", { action, id, text });
   }
 
   /** Called by the server when an action did not succeed. */
@@ -273,7 +273,7 @@ class Inbox extends HTMLElement {
     this.current = id;
     this.remember();
     this.list.querySelectorAll(".r-alert").forEach((node) => node.classList.toggle("r-current", node.dataset.id === id));
-    if (!this.evidenceOf.has(id) && this.alerts.get(id).evidence.events.length) tell(this, "explain", { id });
+    if (!this.evidenceOf.has(id) && this.alerts.get(id).evidence.events.length) tell("explain", { id });
     this.draft = "";
     this.paintDrawer();
   }

@@ -42,6 +42,8 @@ class Portfolio extends HTMLElement {
     if (this.rows) return;
     this.rows = new Map();
     this.pending = [];
+    this.nodes = new Map();
+    this.edition = 0; // counts changes of rows
     this.shown = [];
     this.cursor = -1;
     this.state = Object.fromEntries(new URLSearchParams(location.search));
@@ -54,9 +56,7 @@ class Portfolio extends HTMLElement {
   async fetchRows() {
     clearTimeout(this.retry);
     try {
-      const early = window.rapportRows;
-      window.rapportRows = null;
-      const data = await (early || load("/dashboard/portfolio.json"));
+      const data = await load("/dashboard/portfolio.json");
       this.setAttribute("data-ready", "");
       this.replaceRows(data);
     } catch (error) {
@@ -67,6 +67,7 @@ class Portfolio extends HTMLElement {
   replaceRows({ seq, words, rows }) {
     this.seq = seq;
     this.rows = new Map(rows.map((raw) => [raw[0], unpack(raw, words)]));
+    this.edition += 1;
     for (const packet of this.pending.splice(0)) this.merge(packet);
     this.ready = true;
     this.choices();
@@ -88,6 +89,7 @@ class Portfolio extends HTMLElement {
   /** A packet that is older than what was read says nothing new. */
   merge({ seq, words, rows }) {
     if (seq <= this.seq) return;
+    this.edition += 1;
     for (const raw of rows) this.rows.set(raw[0], unpack(raw, words));
   }
 
@@ -208,13 +210,13 @@ class Portfolio extends HTMLElement {
     const counts = { red: 0, yellow: 0, green: 0, unknown: 0 };
     const at = keep && this.cursor >= 0 ? this.shown[this.cursor]?.id : undefined;
     const found = [];
-    for (const row of this.rows.values()) {
-      if (!active.every((name) => row[name] === this.state[name])) continue;
-      if (!wanted.every((word) => row.text.includes(word))) continue;
+    for (const row of this.ordered(sort)) {
+      if (active.length && !active.every((name) => row[name] === this.state[name])) continue;
+      if (wanted.length && !wanted.every((word) => row.text.includes(word))) continue;
       counts[row.band] += 1;
       if (!band || row.band === band) found.push(row);
     }
-    this.shown = order(found, sort);
+    this.shown = found;
     if (at !== undefined) this.cursor = this.shown.findIndex((row) => row.id === at);
     this.paintChips(counts, band);
     this.paintHead(sort);
@@ -229,6 +231,14 @@ class Portfolio extends HTMLElement {
     this.pad.style.height = `${this.shown.length * ROW}px`;
     this.box.setAttribute("aria-rowcount", this.shown.length + 1);
     this.paint();
+  }
+
+  /** All rows in the order of `sort`; sorted anew only when rows or order have changed, not while one types. */
+  ordered(sort) {
+    if (this.sorted?.by !== sort || this.sorted.of !== this.edition) {
+      this.sorted = { by: sort, of: this.edition, rows: order([...this.rows.values()], sort) };
+    }
+    return this.sorted.rows;
   }
 
   // --- painting
@@ -264,10 +274,16 @@ class Portfolio extends HTMLElement {
     const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - 6);
     const last = Math.min(this.shown.length, first + Math.ceil((this.box.clientHeight || 800) / ROW) + 12);
     const now = Date.now();
-    const nodes = [];
-    for (let at = first; at < last; at += 1) nodes.push(rowNode(this.shown[at], at, now, at === this.cursor));
+    const kept = this.nodes;
+    this.nodes = new Map();
+    for (let at = first; at < last; at += 1) {
+      const row = this.shown[at];
+      const node = kept.get(row) || rowNode(row);
+      place(node, row, at, now, at === this.cursor);
+      this.nodes.set(row, node);
+    }
     this.view.style.transform = `translateY(${first * ROW}px)`;
-    this.view.replaceChildren(...nodes);
+    this.view.replaceChildren(...this.nodes.values());
   }
 
   // --- keys and clicks
@@ -340,10 +356,19 @@ function order(rows, sort) {
   return keyed.map(([, row]) => row);
 }
 
-function rowNode(row, at, now, current) {
+/** Where a row stands now, and what of it changes with time. */
+function place(node, row, at, now, current) {
+  node.className = current ? "r-row r-current" : "r-row";
+  node.id = `row-${at}`;
+  node.dataset.atRow = at;
+  node.setAttribute("aria-rowindex", at + 2);
+  node.setAttribute("aria-selected", String(current));
+  node.lastChild.textContent = ago(row.seen, now);
+}
+
+function rowNode(row) {
   const band = BANDS[row.band];
-  return h("div", { class: `r-row${current ? " r-current" : ""}`, role: "row", id: `row-${at}`, "data-at-row": at,
-    "data-id": row.id, "aria-rowindex": at + 2, "aria-selected": String(current) },
+  return h("div", { role: "row", "data-id": row.id },
   h("div", { class: "r-c-name", role: "gridcell" },
     h("a", { href: `/relationships/${encodeURIComponent(row.id)}`, tabindex: -1, title: row.name }, row.name),
     h("span", { class: "r-sub", title: row.id }, row.kind === "customer" ? row.id : `${row.kind} · ${row.id}`)),
@@ -355,7 +380,7 @@ function rowNode(row, at, now, current) {
   h("div", { class: "r-c-flags", role: "gridcell" }, flags(row)),
   h("div", { class: "r-c-seg", role: "gridcell", title: row.segment }, row.segment || dash()),
   h("div", { class: "r-c-owner", role: "gridcell", title: row.owner }, row.owner || dash("Nobody")),
-  h("div", { class: "r-c-seen", role: "gridcell", title: moment(row.seen) }, ago(row.seen, now)));
+  h("div", { class: "r-c-seen", role: "gridcell", title: moment(row.seen) }));
 }
 
 function dash(word = "None") {

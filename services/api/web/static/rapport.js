@@ -78,7 +78,7 @@ export function moment(at) {
 
 /** JSON of a dashboard resource. A session that has ended leads to the sign-in page. */
 export async function load(url) {
-  const response = await fetch(url, { credentials: "same-origin", headers: { Accept: "application/json" } });
+  const response = await fetch(url); // as plain as this it takes what a preload has fetched already
   if (response.status === 401) {
     window.location.assign("/login");
     throw new Error("signed out");
@@ -103,9 +103,11 @@ export const typing = (event) =>
   event.target.closest("input, textarea, select, [contenteditable]") !== null ||
   event.ctrlKey || event.metaKey || event.altKey;
 
-/** Emits to the server side of a custom element. */
-export function tell(element, name, detail) {
-  element.dispatchEvent(new CustomEvent(name, { detail }));
+/** Raises an event for the server, as soon as the framework that carries it is there. */
+export function tell(name, detail) {
+  const live = document.getElementById("r-live");
+  if (live) live.dispatchEvent(new CustomEvent(name, { detail }));
+  else setTimeout(() => tell(name, detail), 20);
 }
 
 function remember(name, value) {
@@ -116,8 +118,7 @@ function applyTheme(theme) {
   document.documentElement.dataset.theme = theme;
   remember("rapport_theme", theme);
   document.querySelectorAll(".r-theme").forEach((button) => button.setAttribute("aria-pressed", theme === "dark"));
-  const live = document.getElementById("r-live");
-  if (live) tell(live, "theme", { dark: theme === "dark" });
+  if (window.socket) tell("theme", { dark: theme === "dark" });
 }
 
 function help(open) {
@@ -189,6 +190,11 @@ function refreshTimes() {
   });
 }
 setInterval(refreshTimes, 15000);
+let refreshing = 0;
 new MutationObserver((records) => {
-  if (records.some((record) => record.addedNodes.length)) refreshTimes();
+  if (refreshing || !records.some((record) => record.addedNodes.length)) return;
+  refreshing = requestAnimationFrame(() => {
+    refreshing = 0;
+    refreshTimes();
+  });
 }).observe(document.documentElement, { childList: true, subtree: true });

@@ -1,0 +1,160 @@
+"""The alert inbox: live, and what one does in it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.conftest import ARTIFACTS, Site, picture, sign_in
+
+
+def opened(page: Page, address: str = "/alerts") -> Page:
+    page.goto(address)
+    page.locator("rapport-inbox[data-ready]").wait_for()
+    page.wait_for_function("window.did_handshake === true")
+    return page
+
+
+def selector(id: str) -> str:
+    return f".r-alert[data-id={json.dumps(id)}]"
+
+
+def row(page: Page, id: str) -> Locator:
+    return page.locator(selector(id))
+
+
+def test_a_new_alert_appears_without_reload_and_is_counted(page: Page, site: Site) -> None:
+    opened(page)
+    waiting = int(page.locator(".r-count").inner_text())
+    seconds = []
+    for number in range(5):
+        begin = time.monotonic()
+        id = site.alert(f"acct-{200 + number}")
+        page.wait_for_function(f"document.querySelector({selector(id)!r})", polling=10, timeout=5_000)
+        seconds.append(round(time.monotonic() - begin, 3))
+    expect(page.locator(".r-count")).to_have_text(str(waiting + 5))
+    print(f"a new alert was on the page after {seconds} s")
+    ARTIFACTS.mkdir(exist_ok=True)
+    (ARTIFACTS / "dashboard-alert-seconds.json").write_text(json.dumps(seconds))
+
+
+def test_every_page_counts_and_announces_a_critical_alert(page: Page, site: Site) -> None:
+    page.goto("/")
+    page.wait_for_function("window.did_handshake === true")
+    id = site.alert("acct-250", "critical")
+    note = page.locator(".r-toast-critical")
+    expect(note).to_contain_text("acct-250", timeout=5_000)
+    picture(page, "toast-critical")
+    note.get_by_role("link").click()
+    page.locator("rapport-inbox[data-ready]").wait_for()
+    expect(page.locator(".r-drawer")).to_be_visible()
+    expect(page.locator(".r-drawer")).to_have_attribute("data-id", id)
+
+
+def test_acknowledging_and_resolving_by_buttons(page: Page, site: Site) -> None:
+    id = site.alert("acct-260")
+    opened(page)
+    row(page, id).click()
+    drawer = page.locator(".r-drawer")
+    drawer.get_by_role("button", name="Acknowledge").click()
+    expect(drawer.locator(".r-statechip")).to_have_text("Acknowledged")
+    expect(row(page, id)).to_have_count(0)
+    page.get_by_role("tab", name="Acknowledged").click()
+    expect(row(page, id)).to_be_visible()
+    row(page, id).hover()
+    row(page, id).get_by_role("button", name="Resolve").click()
+    expect(row(page, id)).to_have_count(0)
+    page.get_by_role("tab", name="Resolved").click()
+    expect(row(page, id)).to_have_attribute("data-state", "resolved")
+    expect(drawer.locator(".r-steps")).to_contain_text("Resolved by Ann Okafor")
+    page.reload()
+    page.locator("rapport-inbox[data-ready]").wait_for()
+    expect(row(page, id)).to_have_attribute("data-state", "resolved")
+
+
+def test_what_another_window_does_is_seen(page: Page, browser: Browser, site: Site) -> None:
+    id = site.alert("acct-265")
+    opened(page)
+    context = sign_in(browser, site)
+    other = opened(context.new_page())
+    row(other, id).hover()
+    row(other, id).get_by_role("button", name="Acknowledge").click()
+    expect(row(page, id)).to_have_count(0)
+    context.close()
+
+
+def test_the_drawer_has_reason_advice_numbers_evidence_and_history(page: Page) -> None:
+    opened(page)
+    page.get_by_label("Search alerts").fill("exports")
+    page.locator(".r-alert").first.click()
+    drawer = page.locator(".r-drawer")
+    for words in (
+        "31 times in 7 days",
+        "What to do",
+        "Call the champion",
+        "Numbers",
+        "expected",
+        "Evidence",
+        "History",
+    ):
+        expect(drawer).to_contain_text(words)
+    picture(page, "alert-details")
+    page.keyboard.press("Escape")
+    page.get_by_label("Search alerts").fill("migration plan")
+    page.locator(".r-alert").first.click()
+    expect(drawer.locator(".r-touch")).to_have_count(2)
+    expect(drawer).to_contain_text("Message from them")
+    picture(page, "alert-evidence")
+
+
+def test_a_comment_is_kept(page: Page, site: Site) -> None:
+    id = site.alert("acct-270")
+    opened(page)
+    row(page, id).click()
+    page.get_by_label("Comment").fill("Called them: <b>back</b> on Monday.")
+    page.locator(".r-drawer").get_by_role("button", name="Comment").click()
+    expect(page.locator(".r-drawer .r-steps")).to_contain_text("Called them: <b>back</b> on Monday.")
+
+
+def test_it_is_worked_by_keys_alone(page: Page, site: Site) -> None:
+    opened(page)
+    page.keyboard.press("j")
+    first = page.evaluate("document.activeElement.dataset.id")
+    page.keyboard.press("j")
+    second = page.evaluate("document.activeElement.dataset.id")
+    assert first != second
+    page.keyboard.press("k")
+    assert page.evaluate("document.activeElement.dataset.id") == first
+    page.keyboard.press("Enter")
+    expect(page.locator(".r-drawer")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".r-drawer")).to_be_hidden()
+    page.keyboard.press("a")
+    expect(row(page, first)).to_have_count(0)
+    page.get_by_role("tab", name="Acknowledged").click()
+    row(page, first).focus()
+    page.keyboard.press("r")
+    expect(row(page, first)).to_have_count(0)
+
+
+def test_filters_by_severity_and_state(page: Page) -> None:
+    opened(page)
+    page.get_by_label("Filter by severity").select_option("critical")
+    severities = {node.get_attribute("data-severity") for node in page.locator(".r-alert").all()}
+    assert severities == {"critical"}
+    page.get_by_role("tab", name="All").click()
+    page.get_by_label("Filter by severity").select_option("")
+    states = {node.get_attribute("data-state") for node in page.locator(".r-alert").all()}
+    assert states == {"open", "acknowledged", "resolved"}
+    picture(page, "alerts-all")
+
+
+def test_it_is_dark_in_the_dark(browser: Browser, site: Site) -> None:
+    context = sign_in(browser, site, dark=True)
+    page = opened(context.new_page())
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.locator(".r-alert").first.click()
+    picture(page, "alerts-dark")
+    context.close()
