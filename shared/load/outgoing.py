@@ -73,3 +73,8 @@ def encode_event(
 def is_additive(type_name: str) -> bool:
     """Usage that adds up instead of replacing a day's total: loading it again after the dedup window counts twice."""
     return event_type(type_name).kind is EventClass.USAGE and type_name != "usage.daily_total"
+
+
+def restates(type_name: str) -> bool:
+    """Whether the type says how something stands: a changed value is news, although it is about the same row."""
+    return type_name == "usage.daily_total" or event_type(type_name).kind is EventClass.DIRECTORY

@@ -11,7 +11,7 @@ import msgspec
 from shared.domain.events import Millis
 from shared.load.cells import column_reader, number_of, text_of, time_reader
 from shared.load.mapping import PLACE, Column, Condition, EventRule, LoadedMapping, Time
-from shared.load.outgoing import ENCODER, Loaded, Outgoing, Rejection, encode_event, is_additive
+from shared.load.outgoing import ENCODER, Loaded, Outgoing, Rejection, encode_event, is_additive, restates
 from shared.load.seen import Seen
 
 Row = Mapping[str, Any]
@@ -105,14 +105,17 @@ class RowEvents:
             raise
 
     def _encoded(self, rule: _Rule, event_id: str, subject: str, line: int, row: Row) -> Outgoing:
+        time, data = rule.time(row), rule.data(row)
+        if restates(rule.type):
+            event_id = f"{event_id}/{blake2b(ENCODER.encode(data), digest_size=4).hexdigest()}"
         return encode_event(
             line=line,
             id=event_id,
             source=self._source,
             type=rule.type,
             subject=subject,
-            time=rule.time(row),
-            data=rule.data(row),
+            time=time,
+            data=data,
             backfill=self._backfill,
         )
 

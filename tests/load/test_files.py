@@ -114,7 +114,10 @@ def test_csv_with_a_mapping(run: Run, ingest: FakeIngest, tmp_path: Path) -> Non
     mapping = write(tmp_path / "m.yaml", ORDERS)
     result = run(write(tmp_path / "orders.csv.gz", ORDER_ROWS), "--mapping", mapping)
     assert result.exit_code == 1
-    by_id = {found.id: found for found in ingest.accepted}
+    # What restates how something stands has a hash of it at the end of its id.
+    by_id = {
+        found.id.removesuffix(found.id[-9:]) if found.id[-9] == "/" else found.id: found for found in ingest.accepted
+    }
     assert set(by_id) == {
         "once/c1/relationship.updated",
         "once/c2/relationship.updated",
@@ -191,7 +194,7 @@ events:
     result = run(tmp_path / "use.parquet", "--mapping", mapping)
     assert result.exit_code == 0, result.output
     assert len(ingest.ids()) == 90
-    last = next(found for found in ingest.accepted if found.id == "a2:2025-01-30/usage.daily_total")
+    last = next(found for found in ingest.accepted if found.id.startswith("a2:2025-01-30/usage.daily_total/"))
     assert json.decode(last.data) == {"feature": "report", "day": "2025-01-30", "quantity": 89}
     assert last.time == datetime(2025, 1, 30, 23, tzinfo=UTC).timestamp() * 1000
 
@@ -244,3 +247,22 @@ def test_other_endings_and_encodings_are_explained(run: Run, tmp_path: Path) -> 
     result = run(damaged)
     assert result.exit_code == 2
     assert "damaged" in result.output
+
+
+def test_a_total_that_changed_is_another_event(run: Run, ingest: FakeIngest, tmp_path: Path) -> None:
+    mapping = write(
+        tmp_path / "m.yaml",
+        """
+key: [who, day]
+subject: "{who}"
+time: {column: day}
+events:
+  - type: usage.daily_total
+    data: {feature: f, day: "{day}", quantity: {column: n, as: number}}
+""",
+    )
+    for content in ("who,day,n\na,2025-01-01,5\n", "who,day,n\na,2025-01-01,5\n", "who,day,n\na,2025-01-01,6\n"):
+        assert run(write(tmp_path / "u.csv", content), "--mapping", mapping).exit_code == 0
+    first, again, changed = (found.id for found in ingest.accepted)
+    assert first == again
+    assert first != changed
