@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -57,6 +58,7 @@ class App(faust.App):  # type: ignore[misc]
     def __init__(self, group: str, *, runner: Runner, topic_name: str, **settings: Any) -> None:
         self.runner = runner
         self.topic_name = topic_name
+        self.connected = asyncio.Event()  # the consumer and its thread run: before that they cannot be stopped
         super().__init__(group, **settings)
 
     def _new_transport(self) -> Transport:

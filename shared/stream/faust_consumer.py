@@ -28,6 +28,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._generation = -1
         self._ahead_since: float | None = None
 
+    async def on_started(self) -> None:
+        await super().on_started()
+        self.app.connected.set()
+
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

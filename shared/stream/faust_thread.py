@@ -24,6 +24,7 @@ from shared.stream.ledger import Fetched
 from shared.stream.ports import Batch, Record
 from shared.stream.runner import Commit
 
+LEAVE_SECONDS = 1.0  # after which the session's timeout takes us out of the group
 COMMIT_SECONDS = 4.0  # then the broker counts as silent; the commit is repeated with the next flush
 
 
@@ -33,6 +34,13 @@ class DaemonThread(WorkerThread):  # type: ignore[misc]
     def __init__(self, service: Any, **kwargs: Any) -> None:
         super().__init__(service, **kwargs)
         self.daemon = True
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception:
+            if self.service.crash_reason is None:  # else the member raises it: once is enough
+                raise
 
 
 class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -45,15 +53,23 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         self._epoch = -1
         self._sequence: dict[TP, int] = {}
 
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Nothing: Faust prints a traceback here, but the member raises the same error."""
+
     async def on_start(self) -> None:
         await super().on_start()
         self._consumer._fetcher._records = SlimRecords()
 
     async def on_thread_stop(self) -> None:
         await self._leave_first_generation()
+        stopping = asyncio.ensure_future(super().on_thread_stop())
+        await asyncio.wait({stopping}, timeout=LEAVE_SECONDS)
+        if not stopping.done() and self._consumer is not None and self._consumer._coordinator is not None:
+            # It waits for an answer to its joining, which takes as long as the others do.
+            self._consumer._coordinator._coordination_task.cancel()
         # aiokafka cancels its fetches, and lets a cancellation through where one waits to be repeated after an error.
         with contextlib.suppress(asyncio.CancelledError):
-            await super().on_thread_stop()
+            await stopping
 
     async def _leave_first_generation(self) -> None:
         # aiokafka takes generation 0 for "not a member", but the embedded broker counts from 0: without this the next

@@ -40,11 +40,12 @@ class Ledger:
         self.partitions = tuple(sorted(partitions))
 
     def begin(self, starts: Mapping[int, int]) -> None:
-        """Reading starts at these offsets, in the present epoch."""
-        self._positions = dict(starts)
-        self._sequence = dict.fromkeys(starts, 0)
-        self._stored = dict(starts)
-        self._committed = dict(starts)
+        """Reading starts at these offsets, in the present epoch; of what is not ours, nothing is taken."""
+        ours = {partition: offset for partition, offset in starts.items() if partition in self.partitions}
+        self._positions = dict(ours)
+        self._sequence = dict.fromkeys(ours, 0)
+        self._stored = dict(ours)
+        self._committed = dict(ours)
 
     def close(self) -> None:
         """Take no batch that has been fetched so far."""

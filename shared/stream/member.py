@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from shared.domain.errors import Unavailable
+from shared.stream.admin import partition_counts
 from shared.stream.faust_app import App, build
 from shared.stream.flush_policy import FlushPolicy
 from shared.stream.ports import Processor
@@ -60,6 +61,9 @@ class KafkaMember:
         return self._runner.ledger.partitions if self._runner else ()
 
     async def run(self) -> None:
+        # Asked first: Faust would subscribe to a missing topic for ever, and wrap what a missing broker says.
+        if self._topic not in await partition_counts(self._bootstrap):
+            raise Unavailable(f"Kafka at {self._bootstrap} has no topic {self._topic}: create it first")
         low, high = self._flush_ms
         self._runner = runner = Runner(
             self._processor,
@@ -70,14 +74,16 @@ class KafkaMember:
             patience=self._patience,
         )
         app = build(self._bootstrap, self._group, self._topic, runner, session=self._session, instance=self._instance)
-        working = [asyncio.create_task(runner.keep_flushing()), asyncio.create_task(self._watch(app))]
+        flushing = asyncio.create_task(runner.keep_flushing())
+        watching = asyncio.create_task(self._watch(app))
         try:
             await self._until_over(app, runner)
         finally:
-            for task in working:
-                task.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
+            watching.cancel()
+            runner.end()
             await self._end(app, runner)
+            flushing.cancel()  # idle, unless its flush has outlasted the patience
+            await asyncio.gather(flushing, watching, return_exceptions=True)
         if runner.failure.done():
             raise runner.failure.result()
 
@@ -88,13 +94,16 @@ class KafkaMember:
     async def _until_over(self, app: App, runner: Runner) -> None:
         """Start, then wait for a stop, a failure of the processor or a crash of Faust; the latter two are failures."""
         running = asyncio.create_task(self._run_app(app))
-        others: list[asyncio.Future[Any]] = [asyncio.create_task(self._stopping.wait()), runner.failure]
+        stopping = asyncio.create_task(self._stopping.wait())
+        connected = asyncio.create_task(app.connected.wait())
+        any_of: list[asyncio.Future[Any]] = [running, stopping, runner.failure]
         try:
-            await asyncio.wait([running, *others], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([running, connected], timeout=STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            running.cancel()
-            others[0].cancel()
-            ended, _ = await asyncio.gather(running, others[0], return_exceptions=True)
+            for task in (running, stopping, connected):
+                task.cancel()
+            ended, *_ = await asyncio.gather(running, stopping, connected, return_exceptions=True)
         if isinstance(ended, KafkaError | OSError):
             ended = self._unavailable(ended)
         if isinstance(ended, Exception):

@@ -62,11 +62,12 @@ class Runner:
         self._to_revoke: tuple[int, ...] = ()
         self._final: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
+        self._ending = False
 
     async def assigned(self, partitions: Sequence[int]) -> None:
         """These are ours; records follow once the ledger has begun."""
         async with self._turn() as alive:
-            if alive:
+            if alive and not self._ending:
                 self.ledger.assign(partitions)
                 self._confirmed = monotonic()
                 await self._processor.assigned(self.ledger.partitions)
@@ -104,10 +105,16 @@ class Runner:
             logger().warning("flush_too_slow", topic=self._topic, seconds=self._patience, effect="read again")
 
     async def keep_flushing(self) -> None:
-        """Flush when the policy says so, for ever."""
-        while True:
+        """Flush when the policy says so, until `end`."""
+        while not self._ending:
             await self._sleep_until_due()
-            await self.flush()
+            if not self._ending:
+                await self.flush()
+
+    def end(self) -> None:
+        """No new partitions, and no flush but that of the release; the one in flight is not interrupted."""
+        self._ending = True
+        self._hurry.set()
 
     def fail(self, error: BaseException) -> None:
         """End: the first failure is the one that is told."""
@@ -192,7 +199,7 @@ class Runner:
             await self._processor.revoked(partitions)
 
     async def _sleep_until_due(self) -> None:
-        while (left := self._policy.due() - monotonic()) > 0:
+        while not self._ending and (left := self._policy.due() - monotonic()) > 0:
             self._hurry.clear()
             try:
                 await asyncio.wait_for(self._hurry.wait(), min(left, HEARTBEAT_SECONDS))

@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 
-from shared.domain.errors import Misconfigured
+from shared.domain.errors import Misconfigured, Unavailable
+from shared.embedded.ports import LOOPBACK, free_port
 from shared.embedded.process import dies_with_parent
 from shared.stream.ports import Message
 from tests.contracts.logs import KINDS, OnKafka
@@ -181,6 +182,26 @@ async def test_a_committed_offset_before_the_log_stops_the_member_and_says_so(ka
     with pytest.raises(Misconfigured, match="starts at 5"):
         await asyncio.wait_for(log.member(topic, Recorder(Store()), session_timeout_ms=6_000).run(), 40)
     await log.close()
+
+
+async def test_a_member_without_a_broker_or_a_topic_says_so(tansu_bootstrap: str) -> None:
+    nowhere = f"{LOOPBACK}:{free_port()}"
+    with pytest.raises(Unavailable, match=nowhere):
+        await OnKafka(nowhere).member("topic", Recorder(Store())).run()
+    with pytest.raises(Unavailable, match="has no topic never-made"):
+        await OnKafka(tansu_bootstrap).member("never-made", Recorder(Store())).run()
+
+
+async def test_a_member_can_be_stopped_at_any_moment_of_its_start(log: OnKafka) -> None:
+    topic = await log.topic()
+    for before in (0.0, 0.05, 0.2, 0.5):
+        recorder = Recorder(Store())
+        member = log.member(topic, recorder, session_timeout_ms=6_000)
+        task = asyncio.create_task(member.run())
+        await asyncio.wait({task}, timeout=before)
+        await member.stop()
+        await asyncio.wait_for(task, 10)
+        assert recorder.calls.count("assigned") == recorder.calls.count("revoked")
 
 
 async def commit(log: OnKafka, topic: str, offset: int) -> None:
