@@ -145,6 +145,7 @@ def test_a_portfolio_without_relationships_says_how_they_come(browser: Browser, 
     context = sign_in(browser, site, "empty")
     page = opened(context.new_page())
     expect(page.get_by_role("heading", name="No relationships yet")).to_be_visible()
+    expect(page.locator(".r-state")).not_to_contain_text("null")
     picture(page, "portfolio-empty")
     page.goto("/alerts")
     expect(page.get_by_role("heading", name="Nothing waits for you")).to_be_visible()

@@ -73,13 +73,14 @@ def gauge(word: str, score: Score) -> Markup:
     """A score as a ring, 0 to 100; without evidence an empty ring that says so."""
     around = 2 * 3.14159 * 30
     value = score.index
+    hidden = "" if value else ' visibility="hidden"'
     arc = f"{around * (value or 0) / 100:.1f} {around:.1f}"
     shown = "–" if value is None else f"{value:.0f}"
     label = f"{word}: no evidence yet" if value is None else f"{word}: {value:.0f} of 100, {BANDS[score.band].word}"
     drawing = Markup(
         f'<circle class="r-track" cx="36" cy="36" r="30"/>'
         f'<circle class="r-arc" cx="36" cy="36" r="30" stroke-dasharray="{arc}" transform="rotate(-90 36 36)"'
-        f'{" visibility=hidden" if not value else ""}/><text x="36" y="37">{shown}</text>'
+        f'{hidden}/><text x="36" y="37">{shown}</text>'
     )
     ring = el("svg", f"r-{score.band}", drawing, viewBox="0 0 72 72", role="img", aria_label=label)
     return el("div", "r-gauge", ring, el("span", "", word if value is not None else f"{word}: no evidence yet"))

@@ -143,7 +143,7 @@ class RelationshipPage:
         self._chart.options.clear()
         self._chart.options.update(usage_options(series, self._dark))
         self._chart.update()
-        self._legend.set_content(_legend(series.baseline[-1] is not None, series.flagged is not None))
+        self._legend.set_content(_legend(series))
 
     # --- timeline --------------------------------------------------------------------------------------------------
 
@@ -215,13 +215,15 @@ def _choices(found: Snapshot) -> list[tuple[str, str]]:
     return [(EVERYTHING, "All use")] + [(one, f"{one} (dropped)" if one in flagged else one) for one in names]
 
 
-def _legend(usual: bool, flagged: bool) -> Markup:
+def _legend(series: UsageSeries) -> Markup:
+    if not any(series.counts):
+        return parts.nothing("No use has been counted in these 90 days.")
+    usual = series.baseline[-1] is not None
     return el(
         "div",
         "r-legend",
         el("span", "", el("i", ""), "Use a day"),
-        el("span", "", el("i", "r-l-base"), "Usual on this weekday, from the 8 weeks before")
-        if usual
-        else el("span", "", "Too little history yet to say what is usual"),
-        el("span", "", el("i", "r-l-drop"), "Flagged drop") if flagged else None,
+        el("span", "", el("i", "r-l-base"), "Usual on this weekday, from the 8 weeks before") if usual else None,
+        None if usual else el("span", "", "Too little history yet to say what is usual"),
+        el("span", "", el("i", "r-l-drop"), "Flagged drop") if series.flagged is not None else None,
     )

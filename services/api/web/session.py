@@ -6,6 +6,7 @@ from html import escape
 from urllib.parse import parse_qs, quote
 
 from fastapi import FastAPI, Request
+from nicegui import __version__
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from services.api.auth import Principal
@@ -78,6 +79,7 @@ def plain_page(styles: str, title: str, body: str) -> str:
     """A page without NiceGUI (signing in, the store being down): HTML that needs nothing but the style sheet."""
     return f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · Rapport</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
+<link rel="stylesheet" href="/_nicegui/{__version__}/static/fonts.css">
 <style>{variables()}</style><script>{BOOT}</script><link rel="stylesheet" href="{escape(styles)}"></head>
 <body class="r-plain">{sprite()}<main class="r-door">
 <div class="r-brand">{svg("logo")}<span>Rapport</span></div>{body}</main></body></html>"""

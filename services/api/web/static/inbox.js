@@ -306,7 +306,7 @@ class Inbox extends HTMLElement {
       box.value = "";
     };
     box.addEventListener("keydown", (e) => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) say(); });
-    this.drawer.replaceChildren(
+    this.drawer.replaceChildren(...[
       h("header", {}, h("span", { class: `r-badge r-s-${alert.severity}` }, icon(shape), word),
         h("span", { class: "r-statechip" }, STATES[alert.state]), h("span", { class: "r-gap" }),
         h("button", { class: "r-ghost r-square", "aria-label": "Close details", title: "Close (Esc)", onclick: () => this.close() }, icon("close"))),
@@ -319,7 +319,7 @@ class Inbox extends HTMLElement {
       numbers(alert), this.evidenceNode(alert),
       section("Add a comment", h("div", {}, box, h("div", { class: "r-actions", style: "margin-top:8px" },
         h("button", { class: "r-button r-slim", "data-action": "comment", onclick: say }, "Comment")))),
-      history_(alert));
+      history_(alert)].filter(Boolean));
     if (writing) box.focus();
   }
 

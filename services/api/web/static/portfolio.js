@@ -146,12 +146,13 @@ class Portfolio extends HTMLElement {
 
   showEmpty() {
     const none = this.rows.size === 0;
-    this.note.replaceChildren(icon(none ? "people" : "search"),
+    const nodes = [icon(none ? "people" : "search"),
       h("h2", {}, none ? "No relationships yet" : "Nothing matches these filters"),
       h("p", {}, none
         ? "A relationship appears with its first event. Send one to the ingest service, or load a file with “rapport load”."
-        : "Try fewer filters or another word."),
-      none ? null : h("button", { class: "r-button", onclick: () => this.clearAll() }, "Clear filters"));
+        : "Try fewer filters or another word.")];
+    if (!none) nodes.push(h("button", { class: "r-button", onclick: () => this.clearAll() }, "Clear filters"));
+    this.note.replaceChildren(...nodes);
   }
 
   choices() {

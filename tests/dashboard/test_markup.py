@@ -1,0 +1,109 @@
+"""Markup, rows and words: what comes from outside is shown as text, in a compact form."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.api.web import parts
+from services.api.web.markup import Markup, el, join
+from services.api.web.rows import SPARK, pack, row_of, spark_text
+from services.api.web.session import _inside
+from services.api.web.words import touchpoint_words
+from shared.domain.facts import Facts, Promise
+from shared.domain.relationship import Band, Directory, Factor, Head, Score, Scores
+from shared.domain.touchpoints import Touchpoint
+from shared.domain.verdicts import Severity, StandingFlag
+
+EVIL = '<img src=x onerror="alert(1)">'
+
+
+def a_head(**changes: object) -> Head:
+    return Head(id="t/a", tenant="t", relationship="a", **changes)  # type: ignore[arg-type]
+
+
+def test_text_is_escaped_and_markup_is_not() -> None:
+    assert el("p", "", "a < b", el("b", "", "c")) == "<p>a &lt; b<b>c</b></p>"
+    assert el("a", "x", href='"><script>', hidden=None) == '<a class="x" href="&quot;&gt;&lt;script&gt;"></a>'
+    assert join("<", Markup("<br>"), None) == "&lt;<br>"
+
+
+def test_nothing_from_outside_becomes_markup() -> None:
+    flag = StandingFlag(EVIL, EVIL, Severity.WARNING, 1, EVIL)
+    factor = Factor(0.5, 0.5, EVIL)
+    head = a_head(
+        directory=Directory(name=EVIL, kind=EVIL, segment=EVIL, owner=EVIL, type=EVIL, stage=EVIL, status=EVIL),
+        scores=Scores(ri=Score(0.1, 50.0, Band.RED, {EVIL: factor})),
+        flags={"x": flag},
+        facts=Facts(promises={EVIL: Promise(5, EVIL, 1, "e", EVIL)}),
+    )
+    entry = Touchpoint(id="x", tenant="t", relationship="a", type=EVIL, time=1, person=EVIL, data={"text": EVIL})
+    shown = join(
+        parts.hero(head),
+        parts.factors(head),
+        parts.flags(head, {}),
+        parts.promises(head.facts, 9),
+        parts.touchpoint(touchpoint_words(entry)),
+    )
+    assert "<img" not in shown
+    assert shown.count("&lt;img") > 10
+
+
+def test_a_factor_without_evidence_says_so() -> None:
+    shown = parts.factor_row("trust", Factor(None))
+    assert "no evidence" in shown
+    assert "Trust" in shown
+    assert "Nothing has been seen yet" in shown
+
+
+@pytest.mark.parametrize(("value", "band"), [(0.5, "red"), (0.51, "yellow"), (0.75, "yellow"), (0.76, "green")])
+def test_factors_have_the_bands_of_scores(value: float, band: str) -> None:
+    assert parts.band_of(value) == band
+
+
+def test_an_overdue_promise_says_so() -> None:
+    facts = Facts(promises={"p": Promise(5, "us", 1, "e", "Ship it")}, promises_kept=2)
+    assert "overdue" in parts.promises(facts, 6)
+    assert "overdue" not in parts.promises(facts, 5)
+    assert "2 kept, 0 broken" in parts.promises(facts, 5)
+
+
+def test_rows_travel_with_words_as_indexes() -> None:
+    flag = StandingFlag("silence", "", Severity.CRITICAL, 1)
+    heads = [
+        a_head(directory=Directory(name="A", segment="x", owner="x"), last_seen=7, flags={"s": flag}),
+        a_head(scores=Scores(ri=Score(0.2, 61.04, Band.YELLOW))),
+    ]
+    packed = pack([row_of(head) for head in heads], 3)
+    assert packed.words == ["customer", "x", "unknown", "", "yellow"]
+    assert packed.rows[0] == ("a", "A", 0, 1, 1, 2, None, None, 1, 0, 7, "")
+    assert packed.rows[1] == ("a", "", 0, 3, 3, 4, 61.0, None, 0, 2, 0, "")
+    assert packed.seq == 3
+
+
+def test_the_sparkline_is_a_character_a_day_relative_to_the_busiest() -> None:
+    assert spark_text((0.0, 1.0, 1000.0)) == SPARK[0] + SPARK[1] + SPARK[63]
+    assert spark_text((0.0, 0.0)) == ""
+    assert spark_text(()) == ""
+
+
+def test_touchpoints_in_words() -> None:
+    entry = Touchpoint(
+        id="x",
+        tenant="t",
+        relationship="a",
+        type="payment.overdue",
+        time=1,
+        direction="fact",
+        data={"amount": 12, "currency": "EUR", "due": "2026-01-30T00:00:00Z", "text": "y" * 400},
+    )
+    words = touchpoint_words(entry)
+    assert (words.icon, words.title) == ("money", "Payment overdue")
+    assert words.detail.startswith("12 EUR · yyy")
+    assert len(words.detail) == 220
+    assert touchpoint_words(Touchpoint(id="x", tenant="t", relationship="a", type="own.thing", time=1)).icon == "event"
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", ""])
+def test_signing_in_leads_nowhere_else(target: str) -> None:
+    assert _inside(target) == "/"
+    assert _inside("/alerts?tab=all") == "/alerts?tab=all"
