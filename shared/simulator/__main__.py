@@ -73,7 +73,7 @@ async def _work(
         known = await simulator.load_history()
     else:
         say("the history is there already; live traffic goes on")
-        await simulator.catch_up(known)
+        known = await simulator.catch_up(known)
     if known is not None:
         for line in things_to_try(ingest, now_ms()):
             say(line)

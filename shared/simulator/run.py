@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.domain.events import DAY, MINUTE, SECOND, Millis
+from shared.domain.events import DAY, HOUR, MINUTE, SECOND, Millis
 from shared.domain.usage import iso
 from shared.load.publish import Outcome, Publisher
 from shared.simulator.accounts import CUSTOMER_TO_TRY, PARTNER_TO_TRY, Account, portfolio
@@ -81,14 +81,16 @@ class Simulator:
         write_state(options.state, state)
         return state
 
-    async def catch_up(self, state: State) -> None:
-        """Sends what would have happened while the simulator was stopped, as backfill."""
+    async def catch_up(self, state: State) -> State:
+        """Sends what would have happened while the simulator was stopped, as backfill; the state after that."""
         now = self._clock()
         if state.sent_until and now - state.sent_until > MINUTE:
             calm = calm_since(state.live_since)
             planned = missed(state.seed, self._everybody(state), state.sent_until, now, calm, QUIET)
             sent = await self._send(planned, backfill=True)
-            self._say(f"caught up with {(now - state.sent_until) / DAY:.1f} days: {sent:,} events")
+            self._say(f"caught up with {(now - state.sent_until) / HOUR:.1f} hours: {sent:,} events")
+            return msgspec.structs.replace(state, sent_until=now)
+        return state
 
     async def run_live(self, state: State) -> None:
         """Sends live traffic until told to stop."""
