@@ -18,6 +18,16 @@ from shared.stream.runner import Commit, Runner
 AHEAD_SECONDS = 5.0  # a new leader may know less for a moment; longer means that the log is another one
 
 
+class Unread(dict[TP, int | None]):
+    """How far each partition was read, as Faust keeps it to drop what comes again: nothing. The ledger knows better."""
+
+    def __getitem__(self, place: TP) -> None:
+        return None
+
+    def __setitem__(self, place: TP, offset: int | None) -> None:
+        return None
+
+
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Everything here runs on the application's loop. The runner's ledger replaces the acknowledgements."""
 
@@ -25,6 +35,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._runner: Runner = self.app.runner
         self._runner.group = self
+        self._read_offset = Unread()
         self._generation = -1
         self._ahead_since: float | None = None
 
@@ -40,13 +51,16 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """One message per partition and fetch: its value is all that was fetched."""
         fetched, _ = await self._wait_next_records(timeout)
+        if not self.flow_active:
+            # The fetch was under way across a seek: what it brought is either of an epoch that is over, or the first
+            # of the new one, which must not be dropped, since nothing would read it again.
+            await self.wait(self.can_resume_flow)
         if self.should_stop:
             return
         for place, batches in fetched.items():
             for batch in batches:
-                if not self.flow_active:  # what is dropped here is read again after the next seek
-                    return
-                yield place, self._to_message(place, batch)
+                if batch.epoch == self._runner.ledger.epoch:
+                    yield place, self._to_message(place, batch)
 
     def _to_message(self, tp: TP, record: Fetched) -> ConsumerMessage:
         first = record.batch.records[0]
@@ -129,7 +143,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if epoch != self._runner.ledger.epoch:
                 return
             self._ahead_since = None
-            self._read_offset.update({place: offset or None for place, offset in starts.items()})
             self._runner.ledger.begin({place.partition: offset for place, offset in starts.items()})
 
     async def on_stop(self) -> None:

@@ -174,10 +174,10 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def ends(self, places: Iterable[TP]) -> dict[TP, int]:
         """From any thread: the high watermarks known from fetches."""
-        consumer = self._ensure_consumer()
-        assigned = consumer.assignment()
-        ends = {place: consumer.highwater(theirs(place)) for place in places if place in assigned}
-        return {place: end for place, end in ends.items() if end is not None}
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        states = {} if assignment is None else {place: assignment.state_value(theirs(place)) for place in places}
+        return {p: int(state.highwater) for p, state in states.items() if state and state.highwater is not None}
 
 
 class SlimRecords(OrderedDict[TopicPartition, Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -76,6 +77,8 @@ class KafkaMember:
         app = build(self._bootstrap, self._group, self._topic, runner, session=self._session, instance=self._instance)
         flushing = asyncio.create_task(runner.keep_flushing())
         watching = asyncio.create_task(self._watch(app))
+        for task in (flushing, watching):
+            task.add_done_callback(partial(_fail_with, runner))
         try:
             await self._until_over(app, runner)
         finally:
@@ -130,3 +133,8 @@ class KafkaMember:
 
     def _unavailable(self, error: BaseException) -> Unavailable:
         return Unavailable(f"Kafka at {self._bootstrap} does not answer ({type(error).__name__}: {error})")
+
+
+def _fail_with(runner: Runner, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        runner.fail(error)

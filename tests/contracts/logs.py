@@ -51,8 +51,9 @@ class InMemory:
 
 
 class OnKafka:
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, session_ms: int = 6_000) -> None:
         self.bootstrap = bootstrap
+        self.session_ms = session_ms  # Apache Kafka refuses less than 6 s
         self._opened: list[Any] = []
 
     async def topic(self, partitions: int = 1) -> str:
@@ -68,7 +69,12 @@ class OnKafka:
 
     def member(self, topic: str, processor: Processor, **options: Any) -> GroupMember:
         return KafkaMember(
-            bootstrap=self.bootstrap, group=f"group-{topic}", topic=topic, processor=processor, **options
+            bootstrap=self.bootstrap,
+            group=f"group-{topic}",
+            topic=topic,
+            processor=processor,
+            session_timeout_ms=self.session_ms,
+            **options,
         )
 
     async def close(self) -> None:
@@ -82,6 +88,6 @@ class OnKafka:
 
 KINDS: dict[str, Callable[[Any], Log]] = {
     "memory": lambda request: InMemory(),
-    "embedded broker": lambda request: OnKafka(request.getfixturevalue("tansu_bootstrap")),
+    "embedded broker": lambda request: OnKafka(request.getfixturevalue("tansu_bootstrap"), session_ms=3_000),
     "Apache Kafka": lambda request: OnKafka(request.getfixturevalue("kafka_bootstrap")),
 }

@@ -57,7 +57,9 @@ class Journal:
 async def process(
     log: OnKafka, topic: str, name: str, journal: Journal, flush_ms: int = 50, instance: str = ""
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    options = Options(log.bootstrap, f"group-{topic}", topic, name, str(journal.path), flush_ms, instance=instance)
+    options = Options(
+        log.bootstrap, f"group-{topic}", topic, name, str(journal.path), flush_ms, log.session_ms, instance
+    )
     command = (sys.executable, "-m", "tests.contracts.member_process", msgspec.json.encode(options).decode())
     child = await asyncio.create_subprocess_exec(*command, preexec_fn=dies_with_parent())
     try:
@@ -159,7 +161,7 @@ async def test_a_committed_offset_beyond_the_log_stops_the_member_and_says_so(lo
     recorder = Recorder(Store())
 
     with pytest.raises(Misconfigured, match=f"500 of {topic}/0"):
-        await asyncio.wait_for(log.member(topic, recorder, session_timeout_ms=6_000).run(), 40)
+        await asyncio.wait_for(log.member(topic, recorder).run(), 40)
 
     assert not recorder.seen
     assert await committed(log, topic) == 500
@@ -180,7 +182,7 @@ async def test_a_committed_offset_before_the_log_stops_the_member_and_says_so(ka
         await admin.close()
 
     with pytest.raises(Misconfigured, match="starts at 5"):
-        await asyncio.wait_for(log.member(topic, Recorder(Store()), session_timeout_ms=6_000).run(), 40)
+        await asyncio.wait_for(log.member(topic, Recorder(Store())).run(), 40)
     await log.close()
 
 
@@ -196,7 +198,7 @@ async def test_a_member_can_be_stopped_at_any_moment_of_its_start(log: OnKafka) 
     topic = await log.topic()
     for before in (0.0, 0.05, 0.2, 0.5):
         recorder = Recorder(Store())
-        member = log.member(topic, recorder, session_timeout_ms=6_000)
+        member = log.member(topic, recorder)
         task = asyncio.create_task(member.run())
         await asyncio.wait({task}, timeout=before)
         await member.stop()

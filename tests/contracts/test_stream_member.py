@@ -14,7 +14,7 @@ from shared.stream.ports import Batch, GroupMember, Message
 from tests.contracts.logs import KINDS, Log
 from tests.contracts.recorder import Recorder, Store, until
 
-OPTIONS: dict[str, Any] = {"session_timeout_ms": 6_000, "flush_min_ms": 50, "flush_max_ms": 500}
+OPTIONS: dict[str, Any] = {"flush_min_ms": 50, "flush_max_ms": 500}
 
 
 @pytest.fixture(params=KINDS)
