@@ -28,6 +28,7 @@ TOTAL_DAYS = 400  # a year and a month: the 365-day window, with room for days t
 USAGE, INBOUND, OUTBOUND = range(3)  # the totals every row has
 
 _NEVER = -1_000_000  # a day before all others
+_DIGITS = 6  # decimals of a day's count: sums of the same amounts in another order are the same number
 
 
 class Entry(NamedTuple):
@@ -80,9 +81,9 @@ class Block:
     def __init__(self, feature_days: int, capacity: int = 64) -> None:
         self.feature_days = feature_days
         self.rows: dict[str, Row] = {}
-        self.totals: NDArray[np.float32] = np.zeros((capacity, 3, TOTAL_DAYS), np.float32)
+        self.totals: Floats = np.zeros((capacity, 3, TOTAL_DAYS))
         self.facts: Floats = np.full((capacity, len(FACT_COLUMNS)), np.nan)
-        self.features: NDArray[np.float32] = np.zeros((capacity * 4, feature_days), np.float32)
+        self.features: Floats = np.zeros((capacity * 4, feature_days))
         self._free_rows = list(range(capacity - 1, -1, -1))
         self._free_slots = list(range(capacity * 4 - 1, -1, -1))
         self._tick = 0
@@ -253,16 +254,18 @@ class View:
     def total(self, which: int, days: int) -> Floats:
         """Daily counts of a total over the last `days` days: shape (rows, days), today first."""
         columns = (self.day[:, None] - np.arange(days)[None, :]) % TOTAL_DAYS
-        counts: Floats = self.block.totals[self.index[:, None], which, columns].astype(np.float64)
+        counts: Floats = self.block.totals[self.index[:, None], which, columns].round(_DIGITS)
         return counts
 
     def features(self, days: int) -> tuple[Ints, list[str], Floats]:
-        """Daily counts of every feature series: the position of its row, the feature's name, and (series, days)."""
+        """Daily counts of features used in these days: the position of their row, their names, and (series, days)."""
         found = [(at, name, slot) for at, row in enumerate(self.rows) for name, slot in row.slots.items()]
         position = np.fromiter((at for at, _, _ in found), np.int64, len(found))
         slots = np.fromiter((slot for _, _, slot in found), np.int64, len(found))
         columns = (self.day[position][:, None] - np.arange(days)[None, :]) % self.block.feature_days
-        return position, [name for _, name, _ in found], self.block.features[slots[:, None], columns].astype(np.float64)
+        counts = self.block.features[slots[:, None], columns].round(_DIGITS)
+        used = np.flatnonzero(counts.any(axis=1))
+        return position[used], [found[at][1] for at in used], counts[used]
 
     def people(self, days: int) -> Ints:
         """Distinct people with usage or inbound touches in the last `days` days."""
