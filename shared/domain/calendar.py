@@ -27,9 +27,18 @@ def add_business_days(at: Millis, days: float, everyday: bool = False) -> Millis
     if everyday:
         return at + span
     weeks, within = divmod(business_clock(at) + span, 5 * DAY)
-    if within == 0 and weeks:  # the end of a Friday rather than the start of a Monday
+    if within == 0:  # the end of a Friday rather than the start of a Monday
         weeks, within = weeks - 1, 5 * DAY
     return max(at, _MONDAY * DAY + weeks * 7 * DAY + within)
+
+
+def subtract_business_days(at: Millis, days: float, everyday: bool = False) -> Millis:
+    """The last moment from which `days` business days pass until `at` (days ≥ 0, fractions allowed)."""
+    span = round(days * DAY)
+    if everyday:
+        return at - span
+    weeks, within = divmod(business_clock(at) - span, 5 * DAY)
+    return min(at, _MONDAY * DAY + weeks * 7 * DAY + within)
 
 
 def business_days_between(earlier: Millis, later: Millis, everyday: bool = False) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from shared.domain.block import Row, View
 from shared.domain.cadence import silence_due
-from shared.domain.calendar import EVERYDAY, business_days_between
+from shared.domain.calendar import EVERYDAY, business_days_between, subtract_business_days
 from shared.domain.events import HOUR, Millis
 from shared.domain.facts import Promise
 from shared.domain.flags import Hits, state_rule
@@ -79,18 +79,18 @@ def _promise_words(row: Row, subject: str, numbers: dict[str, float]) -> str:
     return f"promise {verb} {iso(promise.due)[:16].replace('T', ' ')} UTC and not kept: {what}"
 
 
-def _moments(promise: Promise, warn: Millis) -> tuple[Millis, Millis, Millis]:
+def _moments(promise: Promise, warn_days: float, everyday: bool) -> tuple[Millis, Millis, Millis]:
     """When a promise warns (0 = not), when it breaks, and when it is forgotten (0 = not)."""
     if promise.broken_at:
         return 0, promise.broken_at, promise.broken_at + BROKEN_FOR
-    early = promise.due - warn
-    return (early if warn and promise.made_at < early else 0), promise.due, 0
+    early = subtract_business_days(promise.due, warn_days, everyday)
+    return (early if warn_days and promise.made_at < early else 0), promise.due, 0
 
 
 @state_rule(Rule.EXPECTATION_VIOLATED, _promise_evidence, _promise_words)
 def expectation_violated(view: View, playbook: Playbook) -> Hits:
     """A promise of ours: a warning before the deadline, critical once it has passed or was broken."""
-    warn = round(playbook.params(Rule.EXPECTATION_VIOLATED, ExpectationParams).warn_hours * HOUR)
+    warn_days = playbook.params(Rule.EXPECTATION_VIOLATED, ExpectationParams).warn_hours / 24
     position: list[int] = []
     subject: list[str] = []
     late: list[bool] = []
@@ -101,7 +101,7 @@ def expectation_violated(view: View, playbook: Playbook) -> Hits:
         for name, promise in row.head.facts.promises.items():
             if promise.by == "them":
                 continue
-            early, broken, forgotten = _moments(promise, warn)
+            early, broken, forgotten = _moments(promise, warn_days, works_every_day(row))
             ahead += [moment for moment in (early, broken, forgotten) if moment > now]
             if (now >= broken or (early and now >= early)) and not (forgotten and now >= forgotten):
                 position.append(at)
