@@ -1,0 +1,61 @@
+"""The usual gap between inbound days, and when silence is too long. 2026-06-01 is a Monday."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.domain.cadence import silence_due, usual_gap
+from shared.domain.events import DAY
+from shared.domain.facts import Facts
+from shared.domain.playbooks import SilenceParams
+from shared.domain.usage import day_of
+from tests.domain.builders import at
+
+MONDAY = day_of(at("2026-06-01"))
+
+
+def test_no_gap_without_two_days() -> None:
+    assert usual_gap((), False) == (0, 0, 0)
+    assert usual_gap((MONDAY,), False) == (0, 0, 0)
+
+
+def test_gaps_are_in_business_days() -> None:
+    # Mon → Wed 2, Wed → Fri 2, Fri → Mon 1, Mon → Thu 3: sorted 1 2 2 3;
+    # median 2; type 7: 0.95 × 3 = 2.85 → 2 + 0.85 × (3 − 2) = 2.85
+    days = tuple(MONDAY + day for day in (0, 2, 4, 7, 10))
+    assert usual_gap(days, False) == (2, pytest.approx(2.85), 4)
+    # every day: 2 2 3 3 → median 2.5; 2.85 → 3
+    assert usual_gap(days, True) == (2.5, 3, 4)
+
+
+def test_only_the_last_year_teaches() -> None:
+    assert usual_gap((MONDAY - 366, MONDAY - 7, MONDAY), False) == (5, 5, 1)
+    assert usual_gap((MONDAY - 366, MONDAY), False) == (0, 0, 0)
+
+
+def facts(*days: int) -> Facts:
+    """Inbound touches at 18:00 of these days from Monday on."""
+    return Facts(
+        last_in=(MONDAY + days[-1]) * DAY + 18 * 3_600_000, inbound_days=tuple(MONDAY + day for day in days)
+    )
+
+
+def test_silence_is_due_after_the_limit_over_the_weekend() -> None:
+    # daily from Monday to Friday: four gaps of 1; limit max(5, 1.5 × 1) = 5; Friday 18:00 + 5 → Friday 18:00
+    due, limit, usual = silence_due(facts(0, 1, 2, 3, 4), False, SilenceParams())
+    assert (due, limit, usual) == (at("2026-06-12T18:00:00Z"), 5, 1)
+
+
+def test_a_slow_relationship_may_be_silent_for_longer() -> None:
+    # every second week: gaps of 10; 1.5 × 10 = 15 business days = 3 weeks after Monday 2026-07-27 18:00
+    due, limit, usual = silence_due(facts(0, 14, 28, 42, 56), False, SilenceParams())
+    assert (due, limit, usual) == (at("2026-08-17T18:00:00Z"), 15, 10)
+
+
+def test_a_calendar_without_weekends() -> None:
+    due, limit, _ = silence_due(facts(0, 1, 2, 3, 4), True, SilenceParams())
+    assert (due, limit) == (at("2026-06-10T18:00:00Z"), 5)
+
+
+def test_nothing_is_due_before_a_cadence_is_known() -> None:
+    assert silence_due(facts(0, 1, 2, 3), False, SilenceParams()) == (0, 0, 1)
