@@ -13,18 +13,22 @@ _TEXTS = ("name", "kind", "type", "segment", "owner", "stage", "status", "parent
 
 
 def updated(directory: Directory, data: JsonObject, at: Millis) -> Directory:
-    """The directory after a `relationship.updated` of time `at`. An older word only fills in what is missing."""
-    newer = at >= directory.at
-    changes: dict[str, Any] = {"at": max(at, directory.at)}
+    """The directory after a `relationship.updated` of time `at`: it changes what no later word has been about."""
+    said_at = dict(directory.said_at)
+
+    def is_news(field: str) -> bool:
+        if at < said_at.get(field, 0):
+            return False
+        said_at[field] = at
+        return True
+
     said: dict[str, Any] = {field: str(data[field]) for field in _TEXTS if field in data}
     if "seats" in data:
         said["seats"] = int(data["seats"])
     if "domains" in data:
         said["domains"] = tuple(str(domain) for domain in data["domains"])
-    for field, value in said.items():
-        if newer or not getattr(directory, field):
-            changes[field] = value
-    if "custom" in data:
-        old, new = directory.custom, data["custom"]
-        changes["custom"] = {**old, **new} if newer else {**new, **old}
-    return msgspec.structs.replace(directory, **changes)
+    changes = {field: value for field, value in said.items() if is_news(field)}
+    own = {name: value for name, value in data.get("custom", {}).items() if is_news(f"custom.{name}")}
+    if own:
+        changes["custom"] = directory.custom | own
+    return msgspec.structs.replace(directory, **changes, at=max(at, directory.at), said_at=said_at)

@@ -34,7 +34,10 @@ class Band(StrEnum):
 
 
 class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What `relationship.updated` says of it; `at` is the time of the latest word."""
+    """What `relationship.updated` says of it; `at` is the time of the latest word, `said_at` of each field's.
+
+    `said_at` holds a custom field as `custom.NAME`.
+    """
 
     name: str = ""
     kind: str = Kind.CUSTOMER
@@ -49,6 +52,7 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
     domains: tuple[str, ...] = ()
     custom: dict[str, Any] = msgspec.field(default_factory=dict)
     at: Millis = 0
+    said_at: dict[str, Millis] = msgspec.field(default_factory=dict)
 
 
 class Factor(msgspec.Struct, frozen=True, omit_defaults=True):
