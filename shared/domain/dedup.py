@@ -70,9 +70,9 @@ class SeenIds:
         return seen[0] != fence.incarnation or seen[1] < fence.offset
 
     def add(self, key: int, fence: Fence, received: Millis) -> None:
-        """Remember an id; the redelivery of a record that is remembered already changes nothing."""
+        """Remember an id; the redelivery of what is remembered from there or from further on changes nothing."""
         seen = self._where.get(key)
-        if seen is not None and seen[0] == fence.incarnation and seen[1] == fence.offset:
+        if seen is not None and seen[0] == fence.incarnation and seen[1] >= fence.offset:
             return
         self._where[key] = (fence.incarnation, fence.offset, received)
         chunk = self._open_chunk(received // DAY, fence)
@@ -111,6 +111,3 @@ class SeenIds:
         chunk = IdChunk(number)
         self._chunks.append(chunk)
         return chunk
-
-    def __len__(self) -> int:
-        return len(self._where)
