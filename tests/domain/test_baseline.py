@@ -105,7 +105,7 @@ Plain = tuple[float, float, float, int, int]
 
 def reference(counts: list[float], elapsed: float, window: int, weeks: int) -> Plain:
     """The same in plain words: seen, expected, z, known weeks, active weeks."""
-    share = {day: 1.0 for day in range(window + 1)}
+    share = dict.fromkeys(range(window + 1), 1.0)
     share[window] = 1 - elapsed
     seen = sum(counts[day] * share[day] for day in share)
     used = [day for day, count in enumerate(counts) if count > 0]
@@ -113,7 +113,7 @@ def reference(counts: list[float], elapsed: float, window: int, weeks: int) -> P
     known = 0
     while known < weeks and window + 7 * (known + 1) <= oldest:
         known += 1
-    days = [day for day in range(window + 1, window + 1 + 7 * known)]
+    days = list(range(window + 1, window + 1 + 7 * known))
     if known < 2:
         return seen, math.nan, math.nan, known, _active(counts, days)
     mean = {weekday: sum(counts[day] for day in days if day % 7 == weekday) / known for weekday in range(7)}

@@ -35,9 +35,7 @@ def test_only_the_last_year_teaches() -> None:
 
 def facts(*days: int) -> Facts:
     """Inbound touches at 18:00 of these days from Monday on."""
-    return Facts(
-        last_in=(MONDAY + days[-1]) * DAY + 18 * 3_600_000, inbound_days=tuple(MONDAY + day for day in days)
-    )
+    return Facts(last_in=(MONDAY + days[-1]) * DAY + 18 * 3_600_000, inbound_days=tuple(MONDAY + day for day in days))
 
 
 def test_silence_is_due_after_the_limit_over_the_weekend() -> None:
