@@ -14,7 +14,9 @@ from services.api.web.desk import Changes, Desk, Desks
 from shared.domain.alerts import AlertState
 from shared.domain.errors import Unavailable
 from shared.domain.present import alert_json
+from shared.domain.relationship import Head
 from shared.domain.verdicts import Cause, Update
+from shared.storage.store import Page, RelationshipQuery
 from shared.stream.feed import publish_scores
 from tests.eventually import eventually
 from tests.flows.api_world import ACME, GLOBEX, World, a_head, a_world, an_alert, put_alert, put_head, raise_alert
@@ -37,7 +39,7 @@ def unpacked(raw: bytes) -> Any:
     return msgspec.json.decode(gzip.decompress(raw))
 
 
-async def first(told: list[Changes], wanted: Callable[[Changes], object]) -> Changes:
+async def first_told(told: list[Changes], wanted: Callable[[Changes], object]) -> Changes:
     """The first broadcast that is wanted, as soon as it has been told."""
     await eventually(lambda: any(wanted(one) for one in told))
     return next(one for one in told if wanted(one))
@@ -58,9 +60,30 @@ async def test_rows_and_alerts_are_those_of_the_tenant(world: World, desk: Desk)
     assert desk.open_alerts == 1
 
 
-async def test_more_than_a_page_is_read(world: World, desk: Desk) -> None:
+async def test_the_first_thousand_are_there_at_once_and_the_others_follow(
+    world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Changes] = []
+    desk.watch(told.append)
     for number in range(1_003):
-        await put_head(world.store, a_head(ACME, f"acct-{number}"))
+        await put_head(world.store, a_head(ACME, f"acct-{number}", index=float(number % 90)))
+    seen = asyncio.Event()
+    read = world.store.list_relationships
+
+    async def slowly(tenant: str, query: RelationshipQuery) -> Page[Head]:
+        if query.cursor is not None:
+            await seen.wait()
+        return await read(tenant, query)
+
+    monkeypatch.setattr(world.store, "list_relationships", slowly)
+    first = unpacked(await desk.portfolio())
+    seen.set()
+    assert (len(first["rows"]), first["more"]) == (1_000, True)
+    assert [row[6] for row in first["rows"]] == sorted(row[6] for row in first["rows"])
+    packet = (await first_told(told, lambda one: one.rows and not one.rows.more)).rows
+    assert packet is not None
+    assert packet.seq > first["seq"]
+    assert len(first["rows"]) + len(packet.rows) == 1_003
     assert len(unpacked(await desk.portfolio())["rows"]) == 1_003
 
 
@@ -69,7 +92,7 @@ async def test_a_new_alert_is_told_and_counted(world: World, desk: Desk) -> None
     told: list[Changes] = []
     desk.watch(told.append)
     alert = await raise_alert(world, an_alert(ACME, "one"))
-    changes = await first(told, lambda one: one.alerts)
+    changes = await first_told(told, lambda one: one.alerts)
     assert changes.alerts == changes.fresh == (alert_json(alert),)
     assert changes.open_alerts == 1
     assert changes.relationships == {"one"}
@@ -90,7 +113,7 @@ async def test_a_changed_score_brings_the_row_as_it_is_stored(world: World, desk
     desk.watch(told.append)
     await put_head(world.store, a_head(ACME, "one", index=20.0))
     await publish_scores(world.deps.publisher, [score("one")])
-    changes = await first(told, lambda one: one.rows)
+    changes = await first_told(told, lambda one: one.rows)
     assert changes.rows is not None
     assert changes.rows.rows[0][6] == 20.0
     assert changes.rows.seq > before["seq"]
@@ -125,8 +148,8 @@ async def test_while_the_store_is_down_pages_are_told_and_nothing_is_forgotten(
     with monkeypatch.context() as patch:
         patch.setattr(world.store, "heads", down)
         await publish_scores(world.deps.publisher, [score("one")])
-        assert "does not answer" in (await first(told, lambda one: one.trouble)).trouble
-    changes = await first(told, lambda one: one.rows)
+        assert "does not answer" in (await first_told(told, lambda one: one.trouble)).trouble
+    changes = await first_told(told, lambda one: one.rows)
     assert changes.trouble == ""
 
 
@@ -151,3 +174,18 @@ async def test_whoever_has_left_is_not_told(world: World, desk: Desk) -> None:
     await raise_alert(world, an_alert(ACME, "one"))
     await eventually(lambda: told)
     assert gone == []
+
+
+async def test_a_portfolio_that_could_not_be_read_can_be_asked_for_again(
+    world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_head(world.store, a_head(ACME, "one"))
+
+    async def down(tenant: str, query: object) -> None:
+        raise Unavailable("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "list_relationships", down)
+        with pytest.raises(Unavailable):
+            await desk.portfolio()
+    assert len(unpacked(await desk.portfolio())["rows"]) == 1

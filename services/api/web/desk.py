@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import msgspec
 
 from services.api.deps import Deps
 from services.api.hub import SlowConsumer, Stopped
-from services.api.web.rows import Packed, Row, pack, row_of
+from services.api.web.roster import PAGE, Roster
+from services.api.web.rows import Packed, Row, pack
 from shared.domain.errors import Unavailable
-from shared.domain.events import JsonObject, relationship_key
+from shared.domain.events import JsonObject
 from shared.domain.present import alert_json
-from shared.storage.store import AlertQuery, RelationshipQuery
+from shared.storage.store import AlertQuery
 from shared.telemetry import logger
 
-PAGE = 1_000
 RESOLVED_SHOWN = 200  # resolved alerts kept at hand, newest first; open ones all
 INTERVAL = 0.5  # seconds between two broadcasts
 RETRY = 1.0
@@ -45,13 +45,13 @@ Listener = Callable[[Changes], None]
 
 
 class Desk:
-    """One tenant's working set in this process; `start` begins to follow the feed."""
+    """One tenant's working set in this process; `run` follows the feed."""
 
     def __init__(self, tenant: str, deps: Deps) -> None:
         self.tenant = tenant
         self.trouble = ""
         self._deps = deps
-        self._rows: dict[str, Row] = {}
+        self._roster = Roster(tenant, deps.store, self._rows_came)
         self._alerts: dict[str, JsonObject] = {}
         self._listeners: set[Listener] = set()
         self._seq = 0
@@ -61,8 +61,8 @@ class Desk:
         self._fresh: dict[str, JsonObject] = {}
         self._stale = False
         self._wake = asyncio.Event()
-        self._rows_read = self._alerts_read = False
-        self._reading_rows, self._reading_alerts = asyncio.Lock(), asyncio.Lock()
+        self._alerts_read = False
+        self._reading_alerts = asyncio.Lock()
 
     # --- what pages ask for ------------------------------------------------------------------------------------------
 
@@ -72,10 +72,10 @@ class Desk:
         return lambda: self._listeners.discard(listener)
 
     async def portfolio(self) -> bytes:
-        """All rows as gzipped JSON (`Packed`). Raises Unavailable."""
-        await self.rows_ready()
+        """The rows there are by now as gzipped JSON (`Packed`); the others follow as changes. Raises Unavailable."""
+        await self._roster.ready()
         if self._packed is None or self._packed[0] != self._seq:
-            raw = msgspec.json.encode(pack(self._rows.values(), self._seq))
+            raw = msgspec.json.encode(pack(self._roster.rows.values(), self._seq, more=not self._roster.complete))
             self._packed = (self._seq, gzip.compress(raw, 3))
         return self._packed[1]
 
@@ -83,12 +83,6 @@ class Desk:
         """Alerts as gzipped JSON `{"alerts": […]}`. Raises Unavailable."""
         await self.alerts_ready()
         return gzip.compress(msgspec.json.encode({"alerts": list(self._alerts.values())}), 3)
-
-    async def rows_ready(self) -> None:
-        """Wait until the rows have been read once. Raises Unavailable."""
-        async with self._reading_rows:
-            if not self._rows_read:
-                await self._read_rows()
 
     async def alerts_ready(self) -> None:
         """Wait until the alerts have been read once: they are few, and every page counts them. Raises Unavailable."""
@@ -118,11 +112,10 @@ class Desk:
     async def run(self) -> None:
         """Follow the feed until this replica stops. Defects end it."""
         async with asyncio.TaskGroup() as group:
-            teller = group.create_task(self._tell())
-            reloader = group.create_task(self._reload())
+            beside = [group.create_task(one) for one in (self._tell(), self._reload(), self._roster.run())]
             await self._follow()
-            teller.cancel()
-            reloader.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _follow(self) -> None:
         while True:
@@ -152,7 +145,11 @@ class Desk:
 
     def _read_anew(self) -> None:
         self._stale = True
+        self._roster.again()
         self._wake.set()
+
+    def _rows_came(self, rows: list[Row] | None) -> None:
+        self._broadcast(rows=rows, reset=rows is None)
 
     async def _reload(self) -> None:
         while True:
@@ -174,34 +171,17 @@ class Desk:
             await asyncio.sleep(INTERVAL)
 
     async def _flush(self) -> None:
-        if self._stale:
-            await self._read_again()
-            self._stale = False
-            self._broadcast(reset=True)
-            return
-        dirty = self._dirty
-        self._dirty = set()
+        stale, self._stale = self._stale, False
+        dirty, self._dirty = self._dirty, set()
         try:
-            rows = await self._renewed(dirty)
+            if stale and self._alerts_read:
+                await self._read_alerts()
+            rows = await self._roster.renew(dirty)
         except Unavailable:
+            self._stale |= stale
             self._dirty |= dirty
             raise
-        self._broadcast(rows=rows, relationships=frozenset(dirty))
-
-    async def _read_again(self) -> None:
-        if self._rows_read:
-            await self._read_rows()
-        if self._alerts_read:
-            await self._read_alerts()
-
-    async def _renewed(self, relationships: Collection[str]) -> list[Row]:
-        """The present rows of these relationships; none while nobody has asked for the portfolio yet."""
-        if not relationships or not self._rows_read:
-            return []
-        heads = await self._deps.store.heads([relationship_key(self.tenant, one) for one in relationships])
-        rows = [row_of(head) for head in heads.values()]
-        self._rows.update((row.id, row) for row in rows)
-        return rows
+        self._broadcast(rows=rows, relationships=frozenset(dirty), reset=stale)
 
     def _broadcast(
         self,
@@ -216,7 +196,7 @@ class Desk:
         if not trouble:
             self._changed, self._fresh = {}, {}
         changes = Changes(
-            rows=pack(rows, self._seq) if rows else None,
+            rows=pack(rows, self._seq, more=not self._roster.complete) if rows else None,
             alerts=tuple(alerts.values()),
             relationships=relationships,
             open_alerts=self.open_alerts,
@@ -226,19 +206,6 @@ class Desk:
         )
         for listener in tuple(self._listeners):
             listener(changes)
-
-    async def _read_rows(self) -> None:
-        found: dict[str, Row] = {}
-        cursor: str | None = None
-        while True:
-            query = RelationshipQuery(sort="name", cursor=cursor, limit=PAGE)
-            page = await self._deps.store.list_relationships(self.tenant, query)
-            found.update((head.relationship, row_of(head)) for head in page.items)
-            cursor = page.next
-            if cursor is None:
-                break
-        self._rows, self._rows_read = found, True
-        self._seq += 1
 
     async def _read_alerts(self) -> None:
         found: dict[str, JsonObject] = {}

@@ -63,14 +63,18 @@ def spark_text(values: Sequence[float]) -> str:
 
 
 class Packed(msgspec.Struct, frozen=True):
-    """Rows as they travel: kind, segment, owner and band are indexes into `words`; `seq` orders packets."""
+    """Rows as they travel: kind, segment, owner and band are indexes into `words`; `seq` orders packets.
+
+    `more`: the portfolio is still being read, and further rows follow.
+    """
 
     seq: int
     words: list[str]
     rows: list[tuple[object, ...]]
+    more: bool = False
 
 
-def pack(rows: Iterable[Row], seq: int) -> Packed:
+def pack(rows: Iterable[Row], seq: int, more: bool = False) -> Packed:
     """Rows in their compact form."""
     index: dict[str, int] = {}
 
@@ -94,4 +98,4 @@ def pack(rows: Iterable[Row], seq: int) -> Packed:
         )
         for row in rows
     ]
-    return Packed(seq, list(index), packed)
+    return Packed(seq, list(index), packed, more)

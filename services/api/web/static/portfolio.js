@@ -64,8 +64,9 @@ class Portfolio extends HTMLElement {
     }
   }
 
-  replaceRows({ seq, words, rows }) {
+  replaceRows({ seq, words, rows, more }) {
     this.seq = seq;
+    this.more = more;
     this.rows = new Map(rows.map((raw) => [raw[0], unpack(raw, words)]));
     this.edition += 1;
     for (const packet of this.pending.splice(0)) this.merge(packet);
@@ -87,9 +88,10 @@ class Portfolio extends HTMLElement {
   }
 
   /** A packet that is older than what was read says nothing new. */
-  merge({ seq, words, rows }) {
+  merge({ seq, words, rows, more }) {
     if (seq <= this.seq) return;
     this.edition += 1;
+    this.more = more;
     for (const raw of rows) this.rows.set(raw[0], unpack(raw, words));
   }
 
@@ -228,6 +230,7 @@ class Portfolio extends HTMLElement {
     this.total.textContent = this.shown.length === this.rows.size
       ? `${this.rows.size.toLocaleString("en")} relationships`
       : `${this.shown.length.toLocaleString("en")} of ${this.rows.size.toLocaleString("en")} relationships`;
+    if (this.more) this.total.textContent += ", reading more…";
     this.clear.hidden = !(q || band || active.length);
     this.pad.style.height = `${this.shown.length * ROW}px`;
     this.box.setAttribute("aria-rowcount", this.shown.length + 1);
