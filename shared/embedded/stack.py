@@ -24,6 +24,7 @@ from shared.storage.store import Store
 from shared.topology import establish
 
 DATABASE = "rapport"
+SESSION_MS = 4_000  # on the embedded broker a join waits for half of it, and a take-over for one and a half
 DEMO_GRAIN = 60  # seconds between canonical moments in the demo, so that two minutes are enough to see state rules
 
 
@@ -121,6 +122,7 @@ class Stack:
             RAPPORT_PARTITIONS=str(self.options.partitions),
             RAPPORT_LOG_FORMAT="console",
             RAPPORT_DASHBOARD_SECRET=secrets.dashboard_secret,
+            **({} if self.options.kafka else {"RAPPORT_SESSION_TIMEOUT_MS": str(SESSION_MS)}),
             **({"RAPPORT_EVALUATION_SECONDS": str(DEMO_GRAIN)} if self.options.demo else {}),
         )
         return Launch(name, (sys.executable, "-m", f"services.{name}"), env, answers(ready_url))
