@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from shared.domain.block import Block, Entry, Row
-from shared.domain.evaluation import change
+from shared.domain.evaluation import change, judge
 from shared.domain.event_rules import Verdict
-from shared.domain.events import Interaction, JsonObject, event_key, event_type
+from shared.domain.events import Interaction, JsonObject, Millis, event_key, event_type
 from shared.domain.fence import Fence
 from shared.domain.fold import fold_timeline
+from shared.domain.playbooks import Playbook
 from shared.domain.times import parse_moment
 from shared.domain.touchpoints import Touchpoint, touchpoint_id
 from shared.domain.usage import day_of
@@ -32,11 +33,14 @@ def correct(
     timeline: Iterable[Touchpoint],
     place: Fence,
     *,
+    at: Millis,
+    playbook: Playbook,
     fresh: bool,
 ) -> None:
     """Apply `event.retracted` or `event.corrected` to its target, wherever it has not been applied yet.
 
     `timeline` is every entry of the relationship, stored or pending. `fresh`: the head has not been folded this far.
+    The flag that the event had raised is cleared at `at`, unless what replaces it raises the same.
     """
     target = target_of(event, data)
     entry_id = touchpoint_id(event.tenant, event.relationship, target)
@@ -50,9 +54,10 @@ def correct(
         return
     row.head.facts = fold_timeline(sorted(entries.values(), key=lambda entry: (entry.received, entry.position)))
     block.refresh_facts(row)
-    for flag in list(row.head.flags.values()):
-        if target in flag.evidence.events and flag.until:
-            change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), row.head.clock, place)
+    raised = judge(row, entries[entry_id], at, playbook, place)
+    for key, flag in list(row.head.flags.items()):
+        if target in flag.evidence.events and flag.until and key != raised:
+            change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), at, place)
 
 
 def _folded(entry: Touchpoint, place: Fence) -> bool:

@@ -17,8 +17,7 @@ from shared.domain.block import Block, Entry, Row
 from shared.domain.corrections import correct
 from shared.domain.dedup import id_hash
 from shared.domain.directory import updated
-from shared.domain.evaluation import change, evaluate, next_boundary
-from shared.domain.event_rules import EVENT_RULES
+from shared.domain.evaluation import evaluate, judge, next_boundary
 from shared.domain.events import DAY, HOUR, SECOND, EventClass, Interaction, JsonObject, Millis, event_key, event_type
 from shared.domain.fence import Fence
 from shared.domain.fold import fold_touchpoint
@@ -26,7 +25,6 @@ from shared.domain.playbooks import Playbook
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint, made_of
 from shared.domain.usage import USE, day_number, day_of
-from shared.domain.verdicts import Evidence
 
 SETTLE = 5 * SECOND  # loaded history is evaluated when nothing more has come for this long
 
@@ -160,7 +158,8 @@ def _fold(block: Block, row: Row, item: Item, known: Known, terms: Terms, place:
         _fold_touchpoint(block, row, item, known, terms, place)
     elif kind is EventClass.CORRECTION:
         timeline = {entry.id: entry for entry in known.timelines.get(head.id, ())} | row.pending
-        correct(block, row, event, item.data, timeline.values(), place, fresh=fresh)
+        at, playbook = _moment(head, item), terms.playbook
+        correct(block, row, event, item.data, timeline.values(), place, at=at, playbook=playbook, fresh=fresh)
     if not fresh:
         row.republish = True
         return
@@ -207,9 +206,4 @@ def _fold_touchpoint(block: Block, row: Row, item: Item, known: Known, terms: Te
         return
     row.head.facts = fold_touchpoint(row.head.facts, touch)
     block.refresh_facts(row)
-    rule = EVENT_RULES.get(touch.type)
-    if rule is None or touch.backfill:
-        return
-    verdict = rule(touch, row.head, terms.playbook)
-    if verdict is not None and terms.playbook.rules[verdict.rule].enabled:
-        change(row, verdict, _moment(row.head, item), place, evidence=Evidence(events=(touch.event,)))
+    judge(row, touch, _moment(row.head, item), terms.playbook, place)

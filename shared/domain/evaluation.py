@@ -7,17 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from shared.domain.block import Block, Row, View
-from shared.domain.event_rules import Verdict
+from shared.domain.event_rules import EVENT_RULES, Verdict
 from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
-from shared.domain.flags import REASONS, STATE_RULES, Hits, Ints, flag_key
+from shared.domain.flags import REASONS, STATE_RULES, Hits, Ints
 from shared.domain.playbooks import Playbook
+from shared.domain.relationship import Head
 from shared.domain.scores import score
+from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import day_of
-from shared.domain.verdicts import Cause, Evidence, FlagChange, Rule, Severity, StandingFlag
+from shared.domain.verdicts import Cause, Evidence, FlagChange, Rule, Severity, StandingFlag, flag_key
 
 ENDED = frozenset({"churned", "ended", "closed", "lost"})  # statuses for which nothing is watched any more
-CHANGES_KEPT = 64  # flag changes a head remembers, to tell them again after a crash
+CHANGES_KEPT = 64  # flag changes a head remembers, to tell them again after a crash; those of one record stay together
 SCORE_DAYS_KEPT = 7  # days of recorded scores a head carries until its month has them
 ACTIVE_DAYS = 400  # a relationship silent for longer is evaluated only when something comes in
 
@@ -42,7 +44,7 @@ def evaluate(block: Block, rows: Sequence[Row], playbook: Playbook, places: Sequ
     due = _earlier(due, _daily(view))
     recorded = score(view)
     for position, row in enumerate(rows):
-        ended = row.head.directory.status.lower() in ENDED
+        ended = has_ended(row.head)
         _settle(row, {} if ended else found[position], at[position], quiet[position], playbook, places[position])
         _record(row, at[position], recorded[position].ri.index, recorded[position].rv.index)
         row.head.evaluated_at = at[position]
@@ -81,9 +83,10 @@ def _settle(
     place: Fence,
 ) -> None:
     """Compare what holds with what stands: clear, keep, raise."""
+    ended = has_ended(row.head)
     for key, flag in list(row.head.flags.items()):
         expired = flag.until and at >= flag.until
-        if expired or (not flag.until and key not in found):
+        if ended or expired or (not flag.until and key not in found):
             change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), at, place, quiet=quiet)
     for rule, hits, entry in found.values():
         standing = row.head.flags.get(flag_key(rule, hits.subject[entry]))
@@ -111,6 +114,24 @@ def _worse(severity: Severity, than: Severity) -> bool:
     return order.index(severity) > order.index(than)
 
 
+def has_ended(head: Head) -> bool:
+    """Whether the relationship is over by its status: nothing is watched, and no flag stands."""
+    return head.directory.status.lower() in ENDED
+
+
+def judge(row: Row, touch: Touchpoint, at: Millis, playbook: Playbook, place: Fence) -> str:
+    """Let the event rule of a touchpoint, if any, speak at once; the key of the flag it raises, or ""."""
+    rule = EVENT_RULES.get(touch.type)
+    if rule is None or touch.backfill or touch.retracted or has_ended(row.head):
+        return ""
+    verdict = rule(touch, row.head, playbook)
+    if verdict is None or not playbook.rules[verdict.rule].enabled or (verdict.raised and at >= verdict.until):
+        return ""
+    cooldown = round(playbook.rules[verdict.rule].cooldown_days * DAY)
+    change(row, verdict, at, place, evidence=Evidence(events=(touch.event,)), cooldown=cooldown)
+    return flag_key(verdict.rule, verdict.subject) if verdict.raised else ""
+
+
 def change(
     row: Row,
     verdict: Verdict,
@@ -122,7 +143,10 @@ def change(
     reason: str = "",
     cooldown: Millis = 0,
 ) -> None:
-    """Raise or clear a flag of a row, and remember that it happened. Within `cooldown` it is not raised anew."""
+    """Raise or clear a flag of a row, and remember that it happened.
+
+    Within `cooldown` of having been raised it is not raised anew, unless it is worse.
+    """
     head = row.head
     key = flag_key(verdict.rule, verdict.subject)
     if verdict.raised and key not in head.flags and cooldown and _raised_since(row, verdict, at - cooldown):
@@ -146,7 +170,7 @@ def change(
         evidence=evidence or Evidence(),
         quiet=quiet,
     )
-    head.changes = (*head.changes, happened)[-CHANGES_KEPT:]
+    head.changes = (*head.changes, happened)[-max(CHANGES_KEPT, len(same) + 1) :]
     if not verdict.raised:
         head.flags = {name: flag for name, flag in head.flags.items() if name != key}
         return
@@ -167,7 +191,7 @@ def change(
 
 def _raised_since(row: Row, verdict: Verdict, since: Millis) -> bool:
     return any(
-        past.raised and not past.quiet and past.moment > since
+        past.raised and not past.quiet and past.moment > since and not _worse(verdict.severity, past.severity)
         for past in row.head.changes
         if (past.rule, past.subject) == (verdict.rule, verdict.subject)
     )

@@ -11,7 +11,7 @@ from shared.domain.playbooks import DetractorParams, Playbook, PriceChangeParams
 from shared.domain.relationship import Head
 from shared.domain.times import parse_date_or_moment
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.verdicts import Rule, Severity
+from shared.domain.verdicts import Rule, Severity, flag_key
 
 DETRACTOR_FOR = 90 * DAY  # how long an answer stands unless a better one comes
 
@@ -33,7 +33,7 @@ EventRule = Callable[[Touchpoint, Head, Playbook], Verdict | None]
 
 def nps_detractor(touch: Touchpoint, head: Head, playbook: Playbook) -> Verdict | None:
     """An NPS answer of a detractor (0-6; Reichheld 2003); a later, better answer of the same person clears it."""
-    if touch.data["instrument"] != "nps":
+    if touch.data["instrument"] != "nps" or _answered_since(touch, head):
         return None
     params = playbook.params(Rule.NPS_DETRACTOR, DetractorParams)
     score = float(touch.data["score"])
@@ -52,11 +52,21 @@ def nps_detractor(touch: Touchpoint, head: Head, playbook: Playbook) -> Verdict 
     )
 
 
+def _answered_since(touch: Touchpoint, head: Head) -> bool:
+    """Whether the same person's later answer is known: by the flag that it raised, or as the latest of all."""
+    latest = head.facts.surveys.get("nps")
+    if latest is not None and latest.person == touch.person and latest.at > touch.time:
+        return True
+    flag = head.flags.get(flag_key(Rule.NPS_DETRACTOR, touch.person))
+    return flag is not None and touch.event not in flag.evidence.events and flag.until - DETRACTOR_FOR > touch.time
+
+
 def price_change_planned(touch: Touchpoint, head: Head, playbook: Playbook) -> Verdict | None:
     """A price or terms change is planned for a relationship that would take it as a breach: before it goes out."""
     params = playbook.params(Rule.PRICE_CHANGE_PLANNED, PriceChangeParams)
     directory = head.directory
-    if directory.kind not in params.kinds and directory.type.lower() not in params.types:
+    types = {name.lower() for name in params.types}
+    if directory.kind not in params.kinds and directory.type.lower() not in types:
         return None
     effective = parse_date_or_moment(touch.data["effective_at"])
     what = "price" if touch.type.startswith("price") else "terms"

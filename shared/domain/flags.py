@@ -66,8 +66,3 @@ def state_rule(
         return evaluate
 
     return enter
-
-
-def flag_key(rule: str, subject: str) -> str:
-    """The key of a flag among a relationship's standing ones."""
-    return f"{rule}/{subject}" if subject else rule

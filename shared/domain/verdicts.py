@@ -28,6 +28,11 @@ class Rule(StrEnum):
     PRICE_CHANGE_PLANNED = "price_change_planned"
 
 
+def flag_key(rule: str, subject: str) -> str:
+    """The key of a flag among a relationship's standing ones."""
+    return f"{rule}/{subject}" if subject else rule
+
+
 class Counter(msgspec.Struct, frozen=True, omit_defaults=True):
     """Evidence from usage: one cell of the counters. `day` is YYYY-MM-DD; empty `person` means everybody."""
 

@@ -12,7 +12,7 @@ from shared.domain.block import Block, Entry, Row
 from shared.domain.dedup import IdChunk
 from shared.domain.display import refresh
 from shared.domain.engine import Item, Known, Step, Terms, step_many, tick, usage_entry
-from shared.domain.events import Interaction, Millis
+from shared.domain.events import Interaction, JsonObject, Millis
 from shared.domain.fence import Fence
 from shared.domain.fold import fold_timeline
 from shared.domain.playbooks import Playbook, RuleSettings, bare_playbook
@@ -37,14 +37,16 @@ def head(**fields: Any) -> Head:
     return Head(id=ID, tenant=TENANT, relationship=NAME, **fields)
 
 
-def interaction(type: str, time: Millis, id: str = "e1", *, backfill: bool = False, **data: Any) -> Interaction:
+def interaction(
+    type: str, time: Millis, id: str = "e1", data: JsonObject | None = None, *, backfill: bool = False
+) -> Interaction:
     """An accepted event of source `test`."""
-    return Interaction(TENANT, NAME, id, "test", type, time, msgspec.Raw(msgspec.json.encode(data)), backfill)
+    return Interaction(TENANT, NAME, id, "test", type, time, msgspec.Raw(msgspec.json.encode(data or {})), backfill)
 
 
-def touch(type: str, time: Millis, id: str = "e1", **data: Any) -> Touchpoint:
+def touch(type: str, time: Millis, id: str = "e1", /, **data: Any) -> Touchpoint:
     """The timeline entry of an event."""
-    return made_of(interaction(type, time, id), data)
+    return made_of(interaction(type, time, id, data), data)
 
 
 def playbook(rule: Rule | None = None, **settings: Any) -> Playbook:
@@ -90,6 +92,7 @@ class Desk:
         self,
         type: str,
         received: Millis,
+        /,
         *,
         time: Millis | None = None,
         id: str = "",
@@ -102,7 +105,7 @@ class Desk:
         id = id or f"e{self.count}"
         if about:
             data["id"] = about
-        event = interaction(type, received if time is None else time, id, backfill=backfill, **data)
+        event = interaction(type, received if time is None else time, id, data, backfill=backfill)
         self.offset += 1
         self.fold(Item(self.offset, received, event, data, usage_entry(event, data)))
         return f"test#{id}"
