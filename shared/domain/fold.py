@@ -161,7 +161,8 @@ def _person(change: Callable[[Person, Touchpoint], Person]) -> Step:
 
 
 def _role(person: Person, touch: Touchpoint) -> Person:
-    return msgspec.structs.replace(person, role=str(touch.data.get("role", person.role)), left_at=0)
+    left_at = person.left_at if touch.time < person.left_at else 0
+    return msgspec.structs.replace(person, role=str(touch.data.get("role", person.role)), left_at=left_at)
 
 
 def _left(person: Person, touch: Touchpoint) -> Person:
