@@ -16,6 +16,9 @@ Weeks = Annotated[int, msgspec.Meta(ge=2, le=52)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
+LONGEST_LOOK = 390  # days that a rule may look back: the series of shared.domain.block reach 400
+
+
 class Channel(StrEnum):
     """Where an alert can be delivered. A channel that is not set up is passed over."""
 
@@ -44,6 +47,11 @@ class DropParams(Params, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.critical < self.warn:
             raise ValueError(f"critical ({self.critical}) must not be below warn ({self.warn})")
+        if self.window_days + 7 * self.baseline_weeks > LONGEST_LOOK:
+            raise ValueError(
+                f"window_days + 7 × baseline_weeks ({self.window_days + 7 * self.baseline_weeks}) must not be above"
+                f" {LONGEST_LOOK}: counts are not kept at hand for longer"
+            )
 
 
 class SilenceParams(Params, frozen=True, kw_only=True):
@@ -88,7 +96,7 @@ PARAMS: dict[Rule, type[Params]] = {
 class RuleSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One rule: on or off, its severity if other than the rule's own, cooldown, channels, next steps and thresholds.
 
-    Within `cooldown_days` of having been raised, the same flag is not raised again (0 = at once).
+    Within `cooldown_days` of having been raised, the same flag is not raised again unless it is worse (0 = at once).
     """
 
     enabled: bool = True
