@@ -33,8 +33,8 @@ class Column(msgspec.Struct, frozen=True):
 
 
 def _confidence(evidence: Floats, half: float) -> Floats:
-    """1 − 2^(−evidence / half): half sure after `half` pieces of evidence."""
-    sure: Floats = 1 - np.exp2(-np.nan_to_num(evidence) / half)
+    """1 − 2^(−evidence / half): half sure after `half` pieces of evidence, not at all without any."""
+    sure: Floats = 1 - np.exp2(-np.maximum(np.nan_to_num(evidence), 0) / half)
     return sure
 
 
@@ -194,10 +194,10 @@ RV_FACTORS = {"engagement": engagement, "satisfaction": satisfaction, "loyalty":
 
 
 def band_of(index: float | None) -> Band:
-    """Red 0-50, yellow 51-75, green 76-100, of the index rounded to a whole number."""
+    """Red 0-50, yellow 51-75, green 76-100, of the index rounded to a whole number (halves up)."""
     if index is None:
         return Band.UNKNOWN
-    return Band.RED if round(index) <= 50 else Band.YELLOW if round(index) <= 75 else Band.GREEN
+    return Band.RED if index < 50.5 else Band.YELLOW if index < 75.5 else Band.GREEN
 
 
 def score(view: View) -> list[Scores]:
@@ -227,11 +227,12 @@ def _scores(
     index = 100 * product ** (1 / np.maximum(count, 1)) * strength
     raw = product * strength
     everything = columns | extra
+    shown = [round(float(index[at]), 2) if known[at] else None for at in range(len(strength))]
     return [
         Score(
             raw=round(float(raw[at]), 6) if known[at] else None,
-            index=round(float(index[at]), 2) if known[at] else None,
-            band=band_of(float(index[at]) if known[at] else None),
+            index=shown[at],
+            band=band_of(shown[at]),
             factors={name: _factor(column, at) for name, column in everything.items()},
         )
         for at in range(len(strength))
