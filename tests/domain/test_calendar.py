@@ -75,7 +75,7 @@ def test_every_day_is_a_business_day_for_whoever_says_so() -> None:
     assert business_days_between(friday, friday + 3 * DAY, everyday=True) == 3
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(MOMENTS, st.integers(0, 400 * 24), st.booleans())
 def test_adding_is_the_inverse_of_between(start: int, hours: int, everyday: bool) -> None:
     end = add_business_days(start, hours / 24, everyday)
@@ -84,7 +84,7 @@ def test_adding_is_the_inverse_of_between(start: int, hours: int, everyday: bool
         assert business_clock(end - 1, everyday) - business_clock(start, everyday) == hours * HOUR - 1
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(MOMENTS, st.integers(0, 400 * 24), st.booleans())
 def test_subtracting_is_the_inverse_of_between(end: int, hours: int, everyday: bool) -> None:
     start = subtract_business_days(end, hours / 24, everyday)
@@ -93,7 +93,7 @@ def test_subtracting_is_the_inverse_of_between(end: int, hours: int, everyday: b
         assert business_clock(end, everyday) - business_clock(start + 1, everyday) == hours * HOUR - 1
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(MOMENTS, st.integers(0, 30 * DAY))
 def test_the_clock_never_runs_backwards_nor_faster_than_time(start: int, span: int) -> None:
     assert 0 <= business_clock(start + span) - business_clock(start) <= span

@@ -53,7 +53,7 @@ days = st.integers(0, 27)
 pairs = st.tuples(st.none() | st.floats(0, 100), st.none() | st.floats(0, 100))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(days, metrics, names, st.floats(0, 1e9))),
     st.dictionaries(st.integers(1, 28).map(str), pairs, max_size=3),

@@ -83,7 +83,7 @@ words = st.lists(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(words, st.randoms())
 def test_the_order_of_arrival_does_not_matter(words: list[JsonObject], random: Random) -> None:
     told = list(enumerate(words, 1))

@@ -17,7 +17,7 @@ def test_days_by_hand() -> None:
     assert month_id("acme", "acct-1", "2026-06") == "acme/acct-1/2026-06"
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(-100_000, 100_000))
 def test_names_and_numbers_of_days_are_inverse(day: int) -> None:
     assert day_number(day_name(day)) == day
