@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from services.api.app import build_app
 from services.api.deps import Deps, make_deps
@@ -86,12 +87,15 @@ async def run(deps: Deps, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = _server(deps)
+    app = build_app(deps)
+    server = _server(app)
     async with asyncio.TaskGroup() as group:
         background = [
             group.create_task(deps.feed.run(), name="feed"),
             group.create_task(_prepare(deps.store), name="indexes"),
         ]
+        if app.state.desks is not None:
+            background.append(group.create_task(app.state.desks.run(), name="dashboard"))
         http = group.create_task(_serve_http(server, listener), name="http")
         logger().info("listening", host=deps.settings.host, port=listener.getsockname()[1])
         await _first(stop, http, background[0])
@@ -104,10 +108,10 @@ async def run(deps: Deps, listener: socket.socket) -> None:
     logger().info("stopped")
 
 
-def _server(deps: Deps) -> Server:
+def _server(app: FastAPI) -> Server:
     return Server(
         uvicorn.Config(
-            build_app(deps),
+            app,
             http="httptools",
             access_log=False,
             log_level="warning",

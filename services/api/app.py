@@ -36,13 +36,16 @@ ERRORS: dict[int, str] = {
 
 
 def build_app(deps: Deps, *, dashboard: bool = True) -> FastAPI:
-    """The whole site. `deps.feed.run()` is the caller's to start; with `dashboard`, pages answer all other paths."""
+    """The whole site. With `dashboard`, pages answer all other paths.
+
+    The caller runs `deps.feed.run()` beside it, and `site.state.desks.run()` if there are desks.
+    """
     site = FastAPI(title="Rapport", openapi_url=None, docs_url=None, redoc_url=None)
-    site.state.deps = deps
+    site.state.deps, site.state.desks = deps, None
     if dashboard:
         from services.api.web.mount import mount_dashboard  # NiceGUI sets up global state when it is imported
 
-        mount_dashboard(site, deps)
+        site.state.desks = mount_dashboard(site, deps)
     else:
         install_problems(site)
     site.add_middleware(_Machines, api=build_api(deps))

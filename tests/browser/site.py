@@ -122,9 +122,10 @@ async def main(port: int, count: int) -> None:
         WithTricks(site, tricks(deps, store)), host="127.0.0.1", port=port, log_level="warning", ws="auto"
     )
     async with asyncio.TaskGroup() as group:
-        feed = group.create_task(deps.feed.run())
+        beside = [group.create_task(deps.feed.run()), group.create_task(site.state.desks.run())]
         await uvicorn.Server(config).serve()
-        feed.cancel()
+        for task in beside:
+            task.cancel()
 
 
 if __name__ == "__main__":

@@ -41,3 +41,27 @@ def test_an_open_inbox_keeps_what_it_shows_and_says_that_it_may_be_old(page: Pag
     site.store("up")
     page.locator(".r-drawer").get_by_role("button", name="Acknowledge").click()
     expect(page.locator(".r-drawer .r-statechip")).to_have_text("Acknowledged")
+
+
+def test_pages_that_come_and_go_while_much_happens_do_no_harm(page: Page, site: Site) -> None:
+    for number in range(12):
+        site.alert(f"acct-{320 + number}")
+        site.score(f"acct-{320 + number}", 33.0)
+        page.goto(("/", "/alerts", f"/relationships/acct-{320 + number}")[number % 3], wait_until="commit")
+        site.sign_in("demo").get("/alerts").raise_for_status()  # a client that never opens its connection
+    page.goto("/alerts")
+    page.locator("rapport-inbox[data-ready]").wait_for()
+    page.wait_for_function("window.did_handshake === true")
+    id = site.alert("acct-350")
+    expect(page.locator(f'.r-alert[data-id="{id}"]')).to_be_visible()
+
+
+def test_a_page_whose_connection_was_cut_catches_up(page: Page, site: Site) -> None:
+    page.goto("/alerts")
+    page.locator("rapport-inbox[data-ready]").wait_for()
+    page.wait_for_function("window.did_handshake === true")
+    page.context.set_offline(True)
+    page.evaluate("window.socket.io.engine.close()")
+    id = site.alert("acct-355")
+    page.context.set_offline(False)
+    expect(page.locator(f'.r-alert[data-id="{id}"]')).to_be_visible(timeout=20_000)

@@ -31,8 +31,11 @@ async def world() -> AsyncIterator[World]:
 @pytest.fixture
 async def desk(world: World) -> AsyncIterator[Desk]:
     desks = Desks(world.deps)
-    yield desks.of(ACME)
-    await desks.close()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(desks.run())
+        await asyncio.sleep(0)
+        yield desks.of(ACME)
+        running.cancel()
 
 
 def unpacked(raw: bytes) -> Any:
@@ -189,3 +192,24 @@ async def test_a_portfolio_that_could_not_be_read_can_be_asked_for_again(
         with pytest.raises(Unavailable):
             await desk.portfolio()
     assert len(unpacked(await desk.portfolio())["rows"]) == 1
+
+
+async def test_a_defect_ends_the_desks_and_with_them_the_process(world: World) -> None:
+    desks = Desks(world.deps)
+    running = asyncio.create_task(desks.run())
+    await asyncio.sleep(0)
+    desk = desks.of(ACME)
+    await desk.alerts_ready()
+
+    def broken(changes: Changes) -> None:
+        raise ZeroDivisionError
+
+    desk.watch(broken)
+    await raise_alert(world, an_alert(ACME, "one"))
+    with pytest.raises(ExceptionGroup):
+        await asyncio.wait_for(running, 5)
+
+
+def test_a_desk_needs_the_desks_to_run(world: World) -> None:
+    with pytest.raises(RuntimeError, match=r"Desks\.run"):
+        Desks(world.deps).of(ACME)

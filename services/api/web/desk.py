@@ -84,6 +84,10 @@ class Desk:
         await self.alerts_ready()
         return gzip.compress(msgspec.json.encode({"alerts": list(self._alerts.values())}), 3)
 
+    def read_ahead(self) -> None:
+        """Begin to read the portfolio, because somebody is about to look at it."""
+        self._roster.want()
+
     async def alerts_ready(self) -> None:
         """Wait until the alerts have been read once: they are few, and every page counts them. Raises Unavailable."""
         async with self._reading_alerts:
@@ -227,34 +231,25 @@ class Desk:
 
 
 class Desks:
-    """The desks of this process, made when a tenant's first page is opened."""
+    """The desks of this process, made when a tenant's first page is opened; they live while `run` does."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._desks: dict[str, Desk] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Keep desks running until cancelled; a defect of one ends it."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await asyncio.Event().wait()
 
     def of(self, tenant: str) -> Desk:
-        """The tenant's desk; must be called from the event loop."""
+        """The tenant's desk."""
         desk = self._desks.get(tenant)
         if desk is None:
+            if self._group is None:
+                raise RuntimeError("no desk can be opened: Desks.run() has to run beside the server")
             desk = self._desks[tenant] = Desk(tenant, self._deps)
-            task = self._tasks[tenant] = asyncio.create_task(desk.run(), name=f"desk of {tenant}")
-            task.add_done_callback(lambda done: self._ended(tenant, done))
+            self._group.create_task(desk.run(), name=f"desk of {tenant}")
         return desk
-
-    def _ended(self, tenant: str, task: asyncio.Task[None]) -> None:
-        self._desks.pop(tenant, None)
-        self._tasks.pop(tenant, None)
-        if not task.cancelled() and task.exception() is not None:
-            # A defect. The process ends by it as any other service does, through the loop's exception handler.
-            task.get_loop().call_exception_handler(
-                {"message": "a desk of the dashboard failed", "task": task, "exception": task.exception()}
-            )
-
-    async def close(self) -> None:
-        """Stop following."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -33,6 +33,7 @@ from services.api.web.session import (
 from services.api.web.theme import svg
 from shared.domain.errors import Unavailable
 
+KEY_CHECK_SECONDS = 60.0
 STATIC = Path(__file__).parent / "static"
 
 # Nothing is fetched from anywhere else. The framework compiles its templates in the browser, hence 'unsafe-eval'.
@@ -43,16 +44,18 @@ CONTENT_POLICY = (
 )
 
 
-def mount_dashboard(site: FastAPI, deps: Deps) -> None:
-    """Let pages answer every path of `site` that nothing else answers. Once a process: NiceGUI is one application."""
+def mount_dashboard(site: FastAPI, deps: Deps) -> Desks:
+    """Let pages answer every path of `site` that nothing else answers. Once a process: NiceGUI is one application.
+
+    The caller runs the desks beside the server.
+    """
     address = f"/dashboard/static/{static_version()}"
     look = Look(static=address, notice=deps.settings.notice)
     desks = Desks(deps)
     pages.add_static_files(address, STATIC, max_cache_age=31_536_000)
-    add_session_routes(pages, deps, f"{address}/rapport.css")
+    add_session_routes(pages, deps, f"{address}/rapport.css", lambda tenant: desks.of(tenant).read_ahead())
     _add_data(deps, desks)
     _add_pages(deps, desks, look)
-    pages.on_shutdown(desks.close)
     pages.add_middleware(_ContentPolicy)
     ui.run_with(
         site,
@@ -64,6 +67,7 @@ def mount_dashboard(site: FastAPI, deps: Deps) -> None:
         show_welcome_message=False,
         reconnect_timeout=15.0,
     )
+    return desks
 
 
 def static_version() -> str:
@@ -115,7 +119,10 @@ def _add_pages(deps: Deps, desks: Desks, look: Look) -> None:
                 return to_login(request)
             desk = desks.of(who.tenant)
             await desk.alerts_ready()
-            return None if await build(who, desk) else _missing(styles)
+            if not await build(who, desk):
+                return _missing(styles)
+            _leave_when_revoked(deps, who)
+            return None
         except Unavailable:
             return HTMLResponse(store_down_html(styles), 503)
 
@@ -138,6 +145,20 @@ def _add_pages(deps: Deps, desks: Desks, look: Look) -> None:
     @ui.page("/relationships/{relationship:path}")
     async def relationship(request: Request, relationship: str) -> Response | None:
         return await entered(request, lambda who, desk: relationship_page(look, who, desk, deps, request, relationship))
+
+
+def _leave_when_revoked(deps: Deps, who: Principal) -> None:
+    """A page that stays open for days must not outlive its key."""
+
+    async def check() -> None:
+        try:
+            known = await deps.keys.known(who.key)
+        except Unavailable:
+            return  # that is no revocation: ask again in a minute
+        if known is None:
+            ui.navigate.to("/login")
+
+    ui.timer(KEY_CHECK_SECONDS, check, immediate=False)
 
 
 def _missing(styles: str) -> Response:

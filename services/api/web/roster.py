@@ -34,10 +34,14 @@ class Roster:
 
     async def ready(self) -> None:
         """Wait until the first page of rows is there. Raises Unavailable."""
+        await asyncio.shield(self.want())
+
+    def want(self) -> asyncio.Future[None]:
+        """Begin to read, unless that has been done; the future is done when the first page of rows is there."""
         if self._first is None:
             self._first = asyncio.get_running_loop().create_future()
             self._wanted.set()
-        await asyncio.shield(self._first)
+        return self._first
 
     def again(self) -> None:
         """Read everything anew, if anybody has ever asked for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from urllib.parse import parse_qs, quote
 
@@ -31,8 +32,8 @@ def to_login(request: Request) -> Response:
     return RedirectResponse(f"/login?next={quote(wanted)}", 303)
 
 
-def add_session_routes(app: FastAPI, deps: Deps, styles: str) -> None:
-    """GET and POST /login, POST /logout; `styles` is the address of the style sheet."""
+def add_session_routes(app: FastAPI, deps: Deps, styles: str, entered: Callable[[str], None]) -> None:
+    """GET and POST /login, POST /logout. `styles`: address of the style sheet; `entered(tenant)` on signing in."""
 
     @app.get("/login", include_in_schema=False)
     async def login_page(request: Request, next: str = "/") -> Response:
@@ -52,6 +53,7 @@ def add_session_routes(app: FastAPI, deps: Deps, styles: str) -> None:
             return HTMLResponse(_login_html(styles, target, text), 401)
         request.session.clear()
         request.session[_KEY] = found.key
+        entered(found.tenant)
         return RedirectResponse(target, 303)
 
     @app.post("/logout", include_in_schema=False)
