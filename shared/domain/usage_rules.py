@@ -15,16 +15,16 @@ from shared.domain.verdicts import Counter, Evidence, Rule
 CHECKED_EVERY = 6 * 3_600_000  # ms: windows slide even when nothing comes in
 SETTLED = 0.75  # a standing flag clears when less than this part of the warning threshold is missing
 OWN_WEEKS = 0.5  # a feature is the relationship's own when it was used in at least this share of the baseline's weeks
-GENERAL = 0.8  # a feature that fell less than this against the others' fall is part of a general drop
+GENERAL = 0.8  # a feature that is left with more than this share of what is left of the others fell along with them
 
 
 def _hits(found: Comparison, params: DropParams) -> tuple[Bools, Bools, Bools]:
     with np.errstate(invalid="ignore"):
         enough = found.expected >= params.minimum
-        fallen = found.seen < (1 - params.warn) * found.expected
+        fallen = found.seen <= (1 - params.warn) * found.expected
         fires = enough & fallen & (found.z < critical_z(params.significance))
         holds = enough & (found.seen < (1 - SETTLED * params.warn) * found.expected)
-        critical = found.seen < (1 - params.critical) * found.expected
+        critical = found.seen <= (1 - params.critical) * found.expected
     return fires, holds | fires, critical
 
 
@@ -44,7 +44,7 @@ def _numbers(found: Comparison, params: DropParams) -> dict[str, Floats]:
 
 
 def _evidence(row: Row, feature: str, at: Millis) -> Evidence:
-    """The daily counts of the window and of the week before it, by feature."""
+    """The daily counts of today and the fourteen days before it."""
     today = day_of(at)
     counts: dict[tuple[str, int], float] = {}
     for month in row.cells.values():
@@ -88,14 +88,17 @@ def feature_decline(view: View, playbook: Playbook) -> Hits:
     days = days_needed(params.window_days, params.baseline_weeks)
     position, names, counts = view.features(days)
     found = compare(counts, view.elapsed[position], params.window_days, params.baseline_weeks)
-    others = view.total(USAGE, days)[position] - counts
+    total = view.total(USAGE, days)
+    others = total[position] - counts
     rest = compare(np.maximum(others, 0), view.elapsed[position], params.window_days, params.baseline_weeks)
     fires, holds, critical = _hits(found, params)
+    own = found.active_weeks >= OWN_WEEKS * found.weeks
     with np.errstate(divide="ignore", invalid="ignore"):
-        own = found.active_weeks >= OWN_WEEKS * found.weeks
-        apart = ~(found.seen / found.expected >= GENERAL * rest.seen / rest.expected)
-        alone = apart & (np.nan_to_num(rest.expected) > 0)
-    few = np.flatnonzero(own & alone & holds)
+        level, general = found.seen / found.expected, rest.seen / rest.expected
+        comparable = own & (general > 0)
+        fires &= comparable & (level <= GENERAL * general)
+        holds &= comparable & (level <= (1 - SETTLED * (1 - GENERAL)) * general)
+    few = np.flatnonzero(holds)
     return Hits(
         position=position[few],
         subject=[names[at] for at in few],
@@ -103,4 +106,5 @@ def feature_decline(view: View, playbook: Playbook) -> Hits:
         holds=holds[few],
         critical=critical[few],
         numbers={name: column[few] for name, column in _numbers(found, params).items()},
+        due=_next_check(view, np.any(total > 0, axis=1)),
     )

@@ -1,0 +1,179 @@
+"""Use that falls. Eight weeks of history before the seven days of the window; evaluated at midnight."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shared.domain.block import Block, Entry, Row
+from shared.domain.events import DAY, HOUR
+from shared.domain.fence import Fence
+from shared.domain.flags import REASONS, STATE_RULES, Hits
+from shared.domain.playbooks import Playbook
+from shared.domain.usage import day_of
+from shared.domain.usage_rules import feature_decline, usage_drop
+from shared.domain.verdicts import Counter, Rule
+from tests.domain.builders import LOG, at, head, playbook
+
+NOW = at("2026-06-01T00:00:00Z")
+TODAY = day_of(NOW)
+HISTORY = range(8, 64)  # days ago: the baseline
+WINDOW = range(1, 8)
+
+
+def used(**features: tuple[float, float]) -> tuple[Block, Row]:
+    """A row whose features were used so often on each day of the history, and of the window."""
+    block = Block(feature_days=68, capacity=1)
+    row = block.add(head())
+    entries = [
+        Entry(f"use:{name}", person, TODAY - ago, count / 2)
+        for name, counts in features.items()
+        for days, count in zip((HISTORY, WINDOW), counts, strict=True)
+        for ago in days
+        for person in ("ana", "bob")
+    ]
+    block.count(row, entries, Fence(LOG, 0, 0))
+    return block, row
+
+
+def total(history: float, window: float, book: Playbook | None = None, now: int = NOW) -> Hits:
+    block, row = used(export=(history, window))
+    return usage_drop(block.view([row], [now]), book or playbook())
+
+
+@pytest.mark.parametrize(
+    ("window", "fires", "holds", "critical"),
+    [
+        (10, False, False, False),
+        (8.6, False, False, False),  # down 14 %
+        (8.4, False, True, False),  # down 16 %: a flag that stands stays until 15 % are missing
+        (8.1, False, True, False),
+        (8, True, True, False),  # down 20 % exactly
+        (6, True, True, False),
+        (5, True, True, True),  # down 50 % exactly
+        (0, True, True, True),
+    ],
+)
+def test_a_drop_by_hand(window: float, fires: bool, holds: bool, critical: bool) -> None:
+    # 100 a day: 700 are usual; deviation = sqrt(700 × (1 + 1/8)) = 28.06; at 560 z = −140 / 28.06 = −4.99 < −2.33
+    hits = total(100, 10 * window)
+    assert (hits.fires[0], hits.holds[0], hits.critical[0]) == (fires, holds, critical)
+    assert hits.numbers["seen"][0] == pytest.approx(70 * window)
+    assert hits.numbers["expected"][0] == 700
+    assert hits.numbers["weeks"][0] == 8
+
+
+def test_chance_is_not_a_drop() -> None:
+    # 5 a day: 35 are usual, deviation = sqrt(35 × 9/8) = 6.275. 21 (down 40 %): z = −14 / 6.275 = −2.23: by chance.
+    # 17.5 (down 50 %): z = −2.79
+    assert not total(5, 3).fires[0]
+    assert total(5, 2.5).fires[0]
+    assert total(5, 3, playbook(Rule.USAGE_DROP, params={"significance": 0.05})).fires[0]
+
+
+def test_little_use_is_not_looked_at() -> None:
+    # 2.75 a day: 19.25 are usual, 20 are needed
+    assert not total(2.75, 0).fires[0]
+    assert not total(2.75, 0).holds[0]
+    assert total(2.75, 0, playbook(Rule.USAGE_DROP, params={"minimum": 19})).fires[0]
+
+
+def test_without_history_there_is_no_drop() -> None:
+    assert not total(0, 5).fires[0]
+    assert not total(0, 5).holds[0]
+
+
+def test_the_next_look_is_at_the_next_quarter_of_a_day() -> None:
+    for now, due in ((NOW, NOW + 6 * HOUR), (NOW + 7 * HOUR, NOW + 12 * HOUR), (NOW + DAY - 1, NOW + DAY)):
+        assert total(10, 10, now=now).due.tolist() == [due]  # type: ignore[union-attr]
+    assert total(0, 0).due.tolist() == [0]  # type: ignore[union-attr]
+
+
+def declines(book: Playbook | None = None, now: int = NOW, **features: tuple[float, float]) -> dict[str, bool]:
+    """Features that hold, and whether they fire."""
+    block, row = used(**features)
+    hits = feature_decline(block.view([row], [now]), book or playbook())
+    assert hits.position.tolist() == [0] * len(hits.subject)
+    assert hits.due is not None
+    assert hits.due.tolist() == [NOW + 6 * HOUR]
+    return dict(zip(hits.subject, hits.fires.tolist(), strict=True))
+
+
+def test_a_feature_that_falls_by_itself() -> None:
+    assert declines(export=(20, 5), reports=(20, 20)) == {"export": True}
+    assert declines(export=(40, 32), reports=(20, 20)) == {"export": True}  # down 20 % exactly, z = −56 / 17.7
+    assert declines(export=(20, 16.5), reports=(20, 20)) == {"export": False}  # down 17.5 %: one that stands stays
+    assert declines(export=(20, 17.5), reports=(20, 20)) == {}  # down 12.5 %
+
+
+def test_a_feature_that_falls_with_everything_else_is_a_general_drop() -> None:
+    assert declines(export=(20, 5), reports=(20, 5)) == {}
+    # 0.25 < 0.8 × 0.5 = 0.4
+    assert declines(export=(20, 5), reports=(20, 10)) == {"export": True}
+    # 0.45 > 0.85 × 0.5 = 0.425, and the other way round: 0.5 > 0.85 × 0.45
+    assert declines(export=(20, 9), reports=(20, 10)) == {}
+    assert declines(export=(20, 8.4), reports=(20, 10)) == {"export": False}  # 0.42: it stays, and is not raised
+    assert declines(export=(20, 0), reports=(20, 0)) == {}
+
+
+def test_the_only_feature_is_all_there_is() -> None:
+    assert declines(export=(20, 0)) == {}
+
+
+def test_a_feature_they_had_not_made_their_own() -> None:
+    block, row = used(reports=(20, 20))
+    burst = [Entry("use:trial", "", TODAY - ago, 400.0) for ago in (8, 20, 40)]  # 3 of 8 weeks, the first on day 40
+    block.count(row, [*burst, Entry("use:trial", "", TODAY - 63, 1.0)], Fence(LOG, 0, 1))
+    # 4 of the 8 weeks with any use would make it theirs: day 63 is the fourth
+    view = block.view([row], [NOW])
+    lenient = playbook(Rule.FEATURE_DECLINE, params={"significance": 0.99})
+    assert feature_decline(view, lenient).subject == ["trial"]
+    block.count(row, [Entry("use:trial", "", TODAY - 63, 0.0)], Fence(LOG, 0, 2), absolute=True)
+    # now known since day 40: 4 full weeks before the window (32 … 7 × 4 + 7 = 35 ≤ 40), used in 2 of them: half
+    assert feature_decline(block.view([row], [NOW]), lenient).subject == ["trial"]
+    block.count(row, [Entry("use:trial", "", TODAY - 20, 0.0)], Fence(LOG, 0, 3), absolute=True)
+    assert feature_decline(block.view([row], [NOW]), lenient).subject == []  # used in 1 of 4
+
+
+def test_rows_without_features() -> None:
+    block = Block(feature_days=68, capacity=1)
+    hits = feature_decline(block.view([block.add(head())], [NOW]), playbook())
+    assert len(hits.position) == len(hits.subject) == 0
+    assert hits.due is not None
+    assert hits.due.tolist() == [0]
+
+
+def test_words_and_evidence() -> None:
+    _, row = used(export=(20, 5), reports=(20, 20))
+    numbers = {"seen": 1_035.0, "expected": 4_140.0, "days": 7.0}
+    assert REASONS[Rule.USAGE_DROP](row, "", numbers) == (
+        "use is down 75%: 1,035 in the last 7 days where 4,140 are usual"
+    )
+    assert REASONS[Rule.FEATURE_DECLINE](row, "export", numbers | {"days": 28.0}).startswith(
+        "use of export is down 75%: 1,035 in the last 28 days"
+    )
+    export = STATE_RULES[Rule.FEATURE_DECLINE].evidence(row, "export", NOW).counters
+    assert export[0] == Counter("export", "2026-05-18", 20)
+    assert export[-1] == Counter("export", "2026-05-31", 5)
+    assert len(export) == 14  # today has had nothing
+    everything = STATE_RULES[Rule.USAGE_DROP].evidence(row, "", NOW).counters
+    assert everything[0] == Counter("", "2026-05-18", 40)
+    assert everything[-1] == Counter("", "2026-05-31", 25)
+
+
+def test_many_rows_are_looked_at_as_one_by_one() -> None:
+    block = Block(feature_days=68, capacity=1)
+    rows = []
+    for number in range(3):
+        row = block.add(type(head())(id=f"t/{number}", tenant="t", relationship=str(number)))
+        entries = [
+            Entry(f"use:{name}", "", TODAY - ago, 20.0 if ago in HISTORY else 20.0 * number / 2)
+            for name in ("export", "reports")
+            for ago in (*HISTORY, *WINDOW)
+        ]
+        block.count(row, entries, Fence(LOG, 0, number))
+        rows.append(row)
+    together = usage_drop(block.view(rows, [NOW] * 3), playbook())
+    assert together.fires.tolist() == [True, True, False]
+    alone = [usage_drop(block.view([row], [NOW]), playbook()) for row in rows]
+    assert np.array_equal(together.numbers["z"], [hits.numbers["z"][0] for hits in alone])
