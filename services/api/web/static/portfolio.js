@@ -27,13 +27,18 @@ const COLUMNS = [
 const START_DESCENDING = new Set(["seen"]);
 const FILTERS = ["kind", "segment", "owner"];
 
+/** What a search looks in; made when first searched, not while the page is waited for. */
+function searchText(row) {
+  row.text ??= `${row.sortName}\n${row.id}\n${row.owner}\n${row.segment}`.toLowerCase();
+  return row.text;
+}
+
 /** Rows come as [id, name, kind, segment, owner, band, ri, rv, flags, worst, seen, spark], words as indexes. */
 function unpack(raw, words) {
   const [id, name, kind, segment, owner, band, ri, rv, flags, worst, seen, spark] = raw;
   const row = { id, name: name || id, kind: words[kind], segment: words[segment], owner: words[owner],
     band: words[band], ri, rv, flags, worst, seen, spark };
   row.sortName = row.name.toLowerCase();
-  row.text = `${row.sortName}\n${id.toLowerCase()}\n${row.owner.toLowerCase()}\n${row.segment.toLowerCase()}`;
   return row;
 }
 
@@ -215,7 +220,7 @@ class Portfolio extends HTMLElement {
     const found = [];
     for (const row of this.ordered(sort)) {
       if (active.length && !active.every((name) => row[name] === this.state[name])) continue;
-      if (wanted.length && !wanted.every((word) => row.text.includes(word))) continue;
+      if (wanted.length && !wanted.every((word) => searchText(row).includes(word))) continue;
       counts[row.band] += 1;
       if (!band || row.band === band) found.push(row);
     }
