@@ -83,7 +83,7 @@ def start_site(count: int = 5_000) -> tuple[subprocess.Popen[bytes], Site]:
     return process, site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
     process, site = start_site()
     yield site
@@ -91,13 +91,14 @@ def site() -> Iterator[Site]:
     process.wait(10)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = find_browser()
     if path is None:
         if os.environ.get("CI") == "true":
             pytest.fail(MISSING)
         pytest.skip(MISSING)
+    # Ends with this package: while it runs, its event loop occupies the thread that other tests need for theirs.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path or None, args=FLAGS)
         yield browser

@@ -32,6 +32,7 @@ from tests.browser.seed import an_alert, seed
 
 SECRET = "s" * 43
 FULL, EMPTY = "demo", "empty"
+NOTICE = "Demo data: these companies and their events are made up."
 
 
 def key_of(tenant: str, kind: str = "api") -> str:
@@ -116,7 +117,7 @@ async def main(port: int, count: int) -> None:
     for tenant in (FULL, EMPTY, "brief"):
         await store.add_key(ApiKey(f"{tenant}-api", tenant, "api", hash_secret(SECRET), "Ann Okafor", now_ms() - DAY))
     await seed(store, FULL, now_ms(), count)
-    deps = make_deps(store, log.publisher(), log.reader(), Settings(_env_file=None), now_ms)
+    deps = make_deps(store, log.publisher(), log.reader(), Settings(_env_file=None, notice=NOTICE), now_ms)
     site = build_app(deps)
     config = uvicorn.Config(
         WithTricks(site, tricks(deps, store)), host="127.0.0.1", port=port, log_level="warning", ws="auto"

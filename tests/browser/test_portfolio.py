@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import ARTIFACTS, Site, picture, sign_in
 from tests.browser.seed import LONG, LONG_NAME, UNKNOWN
+from tests.browser.site import NOTICE
 
 PAINTED = "performance.getEntriesByName('rapport:rows-painted').length > 0"
 
@@ -31,6 +32,7 @@ def shown(page: Page) -> int:
 def test_all_relationships_are_there_the_worst_first(page: Page) -> None:
     opened(page)
     assert shown(page) == 5_000
+    expect(page.get_by_role("note")).to_have_text(NOTICE)
     numbers = [int(text) for text in rows(page).locator(".r-c-num:nth-child(3)").all_inner_texts()]
     assert len(numbers) > 10
     assert numbers == sorted(numbers)
