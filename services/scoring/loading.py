@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from services.scoring.saving import head_fields
 from shared.domain.block import TOTAL_DAYS, Block, Row
 from shared.domain.corrections import target_of
 from shared.domain.dedup import IdChunk
@@ -59,6 +60,7 @@ class Loader:
             elif head is not None:
                 _refuse_future(head, here)
                 row = self._block.add(head, unknown_months=True)
+                row.stored = head_fields(head)
                 row.ids.load(_chunk(chunk) for chunk in chunks if f"{chunk.tenant}/{chunk.relationship}" == id)
         for month in months:
             self._block.add_month(self._block.rows[f"{month.tenant}/{month.relationship}"], month)

@@ -12,7 +12,7 @@ import msgspec
 from services.scoring.decode import Bad, Tick, segments
 from services.scoring.loading import Loader
 from services.scoring.saving import Saver
-from services.scoring.telling import update_batch
+from services.scoring.telling import update_batches
 from shared import wire
 from shared.domain.baseline import days_needed
 from shared.domain.block import Block, Row
@@ -192,10 +192,10 @@ class Scoring:
             if not owned.touched:
                 continue
             since = Fence(self._incarnation, number, owned.flushed)
-            batch = update_batch(owned.touched.values(), since, now, owned.received)
-            message = Message(wire.encode(batch), timestamp=now)
-            await self._patiently(partial(self._publisher.publish, UPDATES, number, [message]), "publish")
-            self._metrics.events_out.labels(UPDATES).inc(len(batch.updates))
+            batches = update_batches(owned.touched.values(), since, now, owned.received)
+            messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
+            await self._patiently(partial(self._publisher.publish, UPDATES, number, messages), "publish")
+            self._metrics.events_out.labels(UPDATES).inc(len(owned.touched))
             if owned.received:
                 self._metrics.event_to_state.observe(max(0, now - owned.received) / 1000)
             owned.touched = {}

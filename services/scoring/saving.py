@@ -1,8 +1,8 @@
-"""Writing a block's changes back: conditional writes, head documents first.
+"""Writing a block's changes back: conditional writes, head documents first, then counters, then the timeline.
 
-Heads go first: what a head says was evaluated with the counters of its own fence. After a crash between the writes,
-the records are read again, and every document takes what it does not have yet; a head that was evaluated with
-counters from beyond its fence could not be put right.
+What a head says was evaluated with the counters of its own fence. After a crash between the writes, the records are
+read again, and every document takes what it does not have yet; a head that was evaluated with counters from beyond its
+fence could not be put right.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Saver:
         """
         changed = [row for row in rows if row.changed]
         refresh(self._block, changed, self._playbook)
-        await self._write([self._head(row) for row in changed])
+        fields = [_changed_fields(row) for row in changed]
+        await self._write([self._head(row, new) for row, new in zip(changed, fields, strict=True)])
         for row in rows:
             _carry_scores(row)
         months = [(row, month) for row in rows for month in row.cells.values() if month.changed]
@@ -52,10 +53,12 @@ class Saver:
         await asyncio.gather(
             self._write([self._month(row, month) for row, month in months]),
             self._write([self._chunk(row, chunk) for row, chunk in chunks]),
-            self._timeline(rows),
         )
+        await self._timeline(rows)  # last: what a correction takes back from the counters is read off the old entry
         states = list(partitions)
         await self._write([self._state(state) for state in states])
+        for row, new in zip(changed, fields, strict=True):
+            row.stored |= new
         self._settle(changed, months, chunks, rows)
 
     def _settle(
@@ -96,10 +99,8 @@ class Saver:
             "writer": self._writer,
         }
 
-    def _head(self, row: Row) -> Write:
-        head = row.head
-        fields = {name: getattr(head, name) for name in _HEAD_FIELDS}
-        return Write("relationships", head.id, row.stored_rev, self._fenced(_fence(head), fields))
+    def _head(self, row: Row, fields: dict[str, Any]) -> Write:
+        return Write("relationships", row.head.id, row.stored_rev, self._fenced(_fence(row.head), fields))
 
     def _month(self, row: Row, month: MonthCells) -> Write:
         head = row.head
@@ -135,11 +136,22 @@ def _own(kind: type[Fenced]) -> tuple[str, ...]:
 
 
 _HEAD_FIELDS = _own(Head)
+_UNKNOWN = object()
 _TOUCHPOINT_FIELDS = _own(Touchpoint)
 
 
 def _fence(document: Fenced) -> Fence:
     return Fence(document.incarnation, document.partition, document.offset)
+
+
+def head_fields(head: Head) -> dict[str, Any]:
+    """Everything a head document holds beside its id, fence and revision; the values are never changed in place."""
+    return {name: getattr(head, name) for name in _HEAD_FIELDS}
+
+
+def _changed_fields(row: Row) -> dict[str, Any]:
+    """The head's fields that differ from what is stored; all of them where nothing is."""
+    return {name: value for name, value in head_fields(row.head).items() if row.stored.get(name, _UNKNOWN) != value}
 
 
 def _carry_scores(row: Row) -> None:

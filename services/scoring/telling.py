@@ -10,6 +10,8 @@ from shared.domain.fence import Fence
 from shared.domain.relationship import Head
 from shared.domain.verdicts import Cause, Update, UpdateBatch
 
+UPDATES_A_RECORD = 200  # of about 0.3 KB, up to 4 KB with flag changes: a broker takes records of 1 MB
+
 
 def told_since(head: Head, since: Fence) -> Update:
     """The update of one relationship: its scores, and the flag changes from `since` (incarnation, offset) on."""
@@ -34,6 +36,10 @@ def told_since(head: Head, since: Fence) -> Update:
     )
 
 
-def update_batch(rows: Iterable[Row], since: Fence, stored_at: Millis, received: Millis) -> UpdateBatch:
-    """The updates of one partition, for everything it touched since its last flush."""
-    return UpdateBatch(tuple(told_since(row.head, since) for row in rows), stored_at, received)
+def update_batches(rows: Iterable[Row], since: Fence, stored_at: Millis, received: Millis) -> list[UpdateBatch]:
+    """The updates of one partition, for everything it touched since its last flush, in records of bearable size."""
+    updates = [told_since(row.head, since) for row in rows]
+    return [
+        UpdateBatch(tuple(updates[start : start + UPDATES_A_RECORD]), stored_at, received)
+        for start in range(0, len(updates), UPDATES_A_RECORD)
+    ]

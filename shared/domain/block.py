@@ -54,6 +54,7 @@ class Row:
         "people",
         "republish",
         "slots",
+        "stored",
         "stored_rev",
         "touched_at",
         "unknown_months",
@@ -63,6 +64,7 @@ class Row:
         self.index = index
         self.head = head
         self.stored_rev = head.rev
+        self.stored: dict[str, object] = {}  # the head's fields as they are stored, by name, once that is known
         self.horizon: Day = _NEVER  # the newest day its series reach
         self.slots: dict[str, int] = {}  # feature → its series
         self.cells: dict[str, MonthCells] = {}  # month → counters

@@ -60,7 +60,8 @@ def _evidence(row: Row, feature: str, at: Millis) -> Evidence:
 def _drop_words(row: Row, subject: str, numbers: dict[str, float]) -> str:
     share = 1 - numbers["seen"] / numbers["expected"]
     what = f"use of {subject}" if subject else "use"
-    return f"{what} is down {share:.0%}: {numbers['seen']:,.0f} in the last 7 days where {numbers['expected']:,.0f} are usual"
+    seen, expected, days = numbers["seen"], numbers["expected"], numbers["days"]
+    return f"{what} is down {share:.0%}: {seen:,.0f} in the last {days:.0f} days where {expected:,.0f} are usual"
 
 
 @state_rule(Rule.USAGE_DROP, _evidence, _drop_words)

@@ -105,13 +105,23 @@ class Stage:
 
     def told(self) -> list[FlagChange]:
         """Flag changes on rapport.updates, each once, in order."""
-        seen: dict[tuple[Any, ...], FlagChange] = {}
+        return [change for _, change in self._told()]
+
+    def told_of_each(self) -> dict[str, list[FlagChange]]:
+        """The same by relationship: between relationships there is no order."""
+        found: dict[str, list[FlagChange]] = {}
+        for relationship, change in self._told():
+            found.setdefault(relationship, []).append(change)
+        return found
+
+    def _told(self) -> list[tuple[str, FlagChange]]:
+        seen: dict[tuple[Any, ...], tuple[str, FlagChange]] = {}
         for partition in range(self.partitions):
             for record in self.log.records(UPDATES, partition):
                 for update in wire.decode(record.value, UpdateBatch).updates:
                     for change in update.changes:
-                        cause = change.cause
-                        seen.setdefault((update.relationship, cause.incarnation, cause.offset, cause.step), change)
+                        key = (update.relationship, msgspec.structs.astuple(change.cause))
+                        seen.setdefault(key, (update.relationship, change))
         return list(seen.values())
 
 
