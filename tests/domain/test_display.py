@@ -1,0 +1,94 @@
+"""What a head shows."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.block import Block
+from shared.domain.display import refresh
+from shared.domain.events import DAY, HOUR
+from shared.domain.relationship import Windows
+from shared.domain.verdicts import FlagChange
+from tests.domain.builders import Desk, at, playbook
+
+NOON = at("2026-06-01T12:00:00Z")
+
+
+def test_nothing_to_show() -> None:
+    refresh(Block(feature_days=68), [], playbook())
+
+
+def test_windows_and_the_sparkline() -> None:
+    desk = Desk()
+    for ago in (0, 6, 7, 29, 30, 89, 90, 364, 365):
+        desk.say("usage.login", NOON, time=NOON - ago * DAY, person=f"person {ago}")
+    desk.say("message.received", NOON, time=NOON - DAY, person="ana")
+    desk.say("message.sent", NOON, time=NOON - DAY)
+    desk.say("meeting.held", NOON, time=NOON - 40 * DAY, people=["ana"])
+    head = desk.shown()
+    assert head.windows == Windows(usage=(2, 4, 6, 8), inbound=(1, 1, 2, 2), outbound=(1, 1, 2, 2), people=(3, 5, 7, 9))
+    assert len(head.spark) == 30
+    assert head.spark[-1] == 1  # today is the last
+    assert head.spark[-2] == 2
+    assert head.spark[0] == 1  # 29 days ago
+    assert sum(head.spark) == 6
+
+
+def test_features_now_and_usual() -> None:
+    desk = Desk()
+    for ago in range(64):
+        for feature, quantity in (("export", 10 if ago > 7 else 4), ("reports", 1)):
+            desk.say("usage.feature_used", NOON, time=NOON - ago * DAY, feature=feature, quantity=quantity)
+    # seen: 4 today, 6 × 4, and half of the 4 a week ago; usual: 10 × (½ + 6 + ½)
+    assert desk.shown().features == {"export": (30, 70), "reports": (7.5, 7)}
+
+
+def test_a_feature_without_a_baseline() -> None:
+    desk = Desk()
+    desk.say("usage.feature_used", NOON, feature="export", quantity=3)
+    assert desk.shown().features == {"export": (3, 0)}
+
+
+Told = tuple[int, int, str, int]
+TYPES = (
+    "usage.feature_used",
+    "usage.daily_total",
+    "message.received",
+    "meeting.held",
+    "survey.answered",
+    "event.retracted",
+)
+steps = st.lists(
+    st.tuples(st.integers(0, 30 * 24), st.integers(0, 500), st.sampled_from(TYPES), st.integers(0, 5)), max_size=20
+)
+
+
+def tell(desk: Desk, now: int, late: int, type: str, number: int) -> None:
+    data = {
+        "usage.feature_used": {"feature": f"f{number % 3}", "person": f"p{number}", "quantity": 0.1 * number},
+        "usage.daily_total": {"feature": f"f{number % 3}", "day": "2026-05-20", "quantity": number},
+        "survey.answered": {"instrument": "nps", "score": number},
+        "event.retracted": {"about": f"m{number}"},
+    }.get(type, {"person": f"p{number}", "id": f"m{number}"})
+    desk.say(type, now, time=now - late * DAY, **data)  # type: ignore[arg-type]
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps, st.sets(st.integers(0, 19)))
+def test_a_row_made_again_at_any_time_shows_the_same(told: list[Told], reloads: set[int]) -> None:
+    """Evicted and loaded again between any two events, against the row that stayed in memory."""
+    stays, comes, now = Desk(), Desk(), NOON
+    seen: list[tuple[bytes, tuple[FlagChange, ...]]] = []
+    for desk in (stays, comes):
+        now = NOON
+        for at_step, (hours, late, type, number) in enumerate(told):
+            now += hours * HOUR
+            tell(desk, now, late, type, number)
+            desk.store()
+            if desk is comes and at_step in reloads:
+                desk.reload()
+        desk.clock(now + 3 * DAY)
+        seen.append((msgspec.json.encode(desk.shown(), order="deterministic"), desk.changes))
+    assert seen[0] == seen[1]
