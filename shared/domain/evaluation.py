@@ -39,8 +39,7 @@ def evaluate(block: Block, rows: Sequence[Row], playbook: Playbook, places: Sequ
             hits = STATE_RULES[rule].evaluate(view, playbook)
             for entry in np.flatnonzero(hits.holds).tolist():
                 found[hits.position[entry]][flag_key(rule, hits.subject[entry])] = (rule, hits, entry)
-            if hits.due is not None:
-                due = _earlier(due, hits.due)
+            due = _earlier(due, hits.due)
     due = _earlier(due, _daily(view))
     recorded = score(view)
     for position, row in enumerate(rows):

@@ -35,8 +35,8 @@ class Hits(msgspec.Struct, frozen=True):
     fires: Bools
     holds: Bools
     critical: Bools
-    numbers: dict[str, Floats] = {}
-    due: Ints | None = None
+    numbers: dict[str, Floats]
+    due: Ints
 
 
 class StateRule(msgspec.Struct, frozen=True):

@@ -30,7 +30,6 @@ def silent(touches: list[Touchpoint], now: int, **fields: Any) -> tuple[bool, in
     hits = silence(block.view([row], [now]), playbook())
     assert hits.fires.tolist() == hits.holds.tolist()
     assert not hits.critical[0]
-    assert hits.due is not None
     return bool(hits.fires[0]), int(hits.due[0]), {name: float(column[0]) for name, column in hits.numbers.items()}
 
 
@@ -82,7 +81,6 @@ def broken(touches: list[Touchpoint], now: int, book: Playbook | None = None, **
     block, row = row_with(touches, **fields)
     hits = expectation_violated(block.view([row], [now]), book or playbook())
     assert hits.fires.all()
-    assert hits.due is not None
     assert hits.numbers["overdue"].tolist() == hits.critical.tolist()
     return dict(zip(hits.subject, hits.critical.tolist(), strict=True)), int(hits.due[0])
 

@@ -104,6 +104,17 @@ def test_a_redelivered_record_changes_nothing_and_is_told_again() -> None:
     assert desk.shown().windows.inbound == desk.head.windows.usage == (1, 1, 1, 1)
 
 
+def test_a_record_that_is_read_again_after_its_entry_was_stored() -> None:
+    desk = Desk()
+    data = {"person": "ana"}
+    item = Item(0, NINE, interaction("message.received", NINE, "m1", data), data)
+    desk.fold(item)
+    desk.store()
+    desk.fold(item)
+    assert desk.row.pending == {}
+    assert desk.shown().windows.inbound == (1, 1, 1, 1)
+
+
 def test_duplicates_are_numbered() -> None:
     desk = Desk()
     data = {"person": "ana"}

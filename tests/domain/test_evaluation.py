@@ -173,6 +173,39 @@ def test_what_is_quiet_starts_no_cooldown() -> None:
     assert [(change.raised, change.quiet) for change in desk.changes] == [(True, True), (False, False), (True, False)]
 
 
+def test_a_standing_feature_flag_stays_until_the_feature_has_recovered() -> None:
+    """Hysteresis through the engine: reports steady at 40 a day, export at 40 and then less."""
+    desk = Desk()
+    midnight = at("2026-06-01")
+
+    def day(ago: int, export: float) -> None:
+        for hour in (3, 9, 15, 21):
+            now = midnight - ago * DAY + hour * HOUR
+            desk.say("usage.feature_used", now, feature="export", quantity=export / 4)
+            desk.say("usage.feature_used", now, feature="reports", quantity=10)
+
+    for ago in range(70, 7, -1):
+        day(ago, 40)
+    for ago in range(7, 0, -1):
+        day(ago, 30)
+    desk.clock(midnight)
+    # 210 of 280: down 25 %
+    assert desk.flags == {"feature_decline/export"}
+    told = len(desk.changes)
+    day(0, 32)
+    desk.clock(midnight + DAY)
+    assert desk.flags == {"feature_decline/export"}  # 212 of 278.75: down 24 %
+    for later in range(1, 7):
+        day(-later, 32)
+    desk.clock(midnight + 7 * DAY)  # 224 of 271.25, as one week of the eight had 30 a day: down 17 %
+    assert desk.flags == {"feature_decline/export"}
+    assert len(desk.changes) == told
+    for later in range(7, 14):
+        day(-later, 38)
+    desk.clock(midnight + 14 * DAY)
+    assert desk.flags == set()
+
+
 def test_the_latest_changes_are_kept() -> None:
     desk = Desk()
     for number in range(CHANGES_KEPT + 6):

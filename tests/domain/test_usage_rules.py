@@ -85,8 +85,8 @@ def test_without_history_there_is_no_drop() -> None:
 
 def test_the_next_look_is_at_the_next_quarter_of_a_day() -> None:
     for now, due in ((NOW, NOW + 6 * HOUR), (NOW + 7 * HOUR, NOW + 12 * HOUR), (NOW + DAY - 1, NOW + DAY)):
-        assert total(10, 10, now=now).due.tolist() == [due]  # type: ignore[union-attr]
-    assert total(0, 0).due.tolist() == [0]  # type: ignore[union-attr]
+        assert total(10, 10, now=now).due.tolist() == [due]
+    assert total(0, 0).due.tolist() == [0]
 
 
 def declines(book: Playbook | None = None, now: int = NOW, **features: tuple[float, float]) -> dict[str, bool]:
@@ -94,7 +94,6 @@ def declines(book: Playbook | None = None, now: int = NOW, **features: tuple[flo
     block, row = used(**features)
     hits = feature_decline(block.view([row], [now]), book or playbook())
     assert hits.position.tolist() == [0] * len(hits.subject)
-    assert hits.due is not None
     assert hits.due.tolist() == [NOW + 6 * HOUR]
     return dict(zip(hits.subject, hits.fires.tolist(), strict=True))
 
@@ -139,7 +138,6 @@ def test_rows_without_features() -> None:
     block = Block(feature_days=68, capacity=1)
     hits = feature_decline(block.view([block.add(head())], [NOW]), playbook())
     assert len(hits.position) == len(hits.subject) == 0
-    assert hits.due is not None
     assert hits.due.tolist() == [0]
 
 
