@@ -13,6 +13,7 @@ from shared.domain.errors import Misconfigured
 from shared.domain.events import DAY, EventClass, Millis, event_key, event_type
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
+from shared.domain.times import parse_moment
 from shared.domain.touchpoints import Touchpoint, touchpoint_id
 from shared.domain.usage import day_of, month_id, month_of
 from shared.storage.store import DedupChunk, StateStore
@@ -29,7 +30,7 @@ class Loader:
     async def prepare(self, items: Sequence[Item], here: Fence) -> Known:
         """Everything `step_many` needs for these items. `here.offset` is the end of the partition's log."""
         named = {f"{item.event.tenant}/{item.event.relationship}": item for item in items}
-        await self.load(named, max(item.received for item in items), here, create=named)
+        await self.load(named, min(item.received for item in items), here, create=named)
         known = Known({}, {})
         await self._known_touchpoints(items, known)
         await self._timelines(items, known)
@@ -39,7 +40,10 @@ class Loader:
     async def load(
         self, ids: Iterable[str], now: Millis, here: Fence, create: dict[str, Item] | None = None
     ) -> list[Row]:
-        """Rows of these relationships; `create` makes those that the store does not have."""
+        """Rows of these relationships; `create` makes those that the store does not have.
+
+        No record is received before `now`: event ids are known as far back as the window reaches from there.
+        """
         wanted = list(ids)
         missing = [id for id in wanted if id not in self._block.rows]
         if missing:
@@ -113,6 +117,9 @@ def _days(item: Item, known: Known) -> set[int]:
         target = target_of(item.event, item.data)
         timeline = known.timelines[f"{item.event.tenant}/{item.event.relationship}"]
         days.update(day_of(entry.time) for entry in timeline if entry.event == target)
+        moved_to = item.data.get("replacement", {}).get("time")
+        if moved_to is not None:
+            days.add(day_of(parse_moment(moved_to)))
     return days
 
 
