@@ -2,7 +2,7 @@
 
 What a head says was evaluated with the counters of its own fence. After a crash between the writes, the records are
 read again, and every document takes what it does not have yet; a head that was evaluated with counters from beyond its
-fence could not be put right.
+fence could not be put right. Months in which scores alone have changed go before it.
 """
 
 from __future__ import annotations
@@ -45,10 +45,13 @@ class Saver:
         changed = [row for row in rows if row.changed]
         refresh(self._block, changed, self._playbook)
         fields = [_changed_fields(row) for row in changed]
+        scored = [(row, month) for row in rows for month in _carry_scores(row)]
+        await self._write([self._month(row, month) for row, month in scored])
         await self._write([self._head(row, new) for row, new in zip(changed, fields, strict=True)])
-        for row in rows:
-            _carry_scores(row)
-        months = [(row, month) for row in rows for month in row.cells.values() if month.changed]
+        carried = {id(month) for _, month in scored}
+        months = [
+            (row, month) for row in rows for month in row.cells.values() if month.changed and id(month) not in carried
+        ]
         chunks = [(row, chunk) for row in rows for chunk in row.ids.changed()]
         await asyncio.gather(
             self._write([self._month(row, month) for row, month in months]),
@@ -59,7 +62,7 @@ class Saver:
         await self._write([self._state(state) for state in states])
         for row, new in zip(changed, fields, strict=True):
             row.stored |= new
-        self._settle(changed, months, chunks, rows)
+        self._settle(changed, [*scored, *months], chunks, rows)
 
     def _settle(
         self,
@@ -154,8 +157,13 @@ def _changed_fields(row: Row) -> dict[str, Any]:
     return {name: value for name, value in head_fields(row.head).items() if row.stored.get(name, _UNKNOWN) != value}
 
 
-def _carry_scores(row: Row) -> None:
-    """Recorded scores go from the head, which carries the last days', to the months they belong to."""
+def _carry_scores(row: Row) -> list[MonthCells]:
+    """Recorded scores go from the head, which carries the last days', to the months they belong to.
+
+    The months in which nothing else has changed, which may be stored before the head: after a crash between the two, a
+    clock record that is read again finds nothing due in a head that was stored, and would not bring the scores again.
+    """
+    carried = []
     for day, pair in row.head.score_days.items():
         name = month_of(int(day))
         number = str(int(day_name(int(day))[8:]))
@@ -164,4 +172,7 @@ def _carry_scores(row: Row) -> None:
             month = row.cells[name] = MonthCells(name)
         if month.scores.get(number) != pair:
             month.scores[number] = pair
+            if not month.changed:
+                carried.append(month)
             month.changed = True
+    return carried
