@@ -130,7 +130,11 @@ def doctor(
 
 
 @app.command()
-def init() -> None:
+def init(
+    new_incarnation: Annotated[
+        bool, typer.Option(help="The topics were recreated by hand: take all of them for new logs. Stop the services.")
+    ] = False,
+) -> None:
     """Create the topics that are missing and record their incarnation: once, before the services start."""
     from shared.clock import new_id
     from shared.storage.open import open_store
@@ -140,7 +144,7 @@ def init() -> None:
         store = open_store(settings)
         try:
             await store.prepare()
-            return await establish(settings.kafka, store, settings.partitions, new_id)
+            return await establish(settings.kafka, store, settings.partitions, new_id, renew=new_incarnation)
         finally:
             await store.close()
 

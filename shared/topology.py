@@ -28,8 +28,12 @@ class Established(msgspec.Struct, frozen=True):
     incarnated: tuple[str, ...]
 
 
-async def establish(bootstrap: str, store: IncarnationStore, partitions: int, new_id: Callable[[], str]) -> Established:
+async def establish(
+    bootstrap: str, store: IncarnationStore, partitions: int, new_id: Callable[[], str], *, renew: bool = False
+) -> Established:
     """Create missing topics and record a new incarnation of each, or of one that the store does not know.
+
+    `renew`: of all of them, for logs that were recreated while Rapport was not looking.
 
     Raises Misconfigured where topic or store has another partition count than `partitions` of
     `rapport.interactions`, Unavailable where Kafka or the store does not answer.
@@ -37,7 +41,7 @@ async def establish(bootstrap: str, store: IncarnationStore, partitions: int, ne
     known = {name: await store.incarnation(name) for name in ALL}
     _refuse_mismatch(known[topics.INTERACTIONS], partitions)
     present = await partition_counts(bootstrap)
-    renewed = [name for name in ALL if name not in present or known[name] is None]
+    renewed = [name for name in ALL if renew or name not in present or known[name] is None]
     for name in renewed:
         # Before the topic exists: after a crash in between it is still missing, and is given yet another. The other
         # way round the new log would run under the old incarnation, whose watermarks skip events.

@@ -22,7 +22,7 @@ def works_every_day(row: Row) -> bool:
     return row.head.directory.custom.get("calendar") == EVERYDAY
 
 
-def _silence_evidence(row: Row, subject: str, at: Millis) -> Evidence:
+def _silence_evidence(row: Row, subject: str, at: Millis, numbers: dict[str, float]) -> Evidence:
     return Evidence(events=(row.head.facts.last_in_event,))
 
 
@@ -66,7 +66,7 @@ def silence(view: View, playbook: Playbook) -> Hits:
     )
 
 
-def _promise_evidence(row: Row, subject: str, at: Millis) -> Evidence:
+def _promise_evidence(row: Row, subject: str, at: Millis, numbers: dict[str, float]) -> Evidence:
     return Evidence(events=(row.head.facts.promises[subject].event,))
 
 

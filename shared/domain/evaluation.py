@@ -102,7 +102,7 @@ def _settle(
             at,
             place,
             quiet=quiet,
-            evidence=STATE_RULES[rule].evidence(row, subject, at),
+            evidence=STATE_RULES[rule].evidence(row, subject, at, numbers),
             reason=REASONS[rule](row, subject, numbers),
             cooldown=round(playbook.rules[rule].cooldown_days * DAY),
         )

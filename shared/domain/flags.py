@@ -39,12 +39,16 @@ class Hits(msgspec.Struct, frozen=True):
     due: Ints
 
 
+Seen = Callable[[Row, str, Millis, dict[str, float]], Evidence]
+"""Where it can be seen: the evidence, from the row, the subject, the moment and the numbers."""
+
+
 class StateRule(msgspec.Struct, frozen=True):
     """A rule evaluated at canonical moments."""
 
     rule: Rule
     evaluate: Callable[[View, Playbook], Hits]
-    evidence: Callable[[Row, str, Millis], Evidence]
+    evidence: Seen
 
 
 STATE_RULES: dict[Rule, StateRule] = {}
@@ -56,7 +60,7 @@ REASONS: dict[Rule, Words] = {}
 
 
 def state_rule(
-    rule: Rule, evidence: Callable[[Row, str, Millis], Evidence], words: Words
+    rule: Rule, evidence: Seen, words: Words
 ) -> Callable[[Callable[[View, Playbook], Hits]], Callable[[View, Playbook], Hits]]:
     """Enter a function into the table of state rules."""
 

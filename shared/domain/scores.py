@@ -38,6 +38,11 @@ def _confidence(evidence: Floats, half: float) -> Floats:
     return sure
 
 
+def _some(number: float, one: str, many: str = "") -> str:
+    """`1 ticket`, `2 tickets`."""
+    return f"{number:.0f} {one if round(number) == 1 else many or one + 's'}"
+
+
 def _mean(parts: list[tuple[Floats, float]]) -> Floats:
     """Weighted mean of the parts that are not NaN; NaN where there is none."""
     values = np.stack([part for part, _ in parts])
@@ -68,7 +73,7 @@ def quality(view: View) -> Column:
         value=said * np.exp2(-tickets / 10),
         confidence=_confidence(evidence, 3),
         inputs={"said": said, "open_tickets": tickets},
-        words=lambda n: f"surveys and sentiment at {n['said']:.0%}, {n['open_tickets']:.0f} tickets open",
+        words=lambda n: f"surveys and sentiment at {n['said']:.0%}, {_some(n['open_tickets'], 'ticket')} open",
     )
 
 
@@ -87,7 +92,7 @@ def frequency(view: View) -> Column:
         confidence=_confidence(touches.sum(axis=1), 6),
         inputs={"recent": recent, "usual": usual},
         words=lambda n: (
-            f"{n['recent']:.0f} touches in 30 days"
+            f"{_some(n['recent'], 'touch', 'touches')} in 30 days"
             + (f", {n['usual']:.1f} are usual" if "usual" in n else ", too new for a usual rate")
         ),
     )
@@ -139,16 +144,16 @@ def mutual_benefit(view: View) -> Column:
 
 
 def network(view: View) -> Column:
-    """People in touch over 90 days against what a relationship of this size needs: one more for each doubling."""
+    """People in touch over 90 days against what its size needs: one, and one more for each doubling of the seats."""
     people = view.people(90).astype(np.float64)
     seats = view.fact("seats")
-    needed = np.where(np.isnan(seats), 2, np.clip(np.ceil(np.log2(1 + np.nan_to_num(seats))), 1, 8))
+    needed = np.clip(np.ceil(np.log2(1 + np.nan_to_num(seats, nan=1))), 1, 8)  # of unknown size: small
     known = people > 0
     return Column(
         value=np.where(known, np.clip(people / needed, 0.3, 1), np.nan),
         confidence=_confidence(people, 2),
         inputs={"people": people, "needed": needed},
-        words=lambda n: f"{n['people']:.0f} people in touch, {n['needed']:.0f} make it safe",
+        words=lambda n: f"{_some(n['people'], 'person', 'people')} in touch, {n['needed']:.0f} make it safe",
     )
 
 
@@ -185,7 +190,7 @@ def loyalty(view: View) -> Column:
         value=0.3 + 0.5 * stays + 0.2 * refers,
         confidence=_confidence(np.nan_to_num(tenure), 180),
         inputs={"tenure_days": tenure, "referrals": view.fact("referrals")},
-        words=lambda n: f"with us for {n['tenure_days']:.0f} days, {n['referrals']:.0f} referrals",
+        words=lambda n: f"with us for {_some(n['tenure_days'], 'day')}, {_some(n['referrals'], 'referral')}",
     )
 
 

@@ -43,18 +43,16 @@ def _numbers(found: Comparison, params: DropParams) -> dict[str, Floats]:
     }
 
 
-def _evidence(row: Row, feature: str, at: Millis) -> Evidence:
-    """The daily counts of today and the fourteen days before it."""
+def _evidence(row: Row, feature: str, at: Millis, numbers: dict[str, float]) -> Evidence:
+    """The daily counts of the window."""
     today = day_of(at)
-    counts: dict[tuple[str, int], float] = {}
+    counts: dict[int, float] = {}
     for month in row.cells.values():
         for day, metric, _, amount in month.items():
-            if today - 14 <= day <= today and metric.startswith(USE) and feature in ("", metric[len(USE) :]):
-                name = metric[len(USE) :] if feature else ""
-                counts[name, day] = counts.get((name, day), 0.0) + amount
-    days = {day for _, day in counts}
-    counters = [Counter(feature, day_name(day), counts[feature, day]) for day in sorted(days)]
-    return Evidence(counters=tuple(counters))
+            counted = metric.startswith(USE) and feature in ("", metric[len(USE) :])
+            if counted and today - numbers["days"] <= day <= today:
+                counts[day] = counts.get(day, 0.0) + amount
+    return Evidence(counters=tuple(Counter(feature, day_name(day), counts[day]) for day in sorted(counts)))
 
 
 def _drop_words(row: Row, subject: str, numbers: dict[str, float]) -> str:

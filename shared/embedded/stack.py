@@ -25,7 +25,11 @@ from shared.topology import establish
 
 DATABASE = "rapport"
 SESSION_MS = 4_000  # on the embedded broker a join waits for half of it, and a take-over for one and a half
-DEMO_GRAIN = 60  # seconds between canonical moments in the demo, so that two minutes are enough to see state rules
+DEMO_SETTINGS = {
+    "RAPPORT_EVALUATION_SECONDS": "60",  # so that two minutes are enough to see state rules
+    "RAPPORT_NOTICE": "Simulated data: an invented company's portfolio, with three incidents staged to become due"
+    " within two minutes of the start. State rules are evaluated every minute here, every hour otherwise.",
+}
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -123,7 +127,7 @@ class Stack:
             RAPPORT_LOG_FORMAT="console",
             RAPPORT_DASHBOARD_SECRET=secrets.dashboard_secret,
             **({} if self.options.kafka else {"RAPPORT_SESSION_TIMEOUT_MS": str(SESSION_MS)}),
-            **({"RAPPORT_EVALUATION_SECONDS": str(DEMO_GRAIN)} if self.options.demo else {}),
+            **(DEMO_SETTINGS if self.options.demo else {}),
         )
         return Launch(name, (sys.executable, "-m", f"services.{name}"), env, answers(ready_url))
 

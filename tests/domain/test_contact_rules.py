@@ -65,7 +65,7 @@ def test_words_and_evidence_of_silence() -> None:
     numbers = {"silent": 7.4, "usual": 1.0}
     _, row = row_with(daily())
     assert REASONS[Rule.SILENCE](row, "", numbers) == "ana silent for 7 business days, usual gap 1"
-    assert STATE_RULES[Rule.SILENCE].evidence(row, "", MONDAY).events == ("test#m4",)
+    assert STATE_RULES[Rule.SILENCE].evidence(row, "", MONDAY, {}).events == ("test#m4",)
     _, row = row_with([*daily(), touch("person.joined", MONDAY, "p", person="ana", role="champion")])
     assert REASONS[Rule.SILENCE](row, "", numbers).startswith("ana (champion) silent")
     _, row = row_with(daily(person=""), directory=EVERY_DAY)
@@ -138,4 +138,4 @@ def test_words_and_evidence_of_promises() -> None:
     assert words(row, "p", {"overdue": 0}) == "promise is due 2026-06-03 09:00 UTC and not kept: the report"
     assert words(row, "p", {"overdue": 1}) == "promise was due 2026-06-03 09:00 UTC and not kept: the report"
     assert words(row, "q", {"overdue": 1}) == "promise broken: q"
-    assert STATE_RULES[Rule.EXPECTATION_VIOLATED].evidence(row, "p", MONDAY).events == ("test#made p",)
+    assert STATE_RULES[Rule.EXPECTATION_VIOLATED].evidence(row, "p", MONDAY, {}).events == ("test#made p",)

@@ -94,7 +94,7 @@ def test_frequency_against_what_is_usual() -> None:
     assert factor("frequency", view_of(facts, counted)) == Factor(
         value=0.4286,  # 1.5 / 3.5
         confidence=0.719,  # 1 − 2^(−11/6)
-        reason="1 touches in 30 days, 3.0 are usual",
+        reason="1 touch in 30 days, 3.0 are usual",
         inputs={"recent": 1, "usual": 3},
     )
 
@@ -105,7 +105,7 @@ def test_frequency_of_what_is_new_goes_by_the_last_touch(last: int, value: float
     facts = Facts(first_touch=NOW - 60 * DAY, last_out=NOW - last * DAY)
     found = factor("frequency", view_of(facts, {("out:email", "", last): 1.0}))
     assert found.value == value
-    assert found.reason.endswith("touches in 30 days, too new for a usual rate")
+    assert found.reason.endswith(" in 30 days, too new for a usual rate")
 
 
 def test_trust() -> None:
@@ -146,7 +146,7 @@ def test_mutual_benefit_of_one_side_alone() -> None:
 @pytest.mark.parametrize(
     ("seats", "people", "value", "needed"),
     [
-        (0, 1, 0.5, 2),  # seats unknown: two people
+        (0, 1, 1, 1),  # of unknown size: one person is enough
         (1, 1, 1, 1),
         (3, 1, 0.5, 2),  # log2(1 + 3) = 2
         (7, 3, 1, 3),
@@ -159,7 +159,7 @@ def test_network(seats: int, people: int, value: float, needed: int) -> None:
     facts = Facts(people={f"person {number}": Person(last_in=NOW) for number in range(people)})
     found = factor("network", view_of(facts, directory=Directory(seats=seats)))
     assert (found.value, found.inputs) == (value, {"people": people, "needed": needed})
-    assert found.reason == f"{people} people in touch, {needed} make it safe"
+    assert found.reason == f"{people} {'person' if people == 1 else 'people'} in touch, {needed} make it safe"
     assert found.confidence == round(1 - 2 ** (-people / 2), 3)
 
 
@@ -179,7 +179,7 @@ def test_loyalty() -> None:
     # 0.3 + 0.5 × 365 / 730 + 0.2 × (1 − 2^−1) = 0.65; confidence 1 − 2^(−365/180)
     found = factor("loyalty", view_of(Facts(referrals=1)))
     assert (found.value, found.confidence) == (0.65, 0.755)
-    assert found.reason == "with us for 365 days, 1 referrals"
+    assert found.reason == "with us for 365 days, 1 referral"
     assert factor("loyalty", view_of(first_seen=NOW - 3_000 * DAY)).value == 0.8
 
 
@@ -191,9 +191,9 @@ def test_the_product_and_the_index() -> None:
     assert (scored.ri.raw, scored.ri.index, scored.ri.band) == (0.25, 50, Band.RED)
     # value: satisfaction 0.5 × loyalty (0.3 + 0.25) = 0.275; 100 × √0.275 = 52.44
     assert (scored.rv.raw, scored.rv.index, scored.rv.band) == (0.275, 52.44, Band.YELLOW)
-    # one of two people: network 0.5
+    # one of two people for three seats: network 0.5
     alone = msgspec.structs.replace(facts, people={"ana": Person(last_in=NOW)})
-    scored = score(view_of(alone))[0]
+    scored = score(view_of(alone, directory=Directory(seats=3)))[0]
     assert (scored.ri.raw, scored.ri.index) == (0.125, 25)
 
 
