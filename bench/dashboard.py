@@ -1,4 +1,4 @@
-"""How fast the dashboard paints and filters in Chromium: `python -m bench.dashboard [--rows 5000] [--json FILE]`.
+"""How fast the dashboard paints and filters in Chromium: `python -m bench.dashboard [--rows 5000] [--quick] [--json FILE]`.
 
 Wall times are what a user waits; they suffer when other things run on the machine, so the main thread's own CPU time
 is measured beside them. "Cold" is a browser that has nothing in its cache, "warm" one that was here before. The
@@ -37,10 +37,11 @@ FILTER = """async (word) => {
 
 def main() -> None:
     """Measure, print, and write the figures if asked to."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rows", type=int, default=5_000)
-    arguments.add_argument("--repeat", type=int, default=5)
-    arguments.add_argument("--json", type=Path)
+    arguments = argparse.ArgumentParser(prog="python -m bench.dashboard", description=__doc__)
+    arguments.add_argument("--rows", type=int, default=5_000, help="relationships")
+    arguments.add_argument("--repeat", type=int, default=5, help="browsers that come with an empty cache")
+    arguments.add_argument("--quick", action="store_const", const=1, dest="repeat", help="one browser only")
+    arguments.add_argument("--json", type=Path, help="write the figures there")
     asked = arguments.parse_args()
     path = find_browser()
     if path is None:

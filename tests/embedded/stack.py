@@ -32,14 +32,19 @@ def until(condition: Callable[[], Any], within: float = WITHIN) -> Any:
 class Up:
     """A running `rapport up`."""
 
-    def __init__(self, here: Path, *arguments: str) -> None:
+    def __init__(self, here: Path, *arguments: str, **environment: str) -> None:
         self.ready_file = here / "ready.json"
         self.log_file = here / "log"
         command = [sys.executable, "-c", "from shared.cli import app; app()", "up", "--embedded"]
         command += ["--data", str(here / "data"), "--ready-file", str(self.ready_file), "--partitions", "2"]
         with self.log_file.open("w") as log, (here / "out").open("w") as out:
             self.process = subprocess.Popen(
-                [*command, *ANY_PORTS, *arguments], cwd=here, stdin=subprocess.DEVNULL, stdout=out, stderr=log
+                [*command, *ANY_PORTS, *arguments],
+                cwd=here,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
             )
         self.out_file = here / "out"
 
@@ -67,8 +72,9 @@ class Up:
 
 
 @contextmanager
-def up(here: Path, *arguments: str) -> Iterator[Up]:
-    running = Up(here, *arguments)
+def up(here: Path, *arguments: str, **environment: str) -> Iterator[Up]:
+    """Started with these arguments and with additions to this process's environment; gone at the end of the block."""
+    running = Up(here, *arguments, **environment)
     try:
         yield running
     finally:
