@@ -90,9 +90,6 @@ class Block:
         self._free_slots = list(range(capacity * 4 - 1, -1, -1))
         self._tick = 0
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     # --- rows come and go ---------------------------------------------------------------------------------------
 
     def add(self, head: Head, months: Iterable[Month] = (), *, unknown_months: bool = False) -> Row:
