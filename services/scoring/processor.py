@@ -110,6 +110,7 @@ class Scoring:
         owned = self._owned[batch.partition]
         if owned.flushed < 0:
             owned.flushed = batch.records[0].offset
+            await self._resume(owned, batch)
         for segment in segments(batch.records):
             if isinstance(segment, Tick):
                 await self._tick(owned, batch.partition, segment, batch.end)
@@ -118,6 +119,13 @@ class Scoring:
             else:
                 await self._fold(owned, batch, segment)
         owned.next = batch.records[-1].offset + 1
+
+    async def _resume(self, owned: Owned, batch: Batch) -> None:
+        """Tell again what whoever had the partition before us stored, and may not have told."""
+        here = Fence(self._incarnation, batch.partition, batch.end)
+        load = partial(self._loader.load, owned.state.untold, batch.records[0].timestamp, here)
+        rows = await self._patiently(load, "load")
+        owned.touched.update((row.head.id, row) for row in rows)
 
     async def _fold(self, owned: Owned, batch: Batch, items: list[Item]) -> None:
         here = Fence(self._incarnation, batch.partition, batch.end)
@@ -135,18 +143,33 @@ class Scoring:
         here = Fence(self._incarnation, partition, end)
         done: set[str] = set()
         while True:
-            await self._save()  # the store must know of every due moment before it is asked
+            await self._store_and_tell()  # the store must know of every due moment before it is asked
             find = partial(self._store.due, partition, record.now, DUE_AT_ONCE + len(done))
             ids = [id for id in await self._patiently(find, "due") if id not in done]
             if not ids:
                 break
             rows = await self._patiently(partial(self._loader.load, ids, record.now, here), "load")
             tick(self._block, rows, record.now, self._terms, place)
+            await self._note_untold(owned, rows, place)
             owned.touched.update((row.head.id, row) for row in rows)
             done.update(ids)
         owned.state.clock = record.now
         owned.state.incarnation, owned.state.offset = place.incarnation, place.offset
         owned.moved = True
+
+    async def _note_untold(self, owned: Owned, rows: Sequence[Row], place: Fence) -> None:
+        """Before heads are stored whose flags a clock record has changed.
+
+        Events are read again after a crash and find the relationships they changed; a clock record would find nothing
+        due any more, so what it changed would never be told.
+        """
+        here = (place.incarnation, place.offset)
+        latest = [(row.head.id, change.cause) for row in rows for change in row.head.changes[-1:]]
+        changed = [id for id, cause in latest if (cause.incarnation, cause.offset) == here]
+        if changed:
+            owned.state.untold = (*owned.state.untold, *changed)
+            await self._patiently(partial(self._saver.save, (), (owned.state,)), "save")
+            owned.state.rev += 1
 
     async def _quarantine(self, batch: Batch, bad: Bad) -> None:
         poison = bad.poison
@@ -162,15 +185,19 @@ class Scoring:
 
     async def flush(self) -> Mapping[int, int]:
         if any(owned.touched or owned.moved for owned in self._owned.values()):
-            await self._check_incarnation()
-            await self._save()
-            await self._tell()
-            for row in self._block.oldest(self._cache):
-                self._block.evict(row)
+            await self._store_and_tell()
+            await self._save()  # that it has been told
         for owned in self._owned.values():
             owned.flushed = max(owned.flushed, owned.next)
         await self._append_clock_records()
         return {number: owned.next for number, owned in self._owned.items() if owned.next >= 0}
+
+    async def _store_and_tell(self) -> None:
+        await self._check_incarnation()
+        await self._save()
+        await self._tell()
+        for row in self._block.oldest(self._cache):
+            self._block.evict(row)
 
     async def _check_incarnation(self) -> None:
         """Offsets of another log say nothing about this one."""
@@ -200,6 +227,9 @@ class Scoring:
                 self._metrics.event_to_state.observe(max(0, now - owned.received) / 1000)
             owned.touched = {}
             owned.received = 0
+            if owned.state.untold:
+                owned.state.untold = ()
+                owned.moved = True
 
     async def _append_clock_records(self) -> None:
         """Where something is due, say so in the log itself: on reading it, it is evaluated."""

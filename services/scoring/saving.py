@@ -118,7 +118,8 @@ class Saver:
         return Write("dedup", id, chunk.rev, self._fenced(chunk.fence, names | chunk.fields()))
 
     def _state(self, state: PartitionState) -> Write:
-        return Write("partitions", state.id, state.rev, self._fenced(_fence(state), {"clock": state.clock}))
+        fields = {"clock": state.clock, "untold": state.untold}
+        return Write("partitions", state.id, state.rev, self._fenced(_fence(state), fields))
 
     async def _timeline(self, rows: Sequence[Row]) -> None:
         entries = [entry for row in rows for entry in row.pending.values()]

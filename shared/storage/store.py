@@ -40,9 +40,13 @@ class Incarnation(msgspec.Struct, frozen=True):
 
 
 class PartitionState(Fenced, omit_defaults=True, kw_only=True):
-    """What a partition's owner remembers of it (collection `partitions`): the last clock record's time."""
+    """What a partition's owner remembers of it (collection `partitions`): the last clock record's time.
+
+    `untold`: relationships whose flags a clock record has changed, until that has been told on `rapport.updates`.
+    """
 
     clock: Millis = 0
+    untold: tuple[str, ...] = ()
 
 
 class DedupChunk(Fenced, omit_defaults=True, kw_only=True):
