@@ -19,7 +19,7 @@ def usage_options(series: UsageSeries, dark: bool) -> dict[str, Any]:
         "animation": False,
         "aria": {"enabled": True},
         "textStyle": {"fontFamily": _FONT},
-        "grid": {"left": 8, "right": 12, "top": 24, "bottom": 4, "containLabel": True},
+        "grid": {"left": 8, "right": 12, "top": 32, "bottom": 4, "containLabel": True},
         "tooltip": {
             "trigger": "axis",
             "backgroundColor": colours["raised"],
@@ -92,6 +92,6 @@ def _use(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
                 "borderWidth": 1,
                 "borderType": "dashed",
             },
-            "label": {"color": tone, "fontSize": 11.5, "fontWeight": 600, "position": "insideTopRight", "distance": 4},
+            "label": {"color": tone, "fontSize": 11.5, "fontWeight": 600, "position": "top", "distance": 6},
         },
     }
