@@ -15,6 +15,8 @@ from shared.domain.times import parse_date_or_moment, parse_moment
         ("1969-12-31T23:59:59Z", -1_000),
         ("2026-06-01T09:00:00Z", 1_780_304_400_000),
         ("2026-06-01T09:00:00.123456Z", 1_780_304_400_123),
+        ("2026-06-01T09:00:00.1239999Z", 1_780_304_400_123),
+        ("9999-12-31T23:59:59.9999999Z", 253_402_300_799_999),
     ],
 )
 def test_a_moment(text: str, millis: int) -> None:
@@ -37,3 +39,14 @@ def test_a_day_that_does_not_exist() -> None:
         parse_moment("2026-02-30T09:00:00Z")
     with pytest.raises(ValueError, match="is not a date: "):
         parse_date_or_moment("2026-02-30")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_moment_beyond_the_calendar_in_utc(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a time: "):
+        parse_moment(text)
+
+
+def test_a_fraction_of_a_second_has_nine_digits_at_most() -> None:
+    with pytest.raises(ValueError, match="is not an RFC 3339 time"):
+        parse_moment(f"2026-06-01T09:00:00.{'1' * 10}Z")
