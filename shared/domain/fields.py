@@ -58,6 +58,12 @@ NAMES = Kind("a list of names", _names, {"type": "array", "items": _NAME_SCHEMA}
 TEXT = Kind("a text", lambda value: type(value) is str, {"type": "string"})
 NUMBER = Kind("a finite number", _number, {"type": "number"})
 COUNT = Kind("a finite number of at least 0", _between(0, float("inf")), {"type": "number", "minimum": 0})
+MAX_QUANTITY = 10**12  # so that however many of them add up to a finite number
+QUANTITY = Kind(
+    f"a number from 0 to {MAX_QUANTITY:,}",
+    _between(0, MAX_QUANTITY),
+    {"type": "number", "minimum": 0, "maximum": MAX_QUANTITY},
+)
 WHOLE = Kind(
     "a whole number of at least 0",
     lambda value: type(value) is int and value >= 0,
@@ -98,6 +104,7 @@ KINDS: dict[str, Kind] = {
     "text": TEXT,
     "number": NUMBER,
     "count": COUNT,
+    "quantity": QUANTITY,
     "whole": WHOLE,
     "sentiment": SENTIMENT,
     "object": OBJECT,
@@ -113,7 +120,7 @@ KINDS: dict[str, Kind] = {
 
 _PEOPLE = {"person": NAME, "peer": NAME, "people": NAMES, "peers": NAMES}
 _EVERY_TOUCHPOINT = {**_PEOPLE, "channel": NAME, "thread": NAME, "text": TEXT, "sentiment": SENTIMENT}
-_USAGE = {"person": NAME, "feature": NAME, "quantity": COUNT, "day": DAY_OF}
+_USAGE = {"person": NAME, "feature": NAME, "quantity": QUANTITY, "day": DAY_OF}
 _MEETING = {"minutes": COUNT}
 _TICKET = {"ticket": NAME, "priority": NAME}
 _INVOICE = {"amount": NUMBER, "currency": CURRENCY, "due": MOMENT}

@@ -21,3 +21,12 @@ async def test_a_moment_that_is_no_date_in_utc() -> None:
     stage = Stage()
     await stage.say("promise.made", promise="p", due="0001-01-01T00:00:00+23:59")
     assert await goes_on(stage) == ["invalid_field"]
+
+
+async def test_quantities_whose_sum_is_no_number() -> None:
+    stage = Stage()
+    for _ in range(2):
+        await stage.say("usage.login", quantity=1.7e308)
+    await stage.say("usage.login", quantity=1e12)
+    assert await goes_on(stage) == ["invalid_field", "invalid_field"]
+    assert list((await stage.counts()).values()) == [1e12]
