@@ -1,4 +1,4 @@
-"""How soon an alert is on the live stream, rule by rule: `python -m bench.alerts [--kafka real] [--quick] [--json FILE]`.
+"""How soon an alert is on the live stream, rule by rule: `python -m bench.alerts`.
 
 Starts a stack of its own. An event rule: from posting the event over HTTP to reading the alert on the API's stream, one
 event after another while nothing else is going on, each after a pause of random length (so that no try rides on the

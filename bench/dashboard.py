@@ -1,4 +1,4 @@
-"""How fast the dashboard paints and filters in Chromium: `python -m bench.dashboard [--rows 5000] [--quick] [--json FILE]`.
+"""How fast the dashboard paints and filters in Chromium: `python -m bench.dashboard`.
 
 Wall times are what a user waits; they suffer when other things run on the machine, so the main thread's own CPU time
 is measured beside them. "Cold" is a browser that has nothing in its cache, "warm" one that was here before. The

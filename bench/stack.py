@@ -22,15 +22,18 @@ BROKERS = (EMBEDDED, REAL)
 @contextmanager
 def bench_stack(kafka: str, **environment: str) -> Iterator[Up]:
     """A running stack on the embedded broker or on Apache Kafka. Says where its log is when the bench fails."""
-    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as name, _broker(kafka, Path(name)) as arguments:
-        with up(Path(name), *arguments, **environment) as stack:
-            try:
-                stack.ready()
-                yield stack
-            except BaseException:
-                print(stack.log[-8_000:], file=sys.stderr)
-                raise
-            stack.stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="rapport-bench-") as name,
+        _broker(kafka, Path(name)) as arguments,
+        up(Path(name), *arguments, **environment) as stack,
+    ):
+        try:
+            stack.ready()
+            yield stack
+        except BaseException:
+            print(stack.log[-8_000:], file=sys.stderr)
+            raise
+        stack.stop()
 
 
 @contextmanager
