@@ -46,6 +46,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     last_out: Millis = 0
     inbound_days: tuple[int, ...] = ()  # the latest 64 days with an inbound touch, ascending
     promises: dict[str, Promise] = msgspec.field(default_factory=dict)  # open ones by promise id
+    settled: dict[str, Millis] = msgspec.field(default_factory=dict)  # promise/ID, ticket/ID → when kept or resolved
     promises_kept: int = 0
     promises_broken: int = 0
     tickets: dict[str, Millis] = msgspec.field(default_factory=dict)  # open ones by ticket id → opened at

@@ -14,7 +14,7 @@ from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import day_of
 
 PEOPLE_KEPT = 200  # persons remembered by name; the one silent longest goes first
-OPEN_KEPT = 200  # open promises and tickets; the oldest goes first
+OPEN_KEPT = 200  # open promises and tickets, and those that were settled; the oldest goes first
 DAYS_KEPT = 64  # inbound days from which the cadence is learned
 
 Step = Callable[[Facts, Touchpoint], dict[str, Any]]
@@ -95,8 +95,21 @@ def _without(items: dict[str, Any], name: str) -> dict[str, Any]:
     return {other: item for other, item in items.items() if other != name}
 
 
+def _settled(facts: Facts, touch: Touchpoint, what: str) -> dict[str, Any]:
+    """What was kept or resolved stays so, although word of its beginning may come later."""
+    name = f"{what}/{touch.data[what]}"
+    at = max(touch.time, facts.settled.get(name, 0))
+    return {"settled": _with_open(facts.settled, name, at, int)}
+
+
+def _is_settled(facts: Facts, touch: Touchpoint, what: str) -> bool:
+    return facts.settled.get(f"{what}/{touch.data[what]}", -1) >= touch.time
+
+
 def _promise_made(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
     data = touch.data
+    if _is_settled(facts, touch, "promise"):
+        return {}
     promise = Promise(
         due=parse_date_or_moment(data["due"]),
         by=str(data.get("by", "us")),
@@ -108,14 +121,18 @@ def _promise_made(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
 
 
 def _promise_kept(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
-    return {
-        "promises": _without(facts.promises, str(touch.data["promise"])),
-        "promises_kept": facts.promises_kept + 1,
-    }
+    name = str(touch.data["promise"])
+    made = facts.promises.get(name)
+    kept = {"promises_kept": facts.promises_kept + 1, **_settled(facts, touch, "promise")}
+    if made is not None and made.made_at > touch.time:  # made anew since
+        return kept
+    return {"promises": _without(facts.promises, name), **kept}
 
 
 def _promise_broken(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
     name = str(touch.data["promise"])
+    if _is_settled(facts, touch, "promise"):
+        return {"promises_broken": facts.promises_broken + 1}
     known = facts.promises.get(name) or Promise(
         due=touch.time, by=str(touch.data.get("by", "us")), made_at=touch.time, event=touch.event
     )
@@ -127,11 +144,17 @@ def _promise_broken(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
 
 
 def _ticket_open(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
+    if _is_settled(facts, touch, "ticket"):
+        return {}
     return {"tickets": _with_open(facts.tickets, str(touch.data["ticket"]), touch.time, int)}
 
 
 def _ticket_resolved(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
-    return {"tickets": _without(facts.tickets, str(touch.data["ticket"]))}
+    name = str(touch.data["ticket"])
+    resolved = _settled(facts, touch, "ticket")
+    if facts.tickets.get(name, 0) > touch.time:  # reopened since
+        return resolved
+    return {"tickets": _without(facts.tickets, name), **resolved}
 
 
 def _escalated(facts: Facts, touch: Touchpoint) -> dict[str, Any]:

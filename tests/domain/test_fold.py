@@ -83,7 +83,10 @@ def test_promises() -> None:
     assert facts_of(made)["promises"] == {
         "p": Promise(due=due, by="us", made_at=NOON, event="test#p1", text="the report")
     }
-    assert facts_of(made, touch("promise.kept", NOON + 1, promise="p")) == {"promises_kept": 1}
+    assert facts_of(made, touch("promise.kept", NOON + 1, promise="p")) == {
+        "promises_kept": 1,
+        "settled": {"promise/p": NOON + 1},
+    }
     broken = facts_of(made, touch("promise.broken", NOON + 1, "p2", promise="p"))
     assert broken == {
         "promises": {
@@ -130,6 +133,29 @@ def test_tickets() -> None:
     assert "tickets" not in facts_of(*resolved)
     assert facts_of(*resolved, touch("ticket.reopened", NOON + 2, ticket="t"))["tickets"] == {"t": NOON + 2}
     assert facts_of(touch("ticket.escalated", NOON, ticket="t"))["escalations"] == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "first", "last", "more"),
+    [
+        ("promise", "promise.made", "promise.kept", {"due": "2026-07-01"}),
+        ("promise", "promise.broken", "promise.kept", {}),
+        ("ticket", "ticket.opened", "ticket.resolved", {}),
+    ],
+)
+def test_what_is_settled_stays_so_in_whatever_order_word_of_it_comes(
+    what: str, first: str, last: str, more: dict[str, Any]
+) -> None:
+    begun = touch(first, NOON, **{what: "x"}, **more)
+    over = touch(last, NOON + DAY, **{what: "x"})
+    again = touch(first, NOON + 2 * DAY, **{what: "x"}, **more)
+    for timeline in ((begun, over), (over, begun)):
+        found = facts_of(*timeline)
+        assert found["settled"] == {f"{what}/x": NOON + DAY}
+        assert not found.keys() & {"promises", "tickets"}
+    for timeline in ((begun, over, again), (again, over, begun), (over, again, begun)):
+        found = facts_of(*timeline)
+        assert [list(found[name]) for name in ("promises", "tickets") if name in found] == [["x"]]
 
 
 def test_the_latest_answer_to_each_instrument() -> None:
