@@ -1,16 +1,19 @@
-"""What scoring says after a flush: one record a partition on `rapport.updates`."""
+"""What scoring says after a flush: a record a partition on `rapport.updates`, or several if there is much to say."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
+from shared import wire
 from shared.domain.block import Row
 from shared.domain.events import Millis
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
 from shared.domain.verdicts import Cause, Update, UpdateBatch
 
-UPDATES_A_RECORD = 200  # of about 0.3 KB, up to 4 KB with flag changes: a broker takes records of 1 MB
+RECORD_BYTES = 500_000  # a broker takes records of 1 MB
 
 
 def told_since(head: Head, since: Fence) -> Update:
@@ -37,9 +40,24 @@ def told_since(head: Head, since: Fence) -> Update:
 
 
 def update_batches(rows: Iterable[Row], since: Fence, stored_at: Millis, received: Millis) -> list[UpdateBatch]:
-    """The updates of one partition, for everything it touched since its last flush, in records of bearable size."""
-    updates = [told_since(row.head, since) for row in rows]
-    return [
-        UpdateBatch(tuple(updates[start : start + UPDATES_A_RECORD]), stored_at, received)
-        for start in range(0, len(updates), UPDATES_A_RECORD)
-    ]
+    """The updates of one partition, for everything it touched since it last told, in records of bearable size."""
+    records: list[list[Update]] = []
+    room = 0
+    for row in rows:
+        for update, size in _pieces(told_since(row.head, since)):
+            if size > room:
+                records.append([])
+                room = RECORD_BYTES
+            records[-1].append(update)
+            room -= size
+    return [UpdateBatch(tuple(updates), stored_at, received) for updates in records]
+
+
+def _pieces(update: Update) -> list[tuple[Update, int]]:
+    """The update and its size; one that is too large in several, each with a part of the flag changes."""
+    size = len(wire.encode(update)) + 1
+    if size <= RECORD_BYTES or len(update.changes) < 2:
+        return [(update, size)]
+    half = len(update.changes) // 2
+    parts = (update.changes[:half], update.changes[half:])
+    return [piece for changes in parts for piece in _pieces(msgspec.structs.replace(update, changes=changes))]

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
+from services.scoring.telling import update_batches
+from shared import wire
+from shared.domain.block import Row
 from shared.domain.events import HOUR
-from shared.domain.verdicts import Rule, Severity
+from shared.domain.fence import Fence
+from shared.domain.relationship import Head
+from shared.domain.verdicts import Cause, FlagChange, Rule, Severity
 from shared.stream.ports import Message, Publisher
 from shared.stream.topics import UPDATES
 from tests.scoring.stage import START, Stage
@@ -53,3 +59,30 @@ async def test_what_a_clock_record_has_found_is_told_after_a_crash_between_store
     state = await stage.store.partition_state(0)
     assert state is not None
     assert state.untold == ()
+
+
+def flagged(name: str, flags: int, reason: str = "") -> Row:
+    """A relationship on which one record has raised so many flags."""
+    cause = Cause("one", 0, 5)
+    changes = tuple(
+        FlagChange(Rule.FEATURE_DECLINE, f"f{number}", True, START, replace(cause, step=number), reason=reason)
+        for number in range(flags)
+    )
+    head = Head(id=f"acme/{name}", tenant="acme", relationship=name, changes=changes)
+    return Row(0, head)
+
+
+def test_updates_are_told_in_records_that_a_broker_takes() -> None:
+    rows = [flagged(f"acct-{number}", 12, "use is down " * 40) for number in range(200)]
+    batches = update_batches(rows, Fence("one", 0, 5), START, START)
+    assert len(batches) > 1
+    assert max(len(wire.encode(batch)) for batch in batches) < 1_000_000
+    told = [update.relationship for batch in batches for update in batch.updates]
+    assert told == [f"acct-{number}" for number in range(200)]
+
+
+def test_very_many_flags_of_one_relationship_are_told_in_several_records_in_order() -> None:
+    batches = update_batches([flagged("acct-1", 900, "x" * 2_000)], Fence("one", 0, 5), START, START)
+    assert max(len(wire.encode(batch)) for batch in batches) < 1_000_000
+    steps = [change.cause.step for batch in batches for update in batch.updates for change in update.changes]
+    assert steps == list(range(900))
