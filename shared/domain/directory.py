@@ -9,6 +9,8 @@ import msgspec
 from shared.domain.events import JsonObject, Millis
 from shared.domain.relationship import Directory
 
+CUSTOM_KEPT = 100  # custom fields; the one that the oldest word was about goes first
+
 _TEXTS = ("name", "kind", "type", "segment", "owner", "stage", "status", "parent", "renewal_date")
 
 
@@ -30,5 +32,13 @@ def updated(directory: Directory, data: JsonObject, at: Millis) -> Directory:
     changes = {field: value for field, value in said.items() if is_news(field)}
     own = {name: value for name, value in data.get("custom", {}).items() if is_news(f"custom.{name}")}
     if own:
-        changes["custom"] = directory.custom | own
+        changes["custom"] = _latest(directory.custom | own, said_at)
     return msgspec.structs.replace(directory, **changes, at=max(at, directory.at), said_at=said_at)
+
+
+def _latest(custom: dict[str, Any], said_at: dict[str, Millis]) -> dict[str, Any]:
+    """The custom fields that are kept; the others are taken out of `said_at` as well."""
+    by_age = sorted(custom, key=lambda name: (said_at[f"custom.{name}"], name), reverse=True)
+    for name in by_age[CUSTOM_KEPT:]:
+        del custom[name], said_at[f"custom.{name}"]
+    return custom

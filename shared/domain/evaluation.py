@@ -20,6 +20,7 @@ from shared.domain.verdicts import Cause, Evidence, FlagChange, Rule, Severity, 
 
 ENDED = frozenset({"churned", "ended", "closed", "lost"})  # statuses for which nothing is watched any more
 CHANGES_KEPT = 64  # flag changes a head remembers, to tell them again after a crash; those of one record stay together
+EVENT_FLAGS_KEPT = 200  # flags raised by events that stand at once; the one that ends first makes room
 SCORE_DAYS_KEPT = 7  # days of recorded scores a head carries until its month has them
 ACTIVE_DAYS = 400  # a relationship silent for longer is evaluated only when something comes in
 
@@ -128,7 +129,19 @@ def judge(row: Row, touch: Touchpoint, at: Millis, playbook: Playbook, place: Fe
         return ""
     cooldown = round(playbook.rules[verdict.rule].cooldown_days * DAY)
     change(row, verdict, at, place, evidence=Evidence(events=(touch.event,)), cooldown=cooldown)
-    return flag_key(verdict.rule, verdict.subject) if verdict.raised else ""
+    if not verdict.raised:
+        return ""
+    raised = flag_key(verdict.rule, verdict.subject)
+    _make_room(row, raised, at, place)
+    return raised
+
+
+def _make_room(row: Row, raised: str, at: Millis, place: Fence) -> None:
+    """Clear what is beyond EVENT_FLAGS_KEPT: a head has to stay a document of bearable size."""
+    others = sorted((flag.until, key) for key, flag in row.head.flags.items() if flag.until and key != raised)
+    for _, key in others[: max(0, len(others) + 1 - EVENT_FLAGS_KEPT)]:
+        flag = row.head.flags[key]
+        change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), at, place)
 
 
 def change(

@@ -14,6 +14,7 @@ from shared.domain.touchpoints import Touchpoint
 from shared.domain.verdicts import Rule, Severity, flag_key
 
 DETRACTOR_FOR = 90 * DAY  # how long an answer stands unless a better one comes
+WORDS = 200  # characters of a text that a reason quotes
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -40,7 +41,7 @@ def nps_detractor(touch: Touchpoint, head: Head, playbook: Playbook) -> Verdict 
     if score > params.detractor_max:
         return Verdict(Rule.NPS_DETRACTOR, touch.person, raised=False)
     said = str(touch.data.get("text", "")).strip()
-    quote = f": “{said[:200]}”" if said else ""
+    quote = f": “{said[:WORDS]}”" if said else ""
     return Verdict(
         Rule.NPS_DETRACTOR,
         touch.person,
@@ -71,13 +72,13 @@ def price_change_planned(touch: Touchpoint, head: Head, playbook: Playbook) -> V
     effective = parse_date_or_moment(touch.data["effective_at"])
     what = "price" if touch.type.startswith("price") else "terms"
     change = touch.data.get("change")
-    how = f" ({change:+g})" if isinstance(change, int | float) else f" ({change})" if change else ""
+    how = f" ({change:+g})" if isinstance(change, int | float) else f" ({change[:WORDS]})" if change else ""
     return Verdict(
         Rule.PRICE_CHANGE_PLANNED,
         f"{what}@{touch.data['effective_at']}",
         raised=True,
         severity=Severity.CRITICAL,
-        reason=f"{what} change{how} planned for a {directory.type or directory.kind},"
+        reason=f"{what} change{how} planned for a {(directory.type or directory.kind)[:WORDS]},"
         f" effective {str(touch.data['effective_at'])[:10]}: talk to them before it goes out",
         numbers={"effective_at": float(effective)},
         until=max(effective, touch.time + DAY),

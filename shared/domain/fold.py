@@ -15,6 +15,7 @@ from shared.domain.usage import day_of
 
 PEOPLE_KEPT = 200  # persons remembered by name; the one silent longest goes first
 OPEN_KEPT = 200  # open promises and tickets, and those that were settled; the oldest goes first
+TEXT_KEPT = 300  # characters of a promise: all of it is on the timeline
 DAYS_KEPT = 64  # inbound days from which the cadence is learned
 
 Step = Callable[[Facts, Touchpoint], dict[str, Any]]
@@ -115,7 +116,7 @@ def _promise_made(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
         by=str(data.get("by", "us")),
         made_at=touch.time,
         event=touch.event,
-        text=str(data.get("text", "")),
+        text=str(data.get("text", ""))[:TEXT_KEPT],
     )
     return {"promises": _with_open(facts.promises, str(data["promise"]), promise, lambda made: made.made_at)}
 

@@ -30,3 +30,37 @@ async def test_quantities_whose_sum_is_no_number() -> None:
     await stage.say("usage.login", quantity=1e12)
     assert await goes_on(stage) == ["invalid_field", "invalid_field"]
     assert list((await stage.counts()).values()) == [1e12]
+
+
+async def test_long_texts_stay_on_the_timeline_and_out_of_heads_and_verdicts() -> None:
+    stage = Stage()
+    await stage.say("relationship.updated", kind="partner")
+    for number in range(250):
+        await stage.say("promise.made", promise=f"p{number}", due="2026-06-01T10:00:00Z", text="x" * 31_000)
+    await stage.say("price.change_planned", effective_at="2026-07-01", change="y" * 31_000)
+    assert await goes_on(stage) == []
+    head = await stage.head()
+    assert len(head.facts.promises) == 200
+    assert len(wire.encode(head)) < 2_000_000
+    assert max(len(change.reason) for change in stage.told()) < 1_000
+
+
+async def test_ever_new_custom_fields() -> None:
+    stage = Stage()
+    for number in range(150):
+        await stage.say("relationship.updated", at=stage.now + number, custom={f"field-{number}": "v" * 900})
+    assert await goes_on(stage) == []
+    directory = (await stage.head()).directory
+    assert list(directory.custom) == [f"field-{number}" for number in range(50, 150)]
+    assert set(directory.said_at) == {f"custom.field-{number}" for number in range(50, 150)}
+
+
+async def test_ever_new_detractors() -> None:
+    stage = Stage()
+    for number in range(205):
+        await stage.say("survey.answered", instrument="nps", score=1, person=f"person-{number}", at=stage.now + number)
+    assert await goes_on(stage) == []
+    standing = [flag.subject for flag in (await stage.head()).flags.values()]
+    assert standing == [f"person-{number}" for number in range(5, 205)]
+    cleared = [change.subject for change in stage.told() if not change.raised]
+    assert cleared == [f"person-{number}" for number in range(5)]
