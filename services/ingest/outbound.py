@@ -29,6 +29,7 @@ class Outbound:
         self._max_bytes = max_bytes
         self._deadline = deadline
         self._waiting = 0
+        self.written: dict[tuple[str, int], int] = {}  # by topic and partition: the offset after our last record
 
     @property
     def waiting_bytes(self) -> int:
@@ -50,8 +51,13 @@ class Outbound:
             self._waiting -= size
 
     async def _publish(self, parts: Parts) -> None:
-        tasks = [self._publisher.publish(topic, partition, messages) for (topic, partition), messages in parts.items()]
+        tasks = [self._append(topic, partition, messages) for (topic, partition), messages in parts.items()]
         # All are awaited, whichever fails first: nothing may still be under way when its sender is told to try again.
         for answer in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
+
+    async def _append(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
+        first = await self._publisher.publish(topic, partition, messages)
+        end = first + len(messages)
+        self.written[topic, partition] = max(end, self.written.get((topic, partition), 0))

@@ -87,6 +87,8 @@ class Scoring:
             self._owned[number] = Owned(state or PartitionState(id=str(number), partition=number))
 
     async def revoked(self, partitions: Sequence[int]) -> None:
+        stored = {number: self._owned[number].flushed for number in partitions if number in self._owned}
+        logger().info("given up", topic=INTERACTIONS, scored_up_to=stored)
         for number in partitions:
             self._owned.pop(number, None)
         for row in list(self._block.rows.values()):

@@ -19,7 +19,9 @@ from shared.embedded.process import Child, Launch, LineSink
 
 LOST = (
     "The embedded broker ended with {how}. It keeps its log in memory: events that were accepted but not yet scored "
-    "are lost, and so are alerts not yet shown on a live stream. Everything scored so far is in the store. "
+    "are lost, and so is what lay in quarantine. Everything scored so far is in the store. How much is lost, partition "
+    "by partition, will be what ingest has written beyond what scoring has scored: their last lines before they start "
+    "again say written_up_to and scored_up_to (offsets). "
     "Send again what was sent in the last seconds: an event that had arrived counts once."
 )
 
