@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvicorn
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from shared.domain.errors import Misconfigured
+from shared.entry import Server
 
 GRACE_SECONDS = 1  # for requests under way when told to stop
 
@@ -40,14 +41,6 @@ def probe_app(registry: CollectorRegistry, ready: Ready) -> FastAPI:
     return app
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to the service it lives in."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @contextlib.asynccontextmanager
 async def serving(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
     """Serve while the block runs, and give the port (0 asks for a free one). Raises Misconfigured if it is taken."""
@@ -57,7 +50,7 @@ async def serving(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
         raise Misconfigured(
             f"Port {port} of {host} cannot be listened on ({error.strerror}); choose another"
         ) from error
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=GRACE_SECONDS
         )

@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     dedup_days: int = Field(7, ge=1, le=90, description="days during which an event id counts once")
     flush_min_ms: int = Field(200, description="flush interval of scoring when quiet")
     flush_max_ms: int = Field(5000, description="flush interval of scoring when saturated")
-    cache_relationships: int = Field(20_000, description="relationships kept in a scoring worker's memory, about 20 KB each")
+    cache_relationships: int = Field(
+        20_000, description="relationships kept in a scoring worker's memory, about 20 KB each"
+    )
     playbook: str = Field("", description="path of a playbook YAML; empty = the built-in one")
     webhook_url: str = Field("", description="where alerts are delivered; empty = log only")
     webhook_secret: SecretStr = Field(SecretStr(""), description="Standard Webhooks secret, whsec_...")

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import signal
-import sys
 from functools import partial
-
-import uvloop
 
 from services.alerts.app import build, missing, open_channels, run
 from shared.clock import now_ms
-from shared.domain.errors import Misconfigured
+from shared.entry import main, told_to_stop
 from shared.probes import probe_app, serving
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.stream.publisher import KafkaPublisher
-from shared.telemetry import Metrics, configure_logging, logger
-
-
-def main() -> None:
-    """Run until told to stop; whatever goes wrong ends the process with a status that is not 0."""
-    settings = Settings()
-    configure_logging("alerts", settings.log_level, settings.log_format)
-    wrong: list[str] = []
-    try:
-        uvloop.run(serve(settings))
-    except* Misconfigured as errors:
-        wrong = [str(error) for error in errors.exceptions]
-    if wrong:  # its message says what to do: a traceback would only hide it
-        logger().error("misconfigured", detail=" ".join(wrong))
-        sys.exit(1)
+from shared.telemetry import Metrics, logger
 
 
 async def serve(settings: Settings) -> None:
     """Build everything, run it, and take it down in the opposite order."""
-    metrics, stop = Metrics("alerts"), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    metrics, stop = Metrics("alerts"), told_to_stop()
     async with contextlib.AsyncExitStack() as opened:
         channels = open_channels(settings)
         for channel in channels.values():
@@ -56,4 +35,4 @@ async def serve(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("alerts", serve)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain, repeat
 
 import msgspec
 from msgspec.structs import replace
@@ -13,22 +12,20 @@ from msgspec.structs import replace
 from services.alerts.settlement import Settlement
 from shared import wire
 from shared.domain.alerts import Alert
-from shared.domain.errors import Conflict, Poison, Unavailable
+from shared.domain.errors import Conflict, Poison
 from shared.domain.events import Millis
 from shared.domain.lifecycle import Step, What, apply_change
 from shared.domain.playbooks import Playbook
 from shared.domain.verdicts import FlagChange, Rule, Update, UpdateBatch, fingerprint
+from shared.patience import Pause, until_available
 from shared.storage.store import Store
 from shared.stream.feed import publish_scores
 from shared.stream.ports import Batch, Publisher, Record
 from shared.stream.quarantine import Reason, quarantine_message
 from shared.stream.topics import QUARANTINE, UPDATES
-from shared.telemetry import Metrics, logger
+from shared.telemetry import Metrics
 
-RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # while the store or the broker is down; then 5 s each
 CHUNK = 64  # alerts being written at once
-
-Pause = Callable[[float], Awaitable[None]]
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -101,15 +98,7 @@ class AlertProcessor:
         await self._publisher.publish(QUARANTINE, 0, [message])
 
     async def _retried(self, work: Callable[[], Awaitable[None]]) -> None:
-        waits = chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1]))
-        while True:
-            try:
-                return await work()
-            except Unavailable as error:
-                self._metrics.store_errors.labels("alerts").inc()
-                wait = next(waits)
-                logger().warning("unavailable", error=str(error), retry_seconds=wait)
-                await self._pause(wait)
+        await until_available(work, self._metrics, "alerts", self._pause)
 
     async def _work(self, batches: Sequence[UpdateBatch]) -> None:
         await self._apply_verdicts(verdicts_of(batches))

@@ -4,51 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
-import sys
 from collections.abc import Iterator
 
 import uvicorn
-import uvloop
 from fastapi import FastAPI
 
 from services.api.app import build_app
 from services.api.deps import Deps, make_deps
 from shared.clock import now_ms
 from shared.domain.errors import Misconfigured, Unavailable
+from shared.entry import Server, main, told_to_stop, until_told
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.storage.store import Store
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.reader import KafkaReader
-from shared.telemetry import configure_logging, logger
+from shared.telemetry import logger
 
 GRACE_SECONDS = 5  # for requests under way when told to stop; streams end at once
 RETRY_SECONDS = 0.5
 BACKLOG = 2_048
-
-
-class Server(uvicorn.Server):
-    """uvicorn without its own signal handling: streams have to end before it waits for connections to close."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def main() -> None:
-    """Run until told to stop; whatever goes wrong ends the process with a status that is not 0."""
-    settings = Settings()
-    configure_logging("api", settings.log_level, settings.log_format)
-    wrong: list[str] = []
-    try:
-        uvloop.run(serve(settings))
-    except* Misconfigured as errors:
-        wrong = [str(error) for error in errors.exceptions]
-    if wrong:  # its message says what to do: a traceback would only hide it
-        logger().error("misconfigured", detail=" ".join(wrong))
-        sys.exit(1)
 
 
 async def serve(settings: Settings) -> None:
@@ -83,10 +59,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 async def run(deps: Deps, listener: socket.socket) -> None:
     """Until a signal comes or a part fails; then streams end, requests under way finish, and all stop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = told_to_stop()
     app = build_app(deps)
     server = _server(app)
     async with asyncio.TaskGroup() as group:
@@ -98,7 +71,7 @@ async def run(deps: Deps, listener: socket.socket) -> None:
             background.append(group.create_task(app.state.desks.run(), name="dashboard"))
         http = group.create_task(_serve_http(server, listener), name="http")
         logger().info("listening", host=deps.settings.host, port=listener.getsockname()[1])
-        await _first(stop, http, background[0])
+        await until_told(stop, http, background[0])
         logger().info("stopping")
         deps.feed.stop()
         server.should_exit = True
@@ -132,14 +105,6 @@ async def _prepare(store: Store) -> None:
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
-
-
 async def _serve_http(server: Server, listener: socket.socket) -> None:
     await server.serve([listener])
     if not server.should_exit:
@@ -147,4 +112,4 @@ async def _serve_http(server: Server, listener: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("api", serve)

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-import sys
-from collections.abc import Iterator
 from functools import partial
 
 import msgspec
 import uvicorn
-import uvloop
 
 from services.ingest.access import Access
 from services.ingest.app import create_app
@@ -23,24 +18,16 @@ from services.ingest.logidentity import LogIdentity
 from services.ingest.outbound import Outbound
 from services.ingest.readiness import Readiness
 from shared.clock import now_ms
-from shared.domain.errors import Misconfigured
+from shared.entry import Server, main, told_to_stop, until_told
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.storage.store import Store
 from shared.stream.member import KafkaMember
 from shared.stream.publisher import KafkaPublisher
-from shared.stream.topics import INBOX
-from shared.telemetry import Metrics, configure_logging, logger
+from shared.stream.topics import INBOX, INTERACTIONS
+from shared.telemetry import Metrics, logger
 
 GRACE_SECONDS = 8  # for requests under way when told to stop
-
-
-class Server(uvicorn.Server):
-    """uvicorn without its own signal handling: it would kill the process with the signal, and we stop more than it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -50,20 +37,7 @@ class Parts(msgspec.Struct, frozen=True):
     member: KafkaMember
     readiness: Readiness
     identity: LogIdentity
-
-
-def main() -> None:
-    """Run until told to stop; whatever goes wrong ends the process with a status that is not 0."""
-    settings = Settings()
-    configure_logging("ingest", settings.log_level, settings.log_format)
-    wrong: list[str] = []
-    try:
-        uvloop.run(serve(settings))
-    except* Misconfigured as errors:
-        wrong = [str(error) for error in errors.exceptions]
-    if wrong:  # its message says what to do: a traceback would only hide it
-        logger().error("misconfigured", detail=" ".join(wrong))
-        sys.exit(1)
+    outbound: Outbound
 
 
 async def serve(settings: Settings) -> None:
@@ -83,8 +57,9 @@ def build(settings: Settings, store: Store, publisher: KafkaPublisher, metrics: 
     topics = partial(check_topics, settings.kafka, settings.partitions)
     identity = LogIdentity(store, settings.partitions, metrics, topics)
     access = Access(store, now_ms)
+    outbound = Outbound(publisher)
     intake = Intake(
-        Outbound(publisher),
+        outbound,
         identity,
         metrics,
         now_ms,
@@ -118,20 +93,17 @@ def build(settings: Settings, store: Store, publisher: KafkaPublisher, metrics: 
         session_timeout_ms=settings.session_timeout_ms,
         metrics=metrics,
     )
-    return Parts(server, member, readiness, identity)
+    return Parts(server, member, readiness, identity, outbound)
 
 
 async def run(parts: Parts) -> None:
     """Until a signal comes or a part fails; then all stop, requests under way first."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = told_to_stop()
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(parts.identity.run(), name="log identity")
         server = group.create_task(_serve_http(parts.server), name="http")
         inbox = group.create_task(_read_inbox(parts), name="inbox")
-        await _first(stop, server, inbox)
+        await until_told(stop, server, inbox)
         logger().info("stopping")
         parts.server.should_exit = True
         await parts.member.stop()
@@ -139,15 +111,9 @@ async def run(parts: Parts) -> None:
         parts.readiness.stop()
         await inbox
         watch.cancel()
-    logger().info("stopped")
-
-
-async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
+    # Should the broker be gone for good, this and what scoring says of itself tell what went with it.
+    written = {number: end for (topic, number), end in sorted(parts.outbound.written.items()) if topic == INTERACTIONS}
+    logger().info("stopped", topic=INTERACTIONS, written_up_to=written)
 
 
 async def _serve_http(server: Server) -> None:
@@ -162,4 +128,4 @@ async def _read_inbox(parts: Parts) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("ingest", serve)

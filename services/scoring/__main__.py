@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-import signal
-import sys
-
-import uvloop
 
 from services.scoring.processor import Scoring
 from shared.clock import new_id, now_ms
 from shared.domain.engine import Terms
-from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.errors import Unavailable
 from shared.domain.events import DAY, SECOND
+from shared.entry import main, told_to_stop, until_told
 from shared.playbooks.loader import load_playbook
 from shared.probes import Ready, probe_app, serving
 from shared.settings import Settings
@@ -22,20 +20,9 @@ from shared.storage.store import Store
 from shared.stream.member import KafkaMember
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import INTERACTIONS
-from shared.telemetry import Metrics, configure_logging, logger
+from shared.telemetry import Metrics, logger
 
 GROUP = "rapport-scoring"
-
-
-def main() -> None:
-    """Run until told to stop; whatever goes wrong ends the process with a status that is not 0."""
-    settings = Settings()
-    configure_logging("scoring", settings.log_level, settings.log_format)
-    try:
-        uvloop.run(serve(settings))
-    except Misconfigured as error:  # its message says what to do: a traceback would only hide it
-        logger().error("misconfigured", detail=str(error))
-        sys.exit(1)
 
 
 async def serve(settings: Settings) -> None:
@@ -67,7 +54,10 @@ async def serve(settings: Settings) -> None:
     gc.freeze()  # what is there from the start need not be looked at again
     try:
         await store.prepare()
-        async with serving(probe_app(metrics.registry, _ready(member, store)), settings.host, settings.metrics_port):
+        async with contextlib.AsyncExitStack() as opened:
+            if settings.metrics_port:
+                probes = probe_app(metrics.registry, _ready(member, store))
+                await opened.enter_async_context(serving(probes, settings.host, settings.metrics_port))
             await run(member)
     finally:
         await publisher.close()
@@ -82,14 +72,9 @@ def terms(settings: Settings) -> Terms:
 
 async def run(member: KafkaMember) -> None:
     """Until a signal comes; then flush, commit and leave the group."""
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    running = loop.create_task(member.run(), name="scoring")
-    waiting = loop.create_task(told.wait(), name="signal")
-    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
+    stop = told_to_stop()
+    running = asyncio.create_task(member.run(), name="scoring")
+    await until_told(stop, running)
     await member.stop()
     await running
     logger().info("stopped")
@@ -109,4 +94,4 @@ def _ready(member: KafkaMember, store: Store) -> Ready:
 
 
 if __name__ == "__main__":
-    main()
+    main("scoring", serve)

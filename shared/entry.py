@@ -1,0 +1,60 @@
+"""What every service does around its own work: settings, logs, signals, HTTP that leaves signals alone, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from shared.domain.errors import Misconfigured
+from shared.settings import Settings
+from shared.telemetry import configure_logging, logger
+
+
+def main(service: str, serve: Callable[[Settings], Awaitable[None]]) -> None:
+    """Run until told to stop; whatever goes wrong ends the process with a status that is not 0."""
+    settings = Settings()
+    configure_logging(service, settings.log_level, settings.log_format)
+    wrong: list[str] = []
+
+    async def work() -> None:
+        await serve(settings)
+
+    try:
+        uvloop.run(work())
+    except* Misconfigured as errors:
+        wrong = [str(error) for error in errors.exceptions]
+    if wrong:  # its message says what to do: a traceback would only hide it
+        logger().error("misconfigured", detail=" ".join(wrong))
+        sys.exit(1)
+
+
+def told_to_stop() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def until_told(stop: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
+    """Until `stop` is set or one of the tasks ends."""
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handling: it would end the process with the signal, and a service stops more."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
