@@ -18,7 +18,7 @@ from shared.domain.baseline import days_needed
 from shared.domain.block import Block, Row
 from shared.domain.engine import Item, Terms, step_many, tick
 from shared.domain.errors import Misconfigured
-from shared.domain.events import CLOCK_KEY, SECOND, Clock, Millis
+from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
 from shared.domain.fence import Fence
 from shared.domain.playbooks import DropParams, Playbook
 from shared.domain.verdicts import Rule
@@ -32,6 +32,7 @@ from shared.telemetry import Metrics, logger
 T = TypeVar("T")
 
 CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
+PURGE_EVERY = HOUR
 DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
 SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
 
@@ -77,6 +78,7 @@ class Scoring:
         self._saver = Saver(store, self._block, terms.playbook, writer, terms.dedup_window)
         self._incarnation = ""
         self._owned: dict[int, Owned] = {}
+        self._purged_at: Millis = 0
 
     # --- partitions come and go -----------------------------------------------------------------------------------
 
@@ -192,6 +194,7 @@ class Scoring:
         for owned in self._owned.values():
             owned.flushed = max(owned.flushed, owned.next)
         await self._append_clock_records()
+        await self._purge()
         return {number: owned.next for number, owned in self._owned.items() if owned.next >= 0}
 
     async def _store_and_tell(self) -> None:
@@ -247,6 +250,14 @@ class Scoring:
                 header = ((INCARNATION_HEADER, self._incarnation.encode()),)
                 message = Message(wire.encode(Clock(now)), CLOCK_KEY, header, now)
                 await self._patiently(partial(self._publisher.publish, INTERACTIONS, number, [message]), "clock")
+
+    async def _purge(self) -> None:
+        """Once an hour the owner of the first partition drops event ids that no longer matter, of all partitions."""
+        now = self._clock()
+        if 0 in self._owned and now - self._purged_at >= PURGE_EVERY:
+            self._purged_at = now
+            before = now - self._terms.dedup_window - DAY  # a day more than the window: clocks differ
+            await self._patiently(partial(self._store.purge_dedup, before), "purge")
 
     async def _patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
         return await until_available(work, self._metrics, operation, self._pause)

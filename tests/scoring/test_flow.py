@@ -236,3 +236,17 @@ async def test_what_cannot_be_decoded_goes_to_quarantine_and_the_rest_counts() -
     reasons = [wire.decode(record.value, Quarantined).reason for record in stage.log.records(QUARANTINE)]
     assert reasons == ["undecodable", "invalid_field"]
     assert (await stage.counts())["use:login", "", day_of(START)] == 2
+
+
+async def test_event_ids_are_dropped_once_they_cannot_matter() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("usage.login", id="same")
+    await worker.drain()
+    assert len(await stage.store.dedup_chunks(["acme/acct-1"], 0)) == 1
+    stage.now += 7 * DAY
+    await worker.flush()
+    assert len(await stage.store.dedup_chunks(["acme/acct-1"], 0)) == 1
+    stage.now += DAY + HOUR
+    await worker.flush()
+    assert await stage.store.dedup_chunks(["acme/acct-1"], 0) == []
