@@ -147,7 +147,8 @@ class Block:
     def count(self, row: Row, entries: Sequence[Entry], fence: Fence, *, absolute: bool = False) -> None:
         """Add amounts to days' counters (or set them), except in months that have been folded that far already.
 
-        An absolute total without a person replaces whatever was counted for the metric on that day.
+        An absolute total without a person replaces whatever was counted for the metric on that day. Beyond the bounds
+        of a month it is not known whose counter it would replace: there it adds.
         """
         months = [self._month(row, month_of(entry.day)) for entry in entries]
         admitted = [month.admits(fence) for month in months]
@@ -155,9 +156,11 @@ class Block:
             if not fresh:
                 continue
             month.fence = fence
-            fold = month.set_total if absolute else month.add
-            for who, delta in fold(entry.day, entry.metric, entry.person, entry.amount):
-                self._record(row, entry.metric, who, entry.day, delta)
+            metric, person = month.kept(entry.day, entry.metric, entry.person)
+            known = (metric, person) == (entry.metric, entry.person)
+            fold = month.set_total if absolute and known else month.add
+            for who, delta in fold(entry.day, metric, person, entry.amount):
+                self._record(row, metric, who, entry.day, delta)
 
     def _month(self, row: Row, name: str) -> MonthCells:
         month = row.cells.get(name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from shared import wire
+from shared.domain import counters
 from shared.domain.events import HOUR
 from shared.stream.quarantine import Quarantined
 from shared.stream.topics import QUARANTINE
@@ -64,3 +67,31 @@ async def test_ever_new_detractors() -> None:
     assert standing == [f"person-{number}" for number in range(5, 205)]
     cleared = [change.subject for change in stage.told() if not change.raised]
     assert cleared == [f"person-{number}" for number in range(5)]
+
+
+async def test_ever_new_features_and_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "METRICS_KEPT", 3)
+    monkeypatch.setattr(counters, "MONTH_BYTES", 8 * counters.CELL_BYTES)
+    stage = Stage(batch_limit=4)
+    for number in range(6):
+        await stage.say("usage.feature_used", feature=f"f{number}", person="ana")
+    for number in range(6):
+        await stage.say("usage.feature_used", feature="f0", person=f"p{number}")
+    await stage.say("usage.daily_total", feature="f1", quantity=9, day="2026-06-01")
+    await stage.say("usage.daily_total", feature="f1", quantity=4, day="2026-06-01", person="late")
+    await stage.say("usage.daily_total", feature="f0", quantity=5, day="2026-06-01", person="ana")
+    await stage.say("usage.feature_used", feature="f0", person="p5")
+    assert await goes_on(stage) == []
+    counts = {(metric, person): count for (metric, person, _), count in (await stage.counts()).items()}
+    assert counts == {
+        ("use:f0", "ana"): 5,
+        ("use:f1", "ana"): 0,
+        ("use:f2", "ana"): 1,
+        ("use:(others)", "ana"): 3,
+        ("use:f0", "p0"): 1,
+        ("use:f0", "p1"): 1,
+        ("use:f0", "(others)"): 5,
+        ("use:f1", ""): 9,
+        ("use:f1", "(others)"): 4,
+    }
+    assert (await stage.head()).windows.usage[0] == sum(counts.values())
