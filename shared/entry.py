@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from shared.domain.errors import Misconfigured
+from shared.domain.errors import Misconfigured, Unavailable
 from shared.settings import Settings
 from shared.telemetry import configure_logging, logger
 
@@ -50,6 +50,17 @@ async def until_told(stop: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
         await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
+
+
+async def as_far_as_possible(work: Awaitable[None], stop: asyncio.Event) -> None:
+    """Await the work of a consumer. Once told to stop, it may end with Unavailable: what it could not store and commit
+    is read again after the next start."""
+    try:
+        await work
+    except Unavailable as error:
+        if not stop.is_set():
+            raise
+        logger().warning("unfinished", error=str(error), effect="read again")
 
 
 class Server(uvicorn.Server):

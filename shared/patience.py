@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from itertools import chain, repeat
 from typing import TypeVar
@@ -28,3 +29,14 @@ async def until_available(
             logger().warning("unavailable", operation=operation, error=str(error), retry_seconds=wait)
             await pause(wait)
     raise AssertionError("repeat() does not end")
+
+
+def pause_unless(stop: asyncio.Event) -> Pause:
+    """A pause that ends with Unavailable once `stop` is set: who has been told to stop does not wait for ever."""
+
+    async def pause(seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+            raise Unavailable("told to stop while something does not answer; what is unfinished is done again later")
+
+    return pause

@@ -8,6 +8,7 @@ from functools import partial
 from services.alerts.app import build, missing, open_channels, run
 from shared.clock import now_ms
 from shared.entry import main, told_to_stop
+from shared.patience import pause_unless
 from shared.probes import probe_app, serving
 from shared.settings import Settings
 from shared.storage.open import open_store
@@ -26,7 +27,7 @@ async def serve(settings: Settings) -> None:
         opened.push_async_callback(store.close)
         publisher = KafkaPublisher(settings.kafka)
         opened.push_async_callback(publisher.close)
-        parts = build(settings, store, publisher, channels, metrics, now_ms)
+        parts = build(settings, store, publisher, channels, metrics, now_ms, pause_unless(stop))
         if settings.metrics_port:
             probes = probe_app(metrics.registry, partial(missing, parts))
             await opened.enter_async_context(serving(probes, settings.host, settings.metrics_port))

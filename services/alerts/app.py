@@ -18,6 +18,8 @@ from shared.domain import playbooks
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.events import Millis
 from shared.domain.playbooks import Playbook
+from shared.entry import as_far_as_possible
+from shared.patience import Pause
 from shared.playbooks.loader import load_playbook
 from shared.settings import Settings
 from shared.storage.store import Store
@@ -60,12 +62,13 @@ def build(
     channels: Mapping[str, Channel],
     metrics: Metrics,
     clock: Callable[[], Millis],
+    pause: Pause = asyncio.sleep,
 ) -> Parts:
     """The parts, connected to each other and to nothing else yet. Raises Misconfigured for a broken playbook."""
     playbook = load_playbook(settings.playbook)
     _name_what_is_passed_over(playbook, channels)
     settlement = Settlement(store, publisher, playbook, channels.keys(), metrics, clock)
-    processor = AlertProcessor(store, publisher, settlement, playbook, metrics, clock)
+    processor = AlertProcessor(store, publisher, settlement, playbook, metrics, clock, pause)
     member = KafkaMember(
         bootstrap=settings.kafka,
         group=GROUP,
@@ -136,7 +139,7 @@ async def run(settings: Settings, parts: Parts, stop: asyncio.Event) -> None:
         await asyncio.wait({stopping, preparing}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await preparing
-            consuming = group.create_task(parts.member.run(), name="member")
+            consuming = group.create_task(as_far_as_possible(parts.member.run(), stop), name="member")
             helping = [group.create_task(parts.sweep.run(), name="sweep")]
             helping.append(group.create_task(parts.outbox.run(), name="outbox"))
             await asyncio.wait({stopping, consuming}, return_when=asyncio.FIRST_COMPLETED)

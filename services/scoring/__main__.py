@@ -11,7 +11,8 @@ from shared.clock import new_id, now_ms
 from shared.domain.engine import Terms
 from shared.domain.errors import Unavailable
 from shared.domain.events import DAY, SECOND
-from shared.entry import main, told_to_stop, until_told
+from shared.entry import as_far_as_possible, main, told_to_stop, until_told
+from shared.patience import pause_unless
 from shared.playbooks.loader import load_playbook
 from shared.probes import Ready, probe_app, serving
 from shared.settings import Settings
@@ -27,7 +28,7 @@ GROUP = "rapport-scoring"
 
 async def serve(settings: Settings) -> None:
     """Build everything, run it, and take it down in the opposite order."""
-    metrics = Metrics("scoring")
+    metrics, stop = Metrics("scoring"), told_to_stop()
     store = open_store(settings)
     publisher = KafkaPublisher(settings.kafka)
     processor = Scoring(
@@ -39,6 +40,7 @@ async def serve(settings: Settings) -> None:
         partitions=settings.partitions,
         writer=new_id(),
         cache=settings.cache_relationships,
+        pause=pause_unless(stop),
     )
     member = KafkaMember(
         bootstrap=settings.kafka,
@@ -58,8 +60,10 @@ async def serve(settings: Settings) -> None:
             if settings.metrics_port:
                 probes = probe_app(metrics.registry, _ready(member, store))
                 await opened.enter_async_context(serving(probes, settings.host, settings.metrics_port))
-            await run(member)
+            await run(member, stop)
     finally:
+        # Should the broker be gone for good, this and what ingest says of itself tell what went with it.
+        logger().info("stopped", topic=INTERACTIONS, scored_up_to=processor.scored)
         await publisher.close()
         await store.close()
 
@@ -70,14 +74,12 @@ def terms(settings: Settings) -> Terms:
     return Terms(playbook, settings.evaluation_seconds * SECOND, settings.dedup_days * DAY)
 
 
-async def run(member: KafkaMember) -> None:
-    """Until a signal comes; then flush, commit and leave the group."""
-    stop = told_to_stop()
-    running = asyncio.create_task(member.run(), name="scoring")
+async def run(member: KafkaMember, stop: asyncio.Event) -> None:
+    """Until told to stop; then flush, commit and leave the group. What cannot be flushed then is read again."""
+    running = asyncio.create_task(as_far_as_possible(member.run(), stop), name="scoring")
     await until_told(stop, running)
     await member.stop()
     await running
-    logger().info("stopped")
 
 
 def _ready(member: KafkaMember, store: Store) -> Ready:

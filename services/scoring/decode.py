@@ -51,6 +51,13 @@ def segments(records: Iterable[Record]) -> list[Segment]:
     return found
 
 
+def end_of(segment: Segment) -> int:
+    """The offset after its last record."""
+    if isinstance(segment, list):
+        return segment[-1].offset + 1
+    return 1 + (segment.offset if isinstance(segment, Tick) else segment.record.offset)
+
+
 def _tick(record: Record) -> Segment:
     try:
         return Tick(record.offset, wire.decode(record.value, Clock).now)

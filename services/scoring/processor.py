@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from services.scoring.decode import Bad, Tick, segments
+from services.scoring.decode import Bad, Tick, end_of, segments
 from services.scoring.loading import Loader
 from services.scoring.saving import Saver
 from services.scoring.telling import update_batches
@@ -42,6 +42,7 @@ class Owned(msgspec.Struct):
 
     state: PartitionState
     next: int = -1
+    folded: int = -1  # the offset after the last record folded, even within a batch
     flushed: int = -1
     clocked_at: Millis = 0  # when we last appended a clock record
     moved: bool = False  # the state differs from what is stored
@@ -79,18 +80,18 @@ class Scoring:
         self._incarnation = ""
         self._owned: dict[int, Owned] = {}
         self._purged_at: Millis = 0
+        self.scored: dict[int, int] = {}  # by partition that was ours last: the offset up to which state is stored
 
     # --- partitions come and go -----------------------------------------------------------------------------------
 
     async def assigned(self, partitions: Sequence[int]) -> None:
         self._incarnation = await self._read_incarnation()
+        self.scored = {}
         for number in partitions:
             state = await self._patiently(partial(self._store.partition_state, number), "partition_state")
             self._owned[number] = Owned(state or PartitionState(id=str(number), partition=number))
 
     async def revoked(self, partitions: Sequence[int]) -> None:
-        stored = {number: self._owned[number].flushed for number in partitions if number in self._owned}
-        logger().info("given up", topic=INTERACTIONS, scored_up_to=stored)
         for number in partitions:
             self._owned.pop(number, None)
         for row in list(self._block.rows.values()):
@@ -122,6 +123,7 @@ class Scoring:
                 await self._quarantine(batch, segment)
             else:
                 await self._fold(owned, batch, segment)
+            owned.folded = end_of(segment)
         owned.next = batch.records[-1].offset + 1
 
     async def _resume(self, owned: Owned, batch: Batch) -> None:
@@ -217,6 +219,7 @@ class Scoring:
         for owned in moved:
             owned.state.rev += 1
             owned.moved = False
+        self.scored |= {number: owned.folded for number, owned in self._owned.items() if owned.folded >= 0}
 
     async def _tell(self) -> None:
         now = self._clock()

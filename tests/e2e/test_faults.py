@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from shared.clock import now_ms
-from shared.domain.events import DAY
 from shared.embedded.keyring import TENANT
 from shared.stream import admin
-from tests.e2e.faults import BETWEEN, NAMES, PARTITIONS, RELATIONSHIPS, TIMES, Outcome, disturbed, undisturbed
+from tests.e2e.faults import BETWEEN, NAMES, RELATIONSHIPS, TIMES, Outcome, disturbed, undisturbed
 from tests.e2e.traffic import Picture, Sent, first_of
 
 pytestmark = [

@@ -1,0 +1,106 @@
+"""Kill -9 of the embedded broker during traffic: what scoring had not got is missing, the log says where; no more."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from shared.clock import now_ms
+from shared.domain.events import relationship_key
+from shared.embedded.keyring import TENANT
+from shared.stream.topics import partition_of
+from tests.e2e.faults import PARTITIONS, RELATIONSHIPS, SETTLES_WITHIN
+from tests.e2e.reading import Reader
+from tests.e2e.traffic import SOURCE, Picture, Sender, Sent, farewell, first_of, picture_of
+from tests.embedded.stack import Up, gone, until, up
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.embedded,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
+
+EVENTS, RATE = 2_400, 200.0
+UNREAD = 200  # events that nobody reads before the broker dies
+A_DAY = {"RAPPORT_EVALUATION_SECONDS": "86400"}  # nothing becomes due: the log holds events alone
+
+
+def test_exactly_what_the_broker_had_not_handed_on_is_missing(tmp_path: Path) -> None:
+    today = now_ms()
+    events = first_of(EVENTS, TENANT, RELATIONSHIPS, today)
+    last = farewell(TENANT, RELATIONSHIPS, today)
+    with up(tmp_path, **A_DAY) as stack:
+        ready = stack.ready()
+        with Sender(ready, events, RATE) as sender:
+            before = events[: lose_the_broker(stack, sender)]
+            until(lambda: sender.has_sent(len(events)))
+        with Sender(ready, last, rate=1e6) as sender:
+            until(lambda: sender.has_sent(len(last)))
+        reader = Reader(ready)
+        until(lambda: {one.alert for one in last} <= reader.alerts().keys(), SETTLES_WITHIN)
+        found = reader.picture()
+        written, scored = told(stack.log, "written_up_to"), told(stack.log, "scored_up_to")
+        stack.stop()
+
+    counted = [one for one in events if counts(one, found)]
+    lost = [one for one in events if not counts(one, found)]
+    assert lost
+    for partition in range(PARTITIONS):
+        sent_here = on(partition, before)
+        lost_here = on(partition, lost)
+        assert lost_here == sent_here[len(sent_here) - len(lost_here) :]  # the end of what had been accepted
+        assert written[partition] == len(sent_here)
+        assert written[partition] - scored[partition] == len(lost_here)
+    expected = picture_of([*counted, *last])
+    assert found.uses == expected.uses
+    assert found.entries == expected.entries
+    assert {id for id in expected.alerts if "/nps_detractor/" in id} == found.alerts.keys()
+
+
+def lose_the_broker(stack: Up, sender: Sender) -> int:
+    """Kill the broker when alerts lags behind scoring and scoring behind ingest; how many events ingest had taken."""
+    until(lambda: sender.has_sent(EVENTS // 4))
+    for name in ("alerts", "scoring"):
+        os.kill(stack.pid(name), signal.SIGSTOP)
+        mark = sender.accepted + UNREAD
+        until(lambda mark=mark: sender.has_sent(mark))
+    ingest = stack.pid("ingest")
+    os.kill(stack.pid("kafka"), signal.SIGKILL)
+    for name in ("alerts", "scoring"):
+        os.kill(stack.pid(name), signal.SIGCONT)
+    until(lambda: gone(ingest))
+    taken = sender.accepted  # its successor cannot have answered yet: it starts after the broker
+    until(lambda: stack.log.count("Everything is ready") == 2)
+    assert "The embedded broker ended with signal 9" in stack.log
+    return taken
+
+
+def told(log: str, name: str) -> dict[int, int]:
+    """The first value of this name in the log: offsets by partition."""
+    found = re.search(rf"{name}=(\{{.*?\}})", log)
+    assert found, f"the log does not say {name}"
+    offsets: dict[int, int] = ast.literal_eval(found[1])
+    return offsets
+
+
+def on(partition: int, events: Sequence[Sent]) -> list[Sent]:
+    """Those of one partition, in order."""
+    return [
+        one
+        for one in events
+        if partition_of(relationship_key(TENANT, one.relationship).encode(), PARTITIONS) == partition
+    ]
+
+
+def counts(one: Sent, found: Picture) -> bool:
+    """Whether an event has left behind what it should: no other event of this traffic leaves the same."""
+    if one.use is not None:
+        return one.use in found.uses.get(one.relationship, {})
+    return f"{SOURCE}#{one.event.id}" in found.entries.get(one.relationship, {})
