@@ -23,7 +23,7 @@ from shared.domain.fence import Fence
 from shared.domain.fold import fold_touchpoint
 from shared.domain.playbooks import Playbook
 from shared.domain.relationship import Head
-from shared.domain.touchpoints import Touchpoint, made_of
+from shared.domain.touchpoints import Touchpoint, made_of, touchpoint_id
 from shared.domain.usage import USE, day_number, day_of
 
 SETTLE = 5 * SECOND  # loaded history is evaluated when nothing more has come for this long
@@ -139,7 +139,7 @@ def _is_duplicate(row: Row, item: Item, known: Known, terms: Terms, place: Fence
     key = event_key(event.source, event.id)
     if row.ids.is_duplicate(id_hash(key), place, item.received, terms.dedup_window):
         return True
-    entry_id = f"{row.head.id}/{key}"
+    entry_id = touchpoint_id(event.tenant, event.relationship, key)
     entry = row.pending.get(entry_id) or known.touchpoints.get(entry_id)
     if entry is None:
         return False

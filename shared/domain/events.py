@@ -159,8 +159,18 @@ class UsageData(msgspec.Struct, frozen=True, gc=False):
 
 
 def event_key(source: str, event_id: str) -> str:
-    """What makes an event the same event within a tenant (CloudEvents: source and id together)."""
+    """What makes an event the same event within a tenant (CloudEvents: source and id together).
+
+    A `#` of the source is percent-encoded, so that the first one ends the source.
+    """
+    if "#" in source or "%" in source:
+        source = source.replace("%", "%25").replace("#", "%23")
     return f"{source}#{event_id}"
+
+
+def segment(part: str) -> str:
+    """A text as one segment of an id: its slashes are percent-encoded."""
+    return part.replace("%", "%25").replace("/", "%2F")
 
 
 def relationship_key(tenant: str, relationship: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.domain.events import Direction, Interaction, JsonObject, Millis, event_key, event_type
+from shared.domain.events import Direction, Interaction, JsonObject, Millis, event_key, event_type, segment
 from shared.domain.fence import Fenced
 
 
 class Touchpoint(Fenced, omit_defaults=True, kw_only=True):
-    """One entry of the timeline (collection `timeline`, `_id` = `tenant/relationship/source#id`).
+    """One entry of the timeline (collection `timeline`, `_id` = `tenant/relationship/source#id`, see touchpoint_id).
 
     `position` is the offset of its own event (`offset` moves on when it is retracted or corrected). `retracted` entries
     stay, crossed out; a correction replaces `type`, `time` and `data` and names itself in `corrected_by`. A retraction
@@ -34,7 +34,7 @@ class Touchpoint(Fenced, omit_defaults=True, kw_only=True):
     @property
     def event(self) -> str:
         """The key of its event: `source#id`."""
-        return self.id[len(self.tenant) + len(self.relationship) + 2 :]
+        return self.id.split("/", 2)[2]
 
     @property
     def metric(self) -> str | None:
@@ -45,8 +45,11 @@ class Touchpoint(Fenced, omit_defaults=True, kw_only=True):
 
 
 def touchpoint_id(tenant: str, relationship: str, event_key: str) -> str:
-    """The `_id` of a timeline entry: an event counts once in its relationship."""
-    return f"{tenant}/{relationship}/{event_key}"
+    """The `_id` of a timeline entry: an event counts once in its relationship.
+
+    Of the relationship the slashes are percent-encoded: "a/b" with an event of "c" is not "a" with one of "b/c".
+    """
+    return f"{tenant}/{segment(relationship)}/{event_key}"
 
 
 def made_of(event: Interaction, data: JsonObject) -> Touchpoint:

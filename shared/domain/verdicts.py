@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from shared.domain.events import Millis
+from shared.domain.events import Millis, segment
 
 
 class Severity(StrEnum):
@@ -123,4 +123,4 @@ class UpdateBatch(msgspec.Struct, frozen=True):
 
 def fingerprint(tenant: str, relationship: str, rule: str, subject: str = "") -> str:
     """What makes an alert the same alert: `tenant/relationship/rule/subject`, each percent-encoded for slashes."""
-    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in (tenant, relationship, rule, subject))
+    return "/".join(map(segment, (tenant, relationship, rule, subject)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from shared import wire
-from shared.domain.events import DAY, HOUR, MINUTE
+from shared.domain.events import DAY, HOUR, MINUTE, event_key
+from shared.domain.touchpoints import touchpoint_id
 from shared.domain.usage import day_name, day_of
 from shared.domain.verdicts import Rule, Severity
 from shared.stream.ports import Message
@@ -250,3 +251,20 @@ async def test_event_ids_are_dropped_once_they_cannot_matter() -> None:
     stage.now += DAY + HOUR
     await worker.flush()
     assert await stage.store.dedup_chunks(["acme/acct-1"], 0) == []
+
+
+async def test_events_of_other_relationships_and_sources_are_not_taken_for_duplicates() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    said = [
+        *(("a", "b/c", "1"), ("a/b", "c", "0"), ("a/b", "c", "1"), ("a%2Fb", "c", "1")),
+        *(("a", "s#x", "1"), ("a", "s", "x#1")),
+    ]
+    for relationship, source, id in said:
+        await stage.say("message.received", relationship, source=source, id=id, person="ana")
+        await worker.drain()
+    for relationship, source, id in said:
+        key = touchpoint_id("acme", relationship, event_key(source, id))
+        entry = (await stage.store.touchpoints([key]))[key]
+        assert (entry.relationship, entry.event) == (relationship, event_key(source, id))
+    assert [(await stage.head(name)).windows.inbound[0] for name in ("a", "a/b", "a%2Fb")] == [3, 2, 1]
