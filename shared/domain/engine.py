@@ -139,6 +139,8 @@ def _is_duplicate(row: Row, item: Item, known: Known, terms: Terms, place: Fence
     key = event_key(event.source, event.id)
     if row.ids.is_duplicate(id_hash(key), place, item.received, terms.dedup_window):
         return True
+    if event_type(event.type).kind is not EventClass.TOUCHPOINT:  # nothing else has an entry, or can be retracted
+        return False
     entry_id = touchpoint_id(event.tenant, event.relationship, key)
     entry = row.pending.get(entry_id) or known.touchpoints.get(entry_id)
     if entry is None:

@@ -268,3 +268,15 @@ async def test_events_of_other_relationships_and_sources_are_not_taken_for_dupli
         entry = (await stage.store.touchpoints([key]))[key]
         assert (entry.relationship, entry.event) == (relationship, event_key(source, id))
     assert [(await stage.head(name)).windows.inbound[0] for name in ("a", "a/b", "a%2Fb")] == [3, 2, 1]
+
+
+async def test_usage_is_not_retracted_whether_or_not_its_retraction_was_stored_before_it_came() -> None:
+    for apart in (False, True):
+        stage = Stage()
+        worker = await stage.worker()
+        await stage.say("event.retracted", about="u1")
+        if apart:
+            await worker.drain()
+        await stage.say("usage.login", id="u1")
+        await worker.drain()
+        assert (await stage.counts())["use:login", "", day_of(START)] == 1
