@@ -101,7 +101,7 @@ def frequency(view: View) -> Column:
 def trust(view: View) -> Column:
     """Promises kept and payments on time against those broken, overdue and escalated (Beta mean), with tenure."""
     good = view.fact("kept") + view.fact("payments") + view.fact("outcomes")
-    bad = view.fact("broken") + view.fact("overdue") + view.fact("escalations")
+    bad = view.fact("broken") + view.fact("overdue") + view.fact("escalations") + _promises_overdue(view)
     tenure = np.clip((view.at - view.fact("first_seen")) / DAY / (2 * YEAR), 0, 1)
     evidence = good + bad
     record = (good + 1) / (evidence + 2)  # uniform prior: Laplace's rule of succession
@@ -113,6 +113,20 @@ def trust(view: View) -> Column:
         words=lambda n: (
             f"{n['good']:.0f} promises, payments and outcomes kept, {n['bad']:.0f} broken, overdue or escalated"
         ),
+    )
+
+
+def _promises_overdue(view: View) -> Floats:
+    """Open promises of ours whose deadline has passed (those that were broken in so many words count as broken)."""
+    return np.array(
+        [
+            sum(
+                promise.due <= at and promise.by != "them" and not promise.broken_at
+                for promise in row.head.facts.promises.values()
+            )
+            for row, at in zip(view.rows, view.at, strict=True)
+        ],
+        np.float64,
     )
 
 

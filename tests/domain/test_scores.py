@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.domain import scores
 from shared.domain.block import Block, Entry, View
 from shared.domain.events import DAY
-from shared.domain.facts import Facts, Person, Survey
+from shared.domain.facts import Facts, Person, Promise, Survey
 from shared.domain.fence import Fence
 from shared.domain.relationship import Band, Directory, Factor, Scores
 from shared.domain.scores import band_of, score
@@ -119,6 +119,22 @@ def test_trust() -> None:
         inputs={"good": 6, "bad": 2, "tenure_days": 365},
     )
     assert factor("trust", view_of()).value is None
+
+
+def test_a_promise_past_its_deadline_counts_against_us() -> None:
+    # good 3, bad: one of ours is late; theirs, one to come and one said to be broken do not count here (that one is
+    # counted as broken, by promises_broken): (3 + 1) / (4 + 2) = 0.6667; 0.8 × 0.6667 + 0.2 × 0.5 = 0.6333
+    def promise(due: int, by: str = "us", broken_at: int = 0) -> Promise:
+        return Promise(due=due, by=by, made_at=0, event="e", broken_at=broken_at)
+
+    promises = {
+        "late": promise(NOW),
+        "theirs": promise(NOW, by="them"),
+        "to come": promise(NOW + 1),
+        "broken": promise(NOW - DAY, broken_at=NOW - DAY),
+    }
+    found = factor("trust", view_of(Facts(promises_kept=3, promises=promises)))
+    assert (found.value, found.inputs["bad"]) == (0.6333, 1)
 
 
 def test_mutual_benefit() -> None:
