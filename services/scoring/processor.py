@@ -12,7 +12,7 @@ import msgspec
 from services.scoring.decode import Bad, Tick, end_of, segments
 from services.scoring.loading import Loader
 from services.scoring.saving import Saver
-from services.scoring.telling import update_batches
+from services.scoring.telling import batches_of, told_last, update_batches
 from shared import wire
 from shared.domain.baseline import days_needed
 from shared.domain.block import Block, Row
@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
 PURGE_EVERY = HOUR
+PAGE = 500  # heads read at once when everything is told again
 DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
 SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
 
@@ -89,7 +90,9 @@ class Scoring:
         self.scored = {}
         for number in partitions:
             state = await self._patiently(partial(self._store.partition_state, number), "partition_state")
-            self._owned[number] = Owned(state or PartitionState(id=str(number), partition=number))
+            owned = Owned(state or PartitionState(id=str(number), partition=number))
+            await self._tell_new_topic(owned, number)
+            self._owned[number] = owned
 
     async def revoked(self, partitions: Sequence[int]) -> None:
         for number in partitions:
@@ -186,6 +189,25 @@ class Scoring:
         await self._patiently(partial(self._publisher.publish, QUARANTINE, 0, [message]), "quarantine")
         self._metrics.quarantined.labels(poison.reason).inc()
         logger().warning("quarantined", origin=origin, reason=poison.reason, detail=poison.detail)
+
+    async def _tell_new_topic(self, owned: Owned, partition: int) -> None:
+        """A topic of updates that was made anew has lost what nobody had read: tell it how all flags came about.
+
+        Before anything new is folded, so that nothing is told after what has superseded it. Readers know by the cause
+        what they have had already.
+        """
+        topic = await self._patiently(partial(self._store.incarnation, UPDATES), "incarnation")
+        if topic is None or topic.incarnation == owned.state.told_into:
+            return
+        after = ""
+        while heads := await self._patiently(partial(self._store.partition_heads, partition, after, PAGE), "heads"):
+            after = heads[-1].id
+            batches = batches_of((told_last(head) for head in heads if head.changes), self._clock(), 0)
+            if batches:
+                messages = [Message(wire.encode(batch)) for batch in batches]
+                await self._patiently(partial(self._publisher.publish, UPDATES, partition, messages), "publish")
+        owned.state.told_into = topic.incarnation
+        owned.moved = True
 
     # --- flush ----------------------------------------------------------------------------------------------------
 

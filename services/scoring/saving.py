@@ -118,7 +118,7 @@ class Saver:
         return Write("dedup", id, chunk.rev, self._fenced(chunk.fence, names | chunk.fields()))
 
     def _state(self, state: PartitionState) -> Write:
-        fields = {"clock": state.clock, "untold": state.untold}
+        fields = {"clock": state.clock, "untold": state.untold, "told_into": state.told_into}
         return Write("partitions", state.id, state.rev, self._fenced(_fence(state), fields))
 
     async def _timeline(self, rows: Sequence[Row]) -> None:

@@ -39,12 +39,25 @@ def told_since(head: Head, since: Fence) -> Update:
     )
 
 
+def told_last(head: Head) -> Update:
+    """The update of one relationship with what has last changed about its flags: all of that log's incarnation.
+
+    Not of earlier ones: told again, they would come after what has superseded them.
+    """
+    return told_since(head, Fence(head.changes[-1].cause.incarnation))
+
+
 def update_batches(rows: Iterable[Row], since: Fence, stored_at: Millis, received: Millis) -> list[UpdateBatch]:
     """The updates of one partition, for everything it touched since it last told, in records of bearable size."""
+    return batches_of((told_since(row.head, since) for row in rows), stored_at, received)
+
+
+def batches_of(updates: Iterable[Update], stored_at: Millis, received: Millis) -> list[UpdateBatch]:
+    """These updates of one partition in records of bearable size."""
     records: list[list[Update]] = []
     room = 0
-    for row in rows:
-        for update, size in _pieces(told_since(row.head, since)):
+    for whole in updates:
+        for update, size in _pieces(whole):
             if size > room:
                 records.append([])
                 room = RECORD_BYTES

@@ -171,6 +171,11 @@ class MemoryStore:
         found = sorted((doc.get("next_due_at", 0), doc["_id"]) for doc in docs)
         return [id for at, id in found if 0 < at <= now][:limit]
 
+    async def partition_heads(self, partition: int, after: str, limit: int) -> list[Head]:
+        docs = self._find("relationships", Condition("partition", (partition,)))
+        found = sorted((doc for doc in docs if doc["_id"] > after), key=lambda doc: doc["_id"])
+        return [parse(doc, Head) for doc in found[:limit]]
+
     async def earliest_due(self, partitions: Sequence[int]) -> dict[int, Millis]:
         earliest: dict[int, Millis] = {}
         for doc in self._docs["relationships"].values():

@@ -43,10 +43,12 @@ class PartitionState(Fenced, omit_defaults=True, kw_only=True):
     """What a partition's owner remembers of it (collection `partitions`): the last clock record's time.
 
     `untold`: relationships whose flags a clock record has changed, until that has been told on `rapport.updates`.
+    `told_into`: the incarnation of `rapport.updates` that has been told of everything.
     """
 
     clock: Millis = 0
     untold: tuple[str, ...] = ()
+    told_into: str = ""
 
 
 class DedupChunk(Fenced, omit_defaults=True, kw_only=True):
@@ -128,6 +130,10 @@ class StateStore(Protocol):
 
     async def due(self, partition: int, now: Millis, limit: int) -> list[str]:
         """Ids of relationships of `partition` with 0 < next_due_at ≤ now, earliest first."""
+        ...
+
+    async def partition_heads(self, partition: int, after: str, limit: int) -> list[Head]:
+        """Heads of `partition` whose id is greater than `after`, in the order of their ids."""
         ...
 
     async def earliest_due(self, partitions: Sequence[int]) -> dict[int, Millis]:

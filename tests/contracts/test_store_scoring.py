@@ -110,3 +110,14 @@ async def test_due_times_are_plain_integers(store: Store) -> None:
 async def test_due_serves_all_tenants_of_the_partition(store: Store) -> None:
     await store.write([head_write("a", next_due_at=2), head_write("a", tenant="other", next_due_at=1)])
     assert await store.due(3, 5, 10) == ["other/a", "acme/a"]
+
+
+async def test_heads_of_a_partition_come_in_pages_by_id(store: Store) -> None:
+    await store.write([head_write(name) for name in ("c", "a", "b", "a/1")])
+    await store.write([head_write("a", tenant="other"), head_write("elsewhere", partition=4)])
+    first = await store.partition_heads(3, "", 3)
+    assert [head.id for head in first] == ["acme/a", "acme/a/1", "acme/b"]
+    rest = await store.partition_heads(3, first[-1].id, 3)
+    assert [head.id for head in rest] == ["acme/c", "other/a"]
+    assert await store.partition_heads(3, "other/a", 3) == []
+    assert [head.id for head in await store.partition_heads(4, "", 3)] == ["acme/elsewhere"]

@@ -117,6 +117,10 @@ class MongoState(MongoClient):
         found = await self._find("relationships", query, [("next_due_at", 1), ("q.key", 1)], limit, ["_id"])
         return [doc["_id"] for doc in found]
 
+    async def partition_heads(self, partition: int, after: str, limit: int) -> list[Head]:
+        query = {"partition": {"$eq": partition}, "q.key": {"$gt": "=" + after}}
+        return [parse(doc, Head) for doc in await self._find("relationships", query, [("q.key", 1)], limit)]
+
     async def earliest_due(self, partitions: Sequence[int]) -> dict[int, Millis]:
         earliest: dict[int, Millis] = {}
         for partition in partitions:
