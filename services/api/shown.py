@@ -75,7 +75,7 @@ def touchpoint_out(entry: Touchpoint) -> out.TouchpointOut:
     """An entry of the timeline."""
     return out.TouchpointOut.model_validate(
         {
-            "id": entry.id.removeprefix(f"{entry.tenant}/{entry.relationship}/"),
+            "id": entry.event,
             "type": entry.type,
             "time": iso(entry.time),
             "received": time_json(entry.received),
