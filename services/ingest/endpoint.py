@@ -23,6 +23,7 @@ from shared.stream.quarantine import HTTP
 from shared.telemetry import logger
 
 ATTRIBUTE = "ce-"  # prefix of the headers that carry attributes in binary mode
+MAX_ITEMS = 50_000  # more events do not fit into 4 MB; two million items that are none take gigabytes to refuse
 TENANT_HEADER = "rapport-tenant"
 MEDIA_TYPES = (
     f"{BATCH} (an array of events), {STRUCTURED} (one event), or {JSON} (either; or data alone, with ce- headers)"
@@ -90,6 +91,8 @@ class Events:
             items = [Item(raw) for raw in events_of(media, body)]
         except Poison as poison:
             return await self._intake.refuse(Delivery(tenant, HTTP, [Item(body)]), poison.reason, poison.detail)
+        if len(items) > MAX_ITEMS:
+            raise Declined(413, "too_large", f"A batch may have {MAX_ITEMS:,} events: send smaller ones.")
         return await self._intake.take(Delivery(tenant, HTTP, items))
 
 

@@ -300,3 +300,11 @@ async def test_metrics_schema_and_wrong_paths_answer(stage: Stage) -> None:
     assert "/v1/events" in (await stage.client.get("/v1/openapi.json")).json()["paths"]
     assert (await stage.client.get("/v1/nothing")).headers["content-type"] == "application/problem+json"
     assert (await stage.client.get("/v1/events")).status_code == 405
+
+
+async def test_a_batch_of_a_great_many_items_is_refused_whole() -> None:
+    async with Stage() as stage:
+        answer = await stage.post(b"[" + b"1," * 50_000 + b"1]")
+        assert answer.status_code == 413
+        assert answer.json()["detail"] == "A batch may have 50,000 events: send smaller ones."
+        assert stage.entries() == []
