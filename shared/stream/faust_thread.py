@@ -39,7 +39,9 @@ class DaemonThread(WorkerThread):  # type: ignore[misc]
         try:
             super().run()
         except Exception:
-            if self.service.crash_reason is None:  # else the member raises it: once is enough
+            told = self.service.crash_reason is not None  # the member raises it: once is enough
+            alone = self.service.parent_loop.is_closed()  # the member did not wait longer, and there is nobody to tell
+            if not (told or alone):
                 raise
 
 
