@@ -102,11 +102,16 @@ def _settle(
             Verdict(rule, subject, raised=True, severity=severity, numbers=numbers),
             at,
             place,
-            quiet=quiet,
+            quiet=quiet and not _of_today(row, rule, subject),
             evidence=STATE_RULES[rule].evidence(row, subject, at, numbers),
             reason=REASONS[rule](row, subject, numbers),
             cooldown=round(playbook.rules[rule].cooldown_days * DAY),
         )
+
+
+def _of_today(row: Row, rule: Rule, subject: str) -> bool:
+    """Whether a flag has nothing to do with the history that is being loaded: a promise that did not come with it."""
+    return rule is Rule.EXPECTATION_VIOLATED and not row.head.facts.promises[subject].backfill
 
 
 def _worse(severity: Severity, than: Severity) -> bool:

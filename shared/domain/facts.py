@@ -8,7 +8,10 @@ from shared.domain.events import Millis
 
 
 class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An open promise: `due` is the deadline, `by` is "us" or "them", `event` the key of the event that made it."""
+    """An open promise: `due` is the deadline, `by` is "us" or "them", `event` the key of the event that made it.
+
+    `backfill`: it came with loaded history.
+    """
 
     due: Millis
     by: str
@@ -16,6 +19,7 @@ class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
     event: str
     text: str = ""
     broken_at: Millis = 0
+    backfill: bool = False
 
 
 class Survey(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -117,6 +117,7 @@ def _promise_made(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
         made_at=touch.time,
         event=touch.event,
         text=str(data.get("text", ""))[:TEXT_KEPT],
+        backfill=touch.backfill,
     )
     return {"promises": _with_open(facts.promises, str(data["promise"]), promise, lambda made: made.made_at)}
 
@@ -135,9 +136,13 @@ def _promise_broken(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
     if _is_settled(facts, touch, "promise"):
         return {"promises_broken": facts.promises_broken + 1}
     known = facts.promises.get(name) or Promise(
-        due=touch.time, by=str(touch.data.get("by", "us")), made_at=touch.time, event=touch.event
+        due=touch.time,
+        by=str(touch.data.get("by", "us")),
+        made_at=touch.time,
+        event=touch.event,
+        backfill=touch.backfill,
     )
-    broken = msgspec.structs.replace(known, broken_at=touch.time)
+    broken = msgspec.structs.replace(known, broken_at=touch.time, backfill=touch.backfill)
     return {
         "promises": _with_open(facts.promises, name, broken, lambda made: made.made_at),
         "promises_broken": facts.promises_broken + 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared import wire
-from shared.domain.events import DAY, HOUR, MINUTE, event_key
+from shared.domain.events import DAY, HOUR, MINUTE, SECOND, event_key
 from shared.domain.touchpoints import touchpoint_id
 from shared.domain.usage import day_name, day_of
 from shared.domain.verdicts import Rule, Severity
@@ -280,3 +280,17 @@ async def test_usage_is_not_retracted_whether_or_not_its_retraction_was_stored_b
         await stage.say("usage.login", id="u1")
         await worker.drain()
         assert (await stage.counts())["use:login", "", day_of(START)] == 1
+
+
+async def test_a_promise_of_today_that_breaks_while_history_is_loaded_is_told() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("promise.made", promise="today", due="2026-06-01T09:10:00Z")
+    await stage.say("promise.made", promise="old", due="2026-05-01T09:10:00Z", at=START - 60 * DAY, backfill=True)
+    for second in range(0, 20 * 60, 3):
+        stage.now = START + second * SECOND
+        await stage.say("message.received", at=START - 300 * DAY + second * MINUTE, backfill=True)
+    await worker.drain()
+    await run_clock(stage, worker, stage.now + MINUTE, step=MINUTE)
+    told = [(change.subject, change.quiet) for change in stage.told() if change.rule == Rule.EXPECTATION_VIOLATED]
+    assert sorted(told) == [("old", True), ("today", False)]
