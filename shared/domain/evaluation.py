@@ -86,7 +86,8 @@ def _settle(
     ended = has_ended(row.head)
     for key, flag in list(row.head.flags.items()):
         expired = flag.until and at >= flag.until
-        if ended or expired or (not flag.until and key not in found):
+        off = not playbook.rules[Rule(flag.rule)].enabled
+        if ended or off or expired or (not flag.until and key not in found):
             change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), at, place, quiet=quiet)
     for rule, hits, entry in found.values():
         standing = row.head.flags.get(flag_key(rule, hits.subject[entry]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from shared import wire
 from shared.domain.events import DAY, HOUR, MINUTE, SECOND, event_key
 from shared.domain.touchpoints import touchpoint_id
@@ -294,3 +296,16 @@ async def test_a_promise_of_today_that_breaks_while_history_is_loaded_is_told() 
     await run_clock(stage, worker, stage.now + MINUTE, step=MINUTE)
     told = [(change.subject, change.quiet) for change in stage.told() if change.rule == Rule.EXPECTATION_VIOLATED]
     assert sorted(told) == [("old", True), ("today", False)]
+
+
+async def test_a_flag_of_an_event_rule_is_cleared_once_the_rule_is_switched_off() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("survey.answered", instrument="nps", score=3, person="ana")
+    await worker.drain()
+    await worker.kill()
+    playbook = stage.terms.playbook
+    off = replace(playbook.rules[Rule.NPS_DETRACTOR], enabled=False)
+    stage.terms = replace(stage.terms, playbook=replace(playbook, rules={**playbook.rules, Rule.NPS_DETRACTOR: off}))
+    await run_clock(stage, await stage.worker("w2"), START + 2 * HOUR)
+    assert [(change.raised, change.moment) for change in stage.told()] == [(True, START), (False, START + HOUR)]
