@@ -40,12 +40,15 @@ def correct(
     """Apply `event.retracted` or `event.corrected` to its target, wherever it has not been applied yet.
 
     `timeline` is every entry of the relationship, stored or pending. `fresh`: the head has not been folded this far.
+    What has not come yet can be retracted, or replaced as a whole; another time for it is passed over.
     The flag that the event had raised is cleared at `at`, unless what replaces it raises the same.
     """
     target = target_of(event, data)
     entry_id = touchpoint_id(event.tenant, event.relationship, target)
     entries = {entry.id: entry for entry in timeline}
     before = entries.get(entry_id)
+    if before is None and event.type == "event.corrected" and "type" not in data["replacement"]:
+        return  # another time for what has never come: an entry without type would keep its event out
     if before is None or not _folded(before, place):
         after = entries[entry_id] = row.pending[entry_id] = _placed(_after(before, entry_id, event, data), place)
         counts = [*([] if before is None else _entries(before, -1.0)), *_entries(after, 1.0)]

@@ -309,3 +309,12 @@ async def test_a_flag_of_an_event_rule_is_cleared_once_the_rule_is_switched_off(
     stage.terms = replace(stage.terms, playbook=replace(playbook, rules={**playbook.rules, Rule.NPS_DETRACTOR: off}))
     await run_clock(stage, await stage.worker("w2"), START + 2 * HOUR)
     assert [(change.raised, change.moment) for change in stage.told()] == [(True, START), (False, START + HOUR)]
+
+
+async def test_a_correction_of_nothing_but_the_time_does_not_swallow_the_event_that_it_came_before() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("event.corrected", about="m1", replacement={"time": "2026-05-01T00:00:00Z"})
+    await stage.say("message.received", id="m1", person="ana", channel="email")
+    await worker.drain()
+    assert await stage.counts() == {("in:email", "ana", day_of(START)): 1}
