@@ -49,7 +49,11 @@ def create(
 ) -> None:
     """Make a key and print it, this once: only its hash is stored."""
     text = new_key(kind.value)
-    key = as_stored(text, tenant, name, now_ms())
+    try:
+        key = as_stored(text, tenant, name, now_ms())
+    except ValueError as problem:
+        typer.echo(str(problem), err=True)
+        raise typer.Exit(1) from None
     _with_store(lambda store: store.add_key(key))
     typer.echo(text)
 

@@ -16,6 +16,20 @@ API = "api"
 _KEY = re.compile(r"rk_(write|api)_([A-Za-z0-9-]{1,64})_([A-Za-z0-9_-]{16,128})")
 
 
+# Ids of everything a tenant has begin with its name and a slash: with a slash of its own, one could read another's.
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def checked_tenant(name: str) -> str:
+    """The name if a tenant can be called so; ValueError saying what is allowed otherwise."""
+    if not _TENANT.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot name a tenant: take 1 to 64 letters, digits, dots, hyphens and underscores, a letter or"
+            " digit first"
+        )
+    return name
+
+
 def format_key(kind: str, id: str, secret: str) -> str:
     """The text of a key, as its owner is shown it once; raises ValueError if it would not parse again."""
     text = f"rk_{kind}_{id}_{secret}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets as chance
 from typing import Protocol
 
-from shared.domain.keys import API, WRITE, format_key, hash_secret, parse_key
+from shared.domain.keys import API, WRITE, checked_tenant, format_key, hash_secret, parse_key
 from shared.embedded.data import DataDirectory, Secrets
 from shared.storage.store import ApiKey
 
@@ -35,12 +35,12 @@ def own_secrets(data: DataDirectory) -> Secrets:
 
 
 def as_stored(text: str, tenant: str, name: str, at: int) -> ApiKey:
-    """What the store keeps of a key made at `at` (ms). Raises ValueError for what is no key."""
+    """What the store keeps of a key made at `at` (ms). Raises ValueError for what is no key or no tenant."""
     parts = parse_key(text)
     if parts is None:
         raise ValueError("not a key")
     kind, id, secret = parts
-    return ApiKey(id=id, tenant=tenant, kind=kind, hash=hash_secret(secret), name=name, created_at=at)
+    return ApiKey(id=id, tenant=checked_tenant(tenant), kind=kind, hash=hash_secret(secret), name=name, created_at=at)
 
 
 async def ensure_secrets(store: Keys, secrets: Secrets, at: int) -> None:

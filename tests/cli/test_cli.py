@@ -111,3 +111,9 @@ def test_keys_are_created_listed_and_revoked(fresh_mongo_url: str, database: str
     assert rapport("keys", "revoke", "--tenant", "acme", id, **where).stdout == f"Key {id} is revoked.\n"
     listed = rapport("keys", "list", "--tenant", "acme", **where)
     assert re.search(rf"^{id} .*\d\d:\d\d  \d{{4}}-\d\d-\d\d \d\d:\d\d$", listed.stdout, re.MULTILINE)
+
+
+def test_a_tenant_with_a_slash_is_refused_since_it_could_read_anothers_relationships() -> None:
+    made = rapport("keys", "create", "--tenant", "acme/eu", "--kind", "write")
+    assert (made.returncode, made.stdout) == (1, "")
+    assert "cannot name a tenant" in made.stderr

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.keys import API, WRITE, format_key, hash_secret, matches, parse_key
+from shared.domain.keys import API, WRITE, checked_tenant, format_key, hash_secret, matches, parse_key
 
 SECRET = "Zm9vYmFyYmF6cXV4_-1234567890abcdef"
 
@@ -49,3 +49,14 @@ def test_only_the_secret_itself_matches_its_hash() -> None:
     assert not matches(SECRET + "x", stored)
     assert not matches(SECRET, "")
     assert SECRET not in stored
+
+
+@pytest.mark.parametrize("name", ["acme", "a", "Acme-2.test_eu", "x" * 64])
+def test_a_tenant(name: str) -> None:
+    assert checked_tenant(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "-a", ".a", "a b", "a\n", "\x00clock", "\u00e4", "x" * 65])
+def test_no_tenant(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a tenant"):
+        checked_tenant(name)
