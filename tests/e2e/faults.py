@@ -12,7 +12,7 @@ import msgspec
 
 from shared.embedded.data import DataDirectory
 from tests.e2e.reading import Follower, Reader
-from tests.e2e.traffic import Picture, Sender, Sent, farewell, picture_of
+from tests.e2e.traffic import Picture, Plan, Sender, Sent
 from tests.embedded.stack import NAMES, Up, until, up
 
 RELATIONSHIPS = 20
@@ -66,49 +66,51 @@ def rounds(times: int) -> Iterator[str]:
         yield from NAMES
 
 
-def disturbed(here: Path, events: Sequence[Sent], today: int, *arguments: str, times: int = TIMES) -> Outcome:
+def disturbed(here: Path, plan: Plan, *arguments: str, times: int = TIMES) -> Outcome:
     """Run a stack, send the events, kill all the while, and read what has become of them."""
-    between = len(events) // (len(NAMES) * times + 1)
+    between = len(plan.events) // (len(NAMES) * times + 1)
     with up(here, *arguments, **SETTINGS) as stack:
         ready = stack.ready()
-        with Follower(ready) as follower, Sender(ready, events, RATE) as sender:
+        with Follower(ready) as follower, Sender(ready, plan.events, RATE) as sender:
             for number, name in enumerate(rounds(times), start=1):
                 until(lambda mark=number * between: sender.has_sent(mark))
                 kill(stack, name)
-            until(lambda: sender.has_sent(len(events)))
-            found, expected = settled(ready, events, today)
+            until(lambda: sender.has_sent(len(plan.events)))
+            found = settled(ready, plan)
+            expected = plan.picture()
             until(lambda: follower.seen >= set(expected.alerts))
         outcome = Outcome(found, expected, follower.seen, len(NAMES) * times, sender.repeated, sender.accepted)
         stack.stop()
         return outcome
 
 
-def undisturbed(here: Path, events: Sequence[Sent], today: int, *arguments: str) -> Picture:
+def undisturbed(here: Path, plan: Plan, *arguments: str) -> Picture:
     """The same events, nothing killed: what is read in the end."""
     here.mkdir(exist_ok=True)
     with up(here, *arguments, **SETTINGS) as stack:
         ready = stack.ready()
-        with Sender(ready, events, rate=1e6, batch=100) as sender:
-            until(lambda: sender.has_sent(len(events)))
-        found, _ = settled(ready, events, today)
+        post(ready, plan.events)
+        found = settled(ready, plan)
         stack.stop()
         return found
 
 
-def settled(ready: dict[str, str], events: Sequence[Sent], today: int) -> tuple[Picture, Picture]:
-    """What is read when everything has been judged, and what was sent. On one partition order is kept, so all that
-    came before the farewell has been folded, and its alerts have been made, when the farewell's alerts are there."""
-    tenant = ready["tenant"]
-    last = farewell(tenant, RELATIONSHIPS, today)
-    with Sender(ready, last, rate=1e6) as sender:
-        until(lambda: sender.has_sent(len(last)))
-    expected = picture_of([*events, *last])
+def settled(ready: dict[str, str], plan: Plan) -> Picture:
+    """What is read when everything has been judged: promises are, at the next canonical moment."""
+    post(ready, plan.last)
     reader = Reader(ready)
-    closing = {one.alert for one in last}
+    closing = {one.alert for one in plan.last}
     until(lambda: closing <= reader.alerts().keys(), SETTLES_WITHIN)
+    expected = plan.picture().alerts.keys()
     try:
-        until(lambda: reader.alerts().keys() >= expected.alerts.keys(), PROMISES_WITHIN)
+        until(lambda: expected <= reader.alerts().keys(), PROMISES_WITHIN)
     except AssertionError:
-        missing = sorted(expected.alerts.keys() - reader.alerts().keys())
-        raise AssertionError(f"{len(missing)} alerts of {len(expected.alerts)} are missing: {missing[:5]}") from None
-    return reader.picture(), expected
+        missing = sorted(expected - reader.alerts().keys())
+        raise AssertionError(f"{len(missing)} alerts of {len(expected)} are missing: {missing[:5]}") from None
+    return reader.picture()
+
+
+def post(ready: dict[str, str], events: Sequence[Sent]) -> None:
+    """As fast as they are taken."""
+    with Sender(ready, events, rate=1e6, batch=100) as sender:
+        until(lambda: sender.has_sent(len(events)))

@@ -16,9 +16,9 @@ from shared.clock import now_ms
 from shared.domain.events import relationship_key
 from shared.embedded.keyring import TENANT
 from shared.stream.topics import partition_of
-from tests.e2e.faults import PARTITIONS, RELATIONSHIPS, SETTLES_WITHIN
+from tests.e2e.faults import PARTITIONS, RELATIONSHIPS, SETTLES_WITHIN, post
 from tests.e2e.reading import Reader
-from tests.e2e.traffic import SOURCE, Picture, Sender, Sent, farewell, first_of, picture_of
+from tests.e2e.traffic import SOURCE, Picture, Sender, Sent, picture_of, planned
 from tests.embedded.stack import Up, gone, until, up
 
 pytestmark = [
@@ -33,16 +33,14 @@ A_DAY = {"RAPPORT_EVALUATION_SECONDS": "86400"}  # nothing becomes due: the log 
 
 
 def test_exactly_what_the_broker_had_not_handed_on_is_missing(tmp_path: Path) -> None:
-    today = now_ms()
-    events = first_of(EVENTS, TENANT, RELATIONSHIPS, today)
-    last = farewell(TENANT, RELATIONSHIPS, today)
+    plan = planned(EVENTS, TENANT, RELATIONSHIPS, now_ms())
+    events, last = plan.events, plan.last
     with up(tmp_path, **A_DAY) as stack:
         ready = stack.ready()
         with Sender(ready, events, RATE) as sender:
             before = events[: lose_the_broker(stack, sender)]
             until(lambda: sender.has_sent(len(events)))
-        with Sender(ready, last, rate=1e6) as sender:
-            until(lambda: sender.has_sent(len(last)))
+        post(ready, last)
         reader = Reader(ready)
         until(lambda: {one.alert for one in last} <= reader.alerts().keys(), SETTLES_WITHIN)
         found = reader.picture()

@@ -110,7 +110,8 @@ def test_a_second_start_knows_relationships_scores_and_alerts(tmp_path: Path) ->
         account = customer.detracts("acct-42")
         until(lambda: customer.alerted() == {account})
         before = seen(customer)
-        stack.stop()
+        assert stack.stop(signal.SIGTERM) < 10
+        assert stack.process.returncode == 0
     with up(tmp_path) as stack:
         customer = Customer(stack.ready())
         assert seen(customer) == before

@@ -11,8 +11,9 @@ import pytest
 from shared.clock import now_ms
 from shared.embedded.keyring import TENANT
 from shared.stream import admin
-from tests.e2e.faults import BETWEEN, NAMES, RELATIONSHIPS, TIMES, Outcome, disturbed, undisturbed
-from tests.e2e.traffic import Picture, Sent, first_of
+from tests.e2e.faults import BETWEEN, RELATIONSHIPS, TIMES, Outcome, disturbed, undisturbed
+from tests.e2e.traffic import Picture, Plan, planned
+from tests.embedded.stack import NAMES
 
 pytestmark = [
     pytest.mark.e2e,
@@ -22,14 +23,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def today() -> int:
-    """One moment for all runs, so that their events are the same."""
-    return now_ms()
-
-
-@pytest.fixture(scope="module")
-def events(today: int) -> list[Sent]:
-    return first_of(BETWEEN * (len(NAMES) * TIMES + 1), TENANT, RELATIONSHIPS, today)
+def plan() -> Plan:
+    """The same for all runs."""
+    return planned(BETWEEN * (len(NAMES) * TIMES + 1), TENANT, RELATIONSHIPS, now_ms())
 
 
 @pytest.fixture
@@ -58,14 +54,14 @@ def assert_same(found: Picture, expected: Picture) -> None:
     assert found.alerts == expected.alerts
 
 
-def test_kills_on_the_embedded_broker(tmp_path: Path, events: list[Sent], today: int) -> None:
-    assert_exactly_once(disturbed(tmp_path, events, today))
+def test_kills_on_the_embedded_broker(tmp_path: Path, plan: Plan) -> None:
+    assert_exactly_once(disturbed(tmp_path, plan))
 
 
 @pytest.mark.kafka
-def test_kills_on_real_kafka(tmp_path: Path, kafka: str, events: list[Sent], today: int) -> None:
-    outcome = disturbed(tmp_path, events, today, "--kafka", kafka)
+def test_kills_on_real_kafka(tmp_path: Path, kafka: str, plan: Plan) -> None:
+    outcome = disturbed(tmp_path, plan, "--kafka", kafka)
     assert_exactly_once(outcome)
     asyncio.run(_emptied(kafka))
-    calm = undisturbed(tmp_path / "undisturbed", events, today, "--kafka", kafka)
+    calm = undisturbed(tmp_path / "undisturbed", plan, "--kafka", kafka)
     assert_same(outcome.found, calm)

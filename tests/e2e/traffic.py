@@ -43,23 +43,31 @@ class Picture(msgspec.Struct, frozen=True):
     alerts: dict[str, tuple[str, ...]]
 
 
+class Plan(msgspec.Struct, frozen=True):
+    """Events to send, and `last`, one of each relationship to end with: when its alert is there, all that came before
+    has been judged, since on one partition order is kept."""
+
+    events: Sequence[Sent]
+    last: Sequence[Sent]
+
+    def picture(self) -> Picture:
+        """What all of them leave behind when each counts exactly once."""
+        return picture_of([*self.events, *self.last])
+
+
+def planned(count: int, tenant: str, relationships: int, today: Millis) -> Plan:
+    """The first `count` events of the traffic, the same for the same arguments. `today` is the moment of the plan."""
+    events = list(islice(traffic(tenant, relationships, today), count))
+    accounts = [f"account-{number}" for number in range(relationships)]
+    return Plan(events, [_answer(tenant, id, LAST, f"{id}/{LAST}", today - HOUR) for id in accounts])
+
+
 def traffic(tenant: str, relationships: int, today: Millis) -> Iterator[Sent]:
     """Endless, the same for the same arguments: usage, messages, answers of detractors, and promises broken."""
     number = 0
     while True:
         yield _event(tenant, number, f"account-{number % relationships}", number // relationships, today)
         number += 1
-
-
-def first_of(count: int, tenant: str, relationships: int, today: Millis) -> list[Sent]:
-    """The first `count` events of the traffic."""
-    return list(islice(traffic(tenant, relationships, today), count))
-
-
-def farewell(tenant: str, relationships: int, today: Millis) -> list[Sent]:
-    """One event of each relationship to end with: when its alert is there, all that came before has been judged."""
-    accounts = [f"account-{number}" for number in range(relationships)]
-    return [_answer(tenant, id, LAST, f"{id}/{LAST}", today - HOUR) for id in accounts]
 
 
 def picture_of(sent: Sequence[Sent]) -> Picture:
