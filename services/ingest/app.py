@@ -68,6 +68,7 @@ def _described() -> dict[str, Any]:
         "400": "Not JSON",
         "401": "No valid key",
         "403": "Not a write key",
+        "408": "The body took too long",
         "413": "Too large",
         "415": "Not a media type that is taken",
         "422": "No item was accepted",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -23,6 +25,7 @@ from shared.stream.quarantine import HTTP
 from shared.telemetry import logger
 
 ATTRIBUTE = "ce-"  # prefix of the headers that carry attributes in binary mode
+BODY_SECONDS = 30.0  # a sender that trickles would keep up to 4 MB of memory for ever
 MAX_ITEMS = 50_000  # more events do not fit into 4 MB; two million items that are none take gigabytes to refuse
 TENANT_HEADER = "rapport-tenant"
 MEDIA_TYPES = (
@@ -67,16 +70,21 @@ class Events:
         return tenant
 
     async def _body(self, request: Request) -> bytes:
-        """The whole body; given up as soon as it is too long."""
+        """The whole body; given up as soon as it is too long, or takes too long."""
         limit = self._max_batch_bytes
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
             raise _too_large(limit)
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > limit:
+                        raise _too_large(limit)
+        except TimeoutError as error:
+            detail = f"The body did not arrive within {BODY_SECONDS:g} s: send smaller batches."
+            raise Declined(408, "too_slow", detail) from error
         return bytes(body)
 
     async def _take(self, request: Request, tenant: str, media: str, body: bytes) -> Receipt:

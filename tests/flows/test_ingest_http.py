@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from services.ingest import endpoint
 from shared.domain.events import MINUTE, relationship_key
 from shared.domain.keys import format_key
 from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, partition_of
-from tests.flows.ingest_stage import BATCH, NOW, PARTITIONS, SECRET, Stage, event
+from tests.flows.ingest_stage import BATCH, NOW, PARTITIONS, SECRET, WRITE_KEY, Stage, event
 
 
 @pytest.fixture
@@ -308,3 +309,16 @@ async def test_a_batch_of_a_great_many_items_is_refused_whole() -> None:
         assert answer.status_code == 413
         assert answer.json()["detail"] == "A batch may have 50,000 events: send smaller ones."
         assert stage.entries() == []
+
+
+async def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "BODY_SECONDS", 0.05)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"["
+        await asyncio.Event().wait()
+
+    async with Stage() as stage:
+        headers = {"Content-Type": BATCH, "Authorization": f"Bearer {WRITE_KEY}"}
+        answer = await stage.client.post("/v1/events", content=trickle(), headers=headers)
+        assert (answer.status_code, answer.json()["type"]) == (408, "urn:rapport:problem:too_slow")
