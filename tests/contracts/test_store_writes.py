@@ -176,13 +176,18 @@ async def test_what_is_read_is_a_copy(store: Store) -> None:
     assert (again.days, again.names) == ({"1": [1, 0, 2.0]}, ["", "use:a"])
 
 
-async def test_a_partition_remembers_its_clock(store: Store) -> None:
+async def test_a_partition_remembers_its_clock_and_what_is_untold(store: Store) -> None:
     assert await store.partition_state(7) is None
     assert await store.write([Write("partitions", "7", 0, {**FENCE, "partition": 7, "clock": 5})]) == []
-    assert await store.write([Write("partitions", "7", 1, {**FENCE, "partition": 7, "clock": 6})]) == []
+    untold = ("acme/r1", "acme/r.2/$x")
+    assert await store.write([Write("partitions", "7", 1, {**FENCE, "partition": 7, "clock": 6, "untold": untold})]) == []
     state = await store.partition_state(7)
     assert state is not None
-    assert (state.id, state.clock, state.rev, state.partition) == ("7", 6, 2, 7)
+    assert (state.id, state.clock, state.rev, state.partition, state.untold) == ("7", 6, 2, 7, untold)
+    assert await store.write([Write("partitions", "7", 2, {**FENCE, "partition": 7, "untold": ()})]) == []
+    state = await store.partition_state(7)
+    assert state is not None
+    assert (state.clock, state.untold) == (6, ())
 
 
 async def test_more_writes_than_fit_in_one_bulk(store: Store) -> None:
