@@ -180,7 +180,8 @@ async def test_a_partition_remembers_its_clock_and_what_is_untold(store: Store) 
     assert await store.partition_state(7) is None
     assert await store.write([Write("partitions", "7", 0, {**FENCE, "partition": 7, "clock": 5})]) == []
     untold = ("acme/r1", "acme/r.2/$x")
-    assert await store.write([Write("partitions", "7", 1, {**FENCE, "partition": 7, "clock": 6, "untold": untold})]) == []
+    fields = {**FENCE, "partition": 7, "clock": 6, "untold": untold}
+    assert await store.write([Write("partitions", "7", 1, fields)]) == []
     state = await store.partition_state(7)
     assert state is not None
     assert (state.id, state.clock, state.rev, state.partition, state.untold) == ("7", 6, 2, 7, untold)
