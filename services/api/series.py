@@ -13,12 +13,13 @@ from shared.domain.usage import Cell, Day, Month, cells_of, day_name, day_number
 DEFAULT_DAYS = 90
 MAX_DAYS = 400
 MAX_SERIES = 500
+FIRST_DAY = day_number("0001-01-01")  # of the calendar
 
 
 def days_between(first: str | None, last: str | None, now: Millis) -> range:
     """The days asked for, both ends included; raises Problem 422 when they are no dates, reversed or too many."""
     end = day_of(now) if last is None else _day("to", last)
-    start = end - DEFAULT_DAYS + 1 if first is None else _day("from", first)
+    start = max(end - DEFAULT_DAYS + 1, FIRST_DAY) if first is None else _day("from", first)
     if not 0 < end - start + 1 <= MAX_DAYS:
         raise _invalid("from", f"`from` must lie before `to`, and at most {MAX_DAYS} days apart")
     return range(start, end + 1)

@@ -152,6 +152,12 @@ async def test_a_wrong_parameter_is_named(world: World, path: str, field: str) -
     assert field.partition(".")[0] in body["detail"]
 
 
+async def test_days_at_the_beginning_of_the_calendar(world: World) -> None:
+    await put_head(world.store, a_head(ACME, "a"))
+    answer = await world.acme.get("/v1/relationships/a/metrics?to=0001-01-02")
+    assert (answer.status_code, answer.json()["days"]) == (200, ["0001-01-01", "0001-01-02"])
+
+
 async def test_unknown_types_of_events_are_named(world: World) -> None:
     assert "alert, score" in problem(await world.acme.get("/v1/stream?types=alert,mood"), 422, "invalid")["detail"]
 
