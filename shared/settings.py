@@ -40,4 +40,9 @@ class Settings(BaseSettings):
     notice: str = Field("", description="shown above every page of the dashboard, such as: demo data")
     max_event_bytes: int = 32 * 1024
     max_batch_bytes: int = 4 * 1024 * 1024
+    drain_seconds: float = Field(
+        0,
+        ge=0,
+        description="how long scoring reads on when told to stop: for a broker that forgets, as the embedded one",
+    )
     session_timeout_ms: int = Field(10_000, description="consumer group session timeout")

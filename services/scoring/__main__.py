@@ -60,7 +60,7 @@ async def serve(settings: Settings) -> None:
             if settings.metrics_port:
                 probes = probe_app(metrics.registry, _ready(member, store))
                 await opened.enter_async_context(serving(probes, settings.host, settings.metrics_port))
-            await run(member, stop)
+            await run(member, stop, settings.drain_seconds)
     finally:
         # Should the broker be gone for good, this and what ingest says of itself tell what went with it.
         logger().info("stopped", topic=INTERACTIONS, scored_up_to=processor.scored)
@@ -74,10 +74,12 @@ def terms(settings: Settings) -> Terms:
     return Terms(playbook, settings.evaluation_seconds * SECOND, settings.dedup_days * DAY)
 
 
-async def run(member: KafkaMember, stop: asyncio.Event) -> None:
+async def run(member: KafkaMember, stop: asyncio.Event, drain: float) -> None:
     """Until told to stop; then flush, commit and leave the group. What cannot be flushed then is read again."""
     running = asyncio.create_task(as_far_as_possible(member.run(), stop), name="scoring")
     await until_told(stop, running)
+    if drain and not running.done() and (left := await member.drained(drain)):
+        logger().warning("undrained", topic=INTERACTIONS, left=left, effect="lost if the broker forgets its log")
     await member.stop()
     await running
 

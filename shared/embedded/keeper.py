@@ -38,6 +38,7 @@ class Keeper:
         self._sink = sink
         self._say = say
         self._patience = patience
+        self.stop_within = patience.stop_within
 
     async def run(self) -> None:
         """Runs until cancelled, or a child that may end has done so. Raises what is no fault of the child."""
@@ -70,7 +71,7 @@ class Keeper:
             return f"did not start: {error}"
         finally:
             self.ready.clear()
-            await child.stop(self._patience.stop_within)
+            await child.stop(self.stop_within)
 
 
 def exit_words(status: int) -> str:

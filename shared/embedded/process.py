@@ -39,6 +39,7 @@ class Launch(msgspec.Struct, frozen=True):
     probe: Probe
     endless: bool = True  # False: ending with status 0 means that its work is done
     stop_signal: signal.Signals = signal.SIGTERM
+    hands_on: bool = False  # those after it are told to stop when it has, so that they take what it leaves
 
 
 def dies_with_parent() -> Callable[[], None] | None:

@@ -25,6 +25,9 @@ from shared.topology import establish
 
 DATABASE = "rapport"
 SESSION_MS = 4_000  # on the embedded broker a join waits for half of it, and a take-over for one and a half
+STOPPED = ("api", "ingest", "scoring", "alerts")  # in this order
+DRAIN_SECONDS = 4  # what is in a log that ends with its broker should be scored before it ends
+FORGETFUL = {"RAPPORT_SESSION_TIMEOUT_MS": str(SESSION_MS), "RAPPORT_DRAIN_SECONDS": str(DRAIN_SECONDS)}
 DEMO_SETTINGS = {
     "RAPPORT_EVALUATION_SECONDS": "60",  # so that two minutes are enough to see state rules
     "RAPPORT_NOTICE": "Simulated data: an invented company's portfolio, with three incidents staged to become due"
@@ -109,7 +112,7 @@ class Stack:
             store=None if self.options.mongo else mongo.launch(self.ports["mongo-port"], self.data.mongo),
             broker=None if self.options.kafka else broker.launch(self.ports["kafka-port"]),
             establish=prepare,
-            services=[self._service(name, url, secrets) for name, url in self.readiness().items()],
+            services=[self._service(name, self.readiness()[name], secrets) for name in STOPPED],
             followers=[self._simulator(secrets)] if self.options.demo else [],
         )
 
@@ -126,10 +129,11 @@ class Stack:
             RAPPORT_PARTITIONS=str(self.options.partitions),
             RAPPORT_LOG_FORMAT="console",
             RAPPORT_DASHBOARD_SECRET=secrets.dashboard_secret,
-            **({} if self.options.kafka else {"RAPPORT_SESSION_TIMEOUT_MS": str(SESSION_MS)}),
+            **({} if self.options.kafka else FORGETFUL),
             **(DEMO_SETTINGS if self.options.demo else {}),
         )
-        return Launch(name, (sys.executable, "-m", f"services.{name}"), env, answers(ready_url))
+        argv = (sys.executable, "-m", f"services.{name}")
+        return Launch(name, argv, env, answers(ready_url), hands_on=name in ("ingest", "scoring"))
 
     def _simulator(self, secrets: Secrets) -> Launch:
         state = str(self.data.path / "simulator.json")

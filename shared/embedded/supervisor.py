@@ -25,6 +25,8 @@ LOST = (
     "Send again what was sent in the last seconds: an event that had arrived counts once."
 )
 
+LEAST_STOP = 2.0  # seconds for a child to stop, however long those before it took
+
 
 class Plan(msgspec.Struct, frozen=True):
     """What to run. `broker` and `store` are None where they exist already; `followers` wait for the services."""
@@ -48,6 +50,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._patience = patience or Patience()
         self.keepers: dict[str, Keeper] = {}
+        self._broker_is_gone = False
 
     async def run(self) -> None:
         """Runs until cancelled. Raises (in a group) Misconfigured where topics and settings contradict each other."""
@@ -58,12 +61,14 @@ class Supervisor:
     async def _life_of_broker(self) -> None:
         """Everything that stands on one life of the broker; returns when the broker has ended."""
         broker = await self._start_broker() if self.plan.broker else None
+        self._broker_is_gone = False
         try:
             await self._establish()
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(self._serve())
                 status = await (broker.exited() if broker else asyncio.Future())
                 self._say(LOST.format(how=exit_words(status)))
+                self._broker_is_gone = True
                 serving.cancel()
         finally:
             if broker:
@@ -106,13 +111,25 @@ class Supervisor:
 
     @asynccontextmanager
     async def _kept(self, launches: Sequence[Launch]) -> AsyncIterator[None]:
-        """Children that are ready and kept running; stopped, all at once, at the end of the block."""
+        """Children that are ready and kept running, until the end of the block."""
         async with asyncio.TaskGroup() as group:
             keepers = {launch.name: Keeper(launch, self._sink, self._say, self._patience) for launch in launches}
             self.keepers.update(keepers)
             tasks = [group.create_task(keeper.run()) for keeper in keepers.values()]
             for keeper in keepers.values():
                 await keeper.ready.wait()
-            yield
-            for task in tasks:
-                task.cancel()
+            try:
+                yield
+            finally:
+                await self._stop(list(keepers.values()), tasks)
+
+    async def _stop(self, keepers: Sequence[Keeper], tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Stop children in the order given, each when those before that hand something on have; all at once where the
+        broker is gone."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._patience.stop_within
+        for keeper, task in zip(keepers, tasks, strict=True):
+            keeper.stop_within = max(deadline - clock(), LEAST_STOP)
+            task.cancel()
+            if keeper.launch.hands_on and not self._broker_is_gone:
+                await asyncio.wait({task})

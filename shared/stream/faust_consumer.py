@@ -150,6 +150,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         await self._runner.release()
         await super().on_stop()
 
+    def left(self) -> int:
+        """Records that are in the log as far as the last fetch has told, and not yet applied."""
+        ends = {place.partition: end for place, end in self._thread.ends(self.assignment()).items()}
+        return sum(self._runner.ledger.lags(ends).values())
+
     def watch(self) -> None:
         """Called once in a while: shows the lag, and fails where the log has become shorter than what was read."""
         ends = {place.partition: end for place, end in self._thread.ends(self.assignment()).items()}

@@ -20,6 +20,8 @@ from shared.telemetry import Metrics
 
 STOP_SECONDS = 3.0  # for leaving the group; a broker that is gone must not hold the process up
 WATCH_SECONDS = 1.0
+SETTLED_SECONDS = 0.2  # without anything left: by then a fetch has told of whatever was appended before
+STUCK_SECONDS = 1.5  # without a change, although something is left
 
 
 class KafkaMember:
@@ -55,6 +57,7 @@ class KafkaMember:
         self._patience = revocation_seconds
         self._stopping = asyncio.Event()
         self._runner: Runner | None = None
+        self._app: App | None = None
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -75,6 +78,7 @@ class KafkaMember:
             patience=self._patience,
         )
         app = build(self._bootstrap, self._group, self._topic, runner, session=self._session, instance=self._instance)
+        self._app = app
         flushing = asyncio.create_task(runner.keep_flushing())
         watching = asyncio.create_task(self._watch(app))
         for task in (flushing, watching):
@@ -89,6 +93,23 @@ class KafkaMember:
             await asyncio.gather(flushing, watching, return_exceptions=True)
         if runner.failure.done():
             raise runner.failure.result()
+
+    async def drained(self, within: float) -> int:
+        """Go on until everything has been applied, for as many seconds at most; how many records are left then.
+
+        Gives up early where nothing moves: the broker may be gone.
+        """
+        loop = asyncio.get_running_loop()
+        began = since = loop.time()
+        left = self._left()
+        while (now := loop.time()) - began < within and now - since < (SETTLED_SECONDS if not left else STUCK_SECONDS):
+            await asyncio.sleep(0.02)
+            if (changed := self._left()) != left:
+                left, since = changed, loop.time()
+        return left
+
+    def _left(self) -> int:
+        return self._app.consumer.left() if self._app is not None and self.partitions else 0
 
     async def stop(self) -> None:
         """Have `run` flush, commit, leave the group and return."""

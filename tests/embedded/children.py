@@ -37,14 +37,21 @@ sys.exit(3)
 """
 
 
-def child(name: str, here: Path, program: str = OBEDIENT, probe: Probe | None = None, endless: bool = True) -> Launch:
+def child(
+    name: str,
+    here: Path,
+    program: str = OBEDIENT,
+    probe: Probe | None = None,
+    endless: bool = True,
+    hands_on: bool = False,
+) -> Launch:
     """Ready when its pid file names a process that lives, unless a probe says otherwise."""
 
     async def written() -> None:
         os.kill(int(pid_file(here, name).read_text()), 0)
 
     argv = (sys.executable, "-S", "-E", "-c", program, str(here), name)
-    return Launch(name, argv, environment(), probe or written, endless)
+    return Launch(name, argv, environment(), probe or written, endless, hands_on=hands_on)
 
 
 def pid_file(here: Path, name: str) -> Path:

@@ -162,6 +162,13 @@ async def test_a_service_that_does_not_stop_is_killed_so_that_the_rest_can(stage
     assert order(stage.here)[-3:] == ["ingest stopped", "kafka stopped", "mongo stopped"]
 
 
+async def test_what_hands_something_on_has_stopped_before_the_rest_is_told_to(stage: Stage) -> None:
+    services = [child(name, stage.here, hands_on=name != "alerts") for name in ("ingest", "scoring", "alerts")]
+    async with stage.run(stage.plan(services=services, followers=[])):
+        await eventually(lambda: stage.ready)
+    assert order(stage.here)[-5:] == [f"{name} stopped" for name in ("ingest", "scoring", "alerts", "kafka", "mongo")]
+
+
 async def test_a_follower_that_has_done_its_work_is_not_started_again(stage: Stage) -> None:
     program = "import pathlib, sys; pathlib.Path(sys.argv[1], f'{sys.argv[2]}.pid').write_text('1')"
     finite = child("simulator", stage.here, program, endless=False, probe=lambda: asyncio.sleep(0))
