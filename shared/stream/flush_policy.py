@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+GATHER_SECONDS = 0.02  # after the first record, since others often come with it
 HEARTBEAT_SECONDS = 1.0  # flush() is called at least this often: silence and deadlines come due without traffic
 
 
 class FlushPolicy:
-    """Twice as long as the last flush took, within [low, high]; `high` while a backlog is worked off."""
+    """From one flush to the next twice as long as the last one took, within [low, high]; so what comes after a pause is
+    flushed at once. While a backlog is worked off: `high` after its first record."""
 
     def __init__(self, low: float, high: float, now: float) -> None:
         if not 0 < low <= high:
@@ -44,4 +46,6 @@ class FlushPolicy:
         """The moment of the next flush."""
         if self._first_unflushed is None:
             return self._last_flush + HEARTBEAT_SECONDS
-        return self._first_unflushed + (self._high if any(self._backlog.values()) else self._interval)
+        if any(self._backlog.values()):
+            return self._first_unflushed + self._high
+        return max(self._first_unflushed + min(GATHER_SECONDS, self._low), self._last_flush + self._interval)

@@ -15,11 +15,18 @@ def test_quiet_members_flush_once_a_second() -> None:
     assert policy().due() == 101.0
 
 
-def test_what_was_applied_is_flushed_after_the_shortest_interval_when_quiet() -> None:
+def test_what_comes_after_a_pause_is_flushed_at_once_with_what_comes_along() -> None:
     p = policy()
     p.applied(0, taken=1, remaining=0, now=100.5)
-    p.applied(0, taken=1, remaining=0, now=100.6)  # the first one counts
-    assert p.due() == pytest.approx(100.7)
+    p.applied(0, taken=1, remaining=0, now=100.51)  # the first one counts
+    assert p.due() == pytest.approx(100.52)
+
+
+def test_between_two_flushes_is_the_shortest_interval_at_least() -> None:
+    p = policy()
+    p.flushed(100.4, 100.45)
+    p.applied(0, taken=1, remaining=0, now=100.5)
+    assert p.due() == pytest.approx(100.65)
 
 
 def test_a_backlog_is_worked_off_with_the_longest_interval() -> None:
@@ -42,8 +49,8 @@ def test_the_interval_follows_how_long_a_flush_takes(took: float, interval: floa
     p = policy()
     p.applied(0, taken=1, remaining=0, now=100.0)
     p.flushed(101.0, 101.0 + took)
-    p.applied(0, taken=1, remaining=0, now=200.0)
-    assert p.due() == pytest.approx(200.0 + interval)
+    p.applied(0, taken=1, remaining=0, now=101.0 + took)
+    assert p.due() == pytest.approx(101.0 + took + interval)
 
 
 def test_a_postponed_flush_is_tried_again_after_another_interval() -> None:
