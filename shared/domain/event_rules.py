@@ -80,7 +80,7 @@ def price_change_planned(touch: Touchpoint, head: Head, playbook: Playbook) -> V
         severity=Severity.CRITICAL,
         reason=f"{what} change{how} planned for a {(directory.type or directory.kind)[:WORDS]},"
         f" effective {str(touch.data['effective_at'])[:10]}: talk to them before it goes out",
-        numbers={"effective_at": float(effective)},
+        numbers={"days_ahead": round((effective - touch.time) / DAY, 1)},
         until=max(effective, touch.time + DAY),
     )
 

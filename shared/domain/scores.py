@@ -88,7 +88,7 @@ def frequency(view: View) -> Column:
     fresh = np.exp2(-np.maximum(last - 30, 0) / 60)  # too new for a usual rate: by the age of the last touch
     value = np.where(np.isnan(usual), fresh, np.minimum(1, (recent + 0.5) / (usual + 0.5)))
     return Column(
-        value=np.where(np.isnan(days), np.nan, value),
+        value=np.where(touches.any(axis=1), value, np.nan),  # nothing in a year: nothing to judge by, silence is a rule
         confidence=_confidence(touches.sum(axis=1), 6),
         inputs={"recent": recent, "usual": usual},
         words=lambda n: (

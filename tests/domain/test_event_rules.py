@@ -147,7 +147,7 @@ def test_a_price_change_is_a_flag_for_those_who_invest_in_us(directory: dict[str
     assert change.reason == (
         f"price change (+0.08) planned for a {whom}, effective 2026-07-01: talk to them before it goes out"
     )
-    assert change.numbers == {"effective_at": at("2026-07-01")}
+    assert change.numbers == {"days_ahead": 29.5}
 
 
 @pytest.mark.parametrize(

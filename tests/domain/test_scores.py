@@ -108,6 +108,11 @@ def test_frequency_of_what_is_new_goes_by_the_last_touch(last: int, value: float
     assert found.reason.endswith(" in 30 days, too new for a usual rate")
 
 
+def test_frequency_of_what_has_had_no_touch_in_a_year_is_unknown() -> None:
+    facts = Facts(first_touch=NOW - 500 * DAY, last_in=NOW - 400 * DAY)
+    assert factor("frequency", view_of(facts, {("in:order", "", 399): 2.0})).value is None
+
+
 def test_trust() -> None:
     # good 3 + 2 + 1 = 6, bad 1 + 0 + 1 = 2: (6 + 1) / (8 + 2) = 0.7; tenure 365 of 730 days = 0.5;
     # 0.8 × 0.7 + 0.2 × 0.5 = 0.66; confidence 1 − 2^(−8/5) = 0.670

@@ -86,7 +86,7 @@ class Inbox extends HTMLElement {
     this.append(h("div", { class: "r-title" }, h("h1", {}, "Alerts"), this.total),
       h("div", { class: "r-tools" }, this.tabs, h("label", { class: "r-searchbox" }, icon("search"), this.search), this.severity, this.owner,
         h("span", { class: "r-muted r-small" }, h("kbd", {}, "j"), " ", h("kbd", {}, "k"), " move  ", h("kbd", {}, "a"), " acknowledge  ",
-          h("kbd", {}, "r"), " resolve  ", h("kbd", {}, "?"), " all keys")),
+          h("kbd", {}, "r"), " resolve  ", h("kbd", {}, "c"), " comment  ", h("kbd", {}, "?"), " all keys")),
       this.list, this.drawer);
     this.list.append(h("div", { class: "r-state" }, "Reading alerts…"));
   }
@@ -225,7 +225,12 @@ class Inbox extends HTMLElement {
     if (action === "resolve" && alert.state === "resolved") return;
     const at = this.shown.findIndex((one) => one.id === id);
     const next = this.shown[at + 1] || this.shown[at - 1];
-    if (action !== "comment" && this.state.tab !== "all" && next && this.list.contains(document.activeElement)) this.rowOf(next.id)?.focus();
+    // The row leaves this list. The next key must not act on another alert unseen: j goes on from here.
+    if (action !== "comment" && this.state.tab !== "all" && !this.current) {
+      this.at = null;
+      this.resume = next?.id;
+      document.activeElement?.blur();
+    }
     tell("act", { action, id, text });
   }
 
@@ -260,7 +265,9 @@ class Inbox extends HTMLElement {
   move(step) {
     const rows = this.shown.slice(0, this.limit);
     const at = rows.findIndex((alert) => alert.id === this.target());
-    const next = rows[Math.max(0, Math.min(rows.length - 1, at < 0 ? 0 : at + step))];
+    const after = Math.max(0, rows.findIndex((alert) => alert.id === this.resume));
+    const next = rows[Math.max(0, Math.min(rows.length - 1, at < 0 ? after : at + step))];
+    this.resume = null;
     const node = this.rowOf(next.id);
     node.focus();
     node.scrollIntoView({ block: "nearest" });
