@@ -189,22 +189,25 @@ def change(
         quiet=quiet,
     )
     head.changes = (*head.changes, happened)[-max(CHANGES_KEPT, len(same) + 1) :]
-    if not verdict.raised:
+    if verdict.raised:
+        head.flags = {**head.flags, key: _standing(happened, head.flags.get(key), verdict.until)}
+    else:
         head.flags = {name: flag for name, flag in head.flags.items() if name != key}
-        return
-    known = head.flags.get(key)
-    flag = StandingFlag(
-        rule=verdict.rule,
-        subject=verdict.subject,
-        severity=verdict.severity,
-        since=known.since if known is not None else at,
-        reason=happened.reason,
-        numbers=verdict.numbers,
-        evidence=happened.evidence,
-        quiet=quiet,
-        until=verdict.until,
+
+
+def _standing(raised: FlagChange, known: StandingFlag | None, until: Millis) -> StandingFlag:
+    """The flag that a change raises: it stands since the first of those that raised it."""
+    return StandingFlag(
+        rule=raised.rule,
+        subject=raised.subject,
+        severity=raised.severity,
+        since=known.since if known is not None else raised.moment,
+        reason=raised.reason,
+        numbers=raised.numbers,
+        evidence=raised.evidence,
+        quiet=raised.quiet,
+        until=until,
     )
-    head.flags = {**head.flags, key: flag}
 
 
 def _raised_since(row: Row, verdict: Verdict, since: Millis) -> bool:
