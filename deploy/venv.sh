@@ -34,6 +34,7 @@ if ! "$venv/bin/python" -c "$fits" 2>/dev/null; then
     "$python" -m venv "$venv"
 fi
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
-"${pip[@]}" install --require-hashes -r requirements.lock
+# The lock is complete: without --no-deps pip looks for the newest version of what another package asks for with extras.
+"${pip[@]}" install --no-deps --require-hashes -r requirements.lock
 "${pip[@]}" install --no-deps --no-build-isolation -e .
 echo "$wanted" >"$stamp"
