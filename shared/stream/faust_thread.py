@@ -12,7 +12,13 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
@@ -114,6 +120,8 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         except OffsetOutOfRangeError as error:
             (place, offset), *_ = error.args[0].items()
             raise beyond(place, offset, "which the log no longer has") from error
+        except NoOffsetForPartitionError:  # a fetch under way across an assignment: where reading begins, `begin` says
+            return {}
         state = consumer._subscription.subscription.assignment
         return {
             TP(place.topic, place.partition): [self._numbered(place, records, state.state_value(place).highwater)]

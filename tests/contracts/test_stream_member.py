@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
@@ -158,6 +158,29 @@ async def test_members_share_the_partitions_and_lose_nothing_as_they_come_and_go
 
     for partition in range(4):
         assert_no_gap_and_owners_last(store.rows[partition])
+
+
+class Slow(Recorder):
+    """Takes its time to take partitions over, as behind a slow store."""
+
+    async def assigned(self, partitions: Sequence[int]) -> None:
+        await asyncio.sleep(1.0)
+        await super().assigned(partitions)
+
+
+async def test_members_join_while_nothing_has_been_committed_yet(log: Log) -> None:
+    topic = await log.topic(4)
+    store = Store()
+    one, two = Slow(store, "one"), Slow(store, "two")
+    async with running(log, topic, one) as first:
+        await until(lambda: one.owned, of=[first])
+        async with running(log, topic, two) as second:
+            await until(lambda: two.owned and one.owned and not one.owned & two.owned, of=[first, second])
+            for partition in range(4):
+                await log.publisher().publish(topic, partition, messages(10))
+            await until(lambda: store.count() == 40, of=[first, second])
+
+    assert all(store.offsets(partition) == list(range(10)) for partition in range(4))
 
 
 def assert_no_gap_and_owners_last(rows: list[tuple[int, str]]) -> None:
