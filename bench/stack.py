@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shared.embedded import real_kafka
 from shared.embedded.ports import LOOPBACK, free_port
-from shared.embedded.process import running
+from shared.embedded.process import Launch, running
 from tests.embedded.stack import Up, up
 
 EMBEDDED, REAL = "embedded", "real"
@@ -50,7 +50,13 @@ def kafka_running(directory: Path) -> Iterator[str]:
     """Apache Kafka on a free loopback port with its log in `directory`; where it answers."""
     directory.mkdir()
     port = free_port()
-    launch = real_kafka.launch(port, directory)
+    with launched(real_kafka.launch(port, directory)):
+        yield f"{LOOPBACK}:{port}"
+
+
+@contextmanager
+def launched(launch: Launch) -> Iterator[None]:
+    """A server that is ready, on a loop of its own, stopped at the end of the block."""
     lines: list[str] = []
     loop = asyncio.new_event_loop()
     started, stop = threading.Event(), asyncio.Event()
@@ -67,13 +73,13 @@ def kafka_running(directory: Path) -> Iterator[str]:
         finally:
             started.set()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run()), name="Apache Kafka", daemon=True)
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()), name=launch.name, daemon=True)
     thread.start()
     started.wait()
     if failed:
-        raise RuntimeError("Apache Kafka did not start:\n" + "\n".join(lines[-30:])) from failed[0]
+        raise RuntimeError(f"{launch.name} did not start:\n" + "\n".join(lines[-30:])) from failed[0]
     try:
-        yield f"{LOOPBACK}:{port}"
+        yield
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()

@@ -1,0 +1,93 @@
+"""Scoring throughput beside its limit and its peers: `python -m bench.throughput`.
+
+Starts real Kafka, writes the events once, and runs one row after the other on them, each in a process of its own,
+three times. Every row does the same fold and the same score; their final states are compared, and a difference fails
+the bench. What each row does and what is measured: docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.peers.fold import write_states
+from bench.stack import kafka_running
+from bench.throughput_log import Log, Traffic, reference, write
+from bench.throughput_report import Measured, differences, machine, markdown, report
+from bench.throughput_rows import ROWS, Figures, run_once
+from shared.stream.topics import INTERACTIONS
+
+SHORT = "rapport.interactions.short"  # the first events of the log, for rows that would take minutes
+
+
+class Bench:
+    """Logs that are written when a row first needs them, with the states they lead to."""
+
+    def __init__(self, bootstrap: str, here: Path, traffic: Traffic, short: Traffic) -> None:
+        self._bootstrap = bootstrap
+        self._here = here
+        self._traffic = {INTERACTIONS: traffic, SHORT: short}
+        self._logs: dict[str, Log] = {}
+        self._digests: dict[str, str] = {}
+        self._runs = 0
+
+    def run(self, name: str, extra: list[str]) -> tuple[Figures, list[str]]:
+        """One run of a row, and how its final states differ from the reference."""
+        topic = SHORT if ROWS[name].slow else INTERACTIONS
+        log = self._log(topic)
+        self._runs += 1
+        figures, states = run_once(name, log, self._here / f"{topic}.keys", self._here / f"run{self._runs}", extra)
+        wrong = []
+        if ROWS[name].state and figures.state != self._digests[topic]:
+            wrong = differences(self._here / f"{topic}.jsonl", states)
+        return figures, wrong
+
+    def _log(self, topic: str) -> Log:
+        if topic not in self._logs:
+            traffic = self._traffic[topic]
+            print(f"writing {traffic.events:,} events to {topic}", file=sys.stderr, flush=True)
+            self._logs[topic] = asyncio.run(write(self._bootstrap, topic, traffic))
+            expected = reference(traffic)
+            self._digests[topic] = write_states(self._here / f"{topic}.jsonl", expected)
+            (self._here / f"{topic}.keys").write_text("\n".join(expected))
+        return self._logs[topic]
+
+
+def main() -> None:
+    asked = arguments().parse_args()
+    measured: dict[str, Measured] = {name: Measured() for name in asked.rows}
+    traffic = Traffic(asked.events, asked.relationships)
+    short = Traffic(min(asked.events, asked.slow_events), asked.relationships)
+    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as name, kafka_running(Path(name) / "kafka") as bootstrap:
+        bench = Bench(bootstrap, Path(name), traffic, short)
+        for row in asked.rows:
+            extra = ["--profile", str(asked.profile)] if asked.profile and row == "rapport_memory" else []
+            for _ in range(asked.runs):
+                figures, wrong = bench.run(row, extra)
+                measured[row].add(figures, wrong)
+                print(f"{row:16} {figures.events_per_s:12,.0f}/s {figures.events_per_cpu_s:12,.0f}/CPU s", flush=True)
+    print("\n" + markdown(measured))
+    told = report(measured, machine())
+    if asked.json:
+        asked.json.write_text(told)
+    if wrong := [f"{name}: {line}" for name, row in measured.items() for line in row.wrong]:
+        sys.exit("Final states differ from the reference:\n" + "\n".join(wrong))
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.throughput", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="which rows; all by default")
+    parser.add_argument("--events", type=int, default=1_000_000, metavar="N", help="in the log (default 1,000,000)")
+    parser.add_argument("--slow-events", type=int, default=100_000, metavar="N", help="of them for the slow rows")
+    parser.add_argument("--relationships", type=int, default=10_000, metavar="N", help="default 10,000")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="of each row (default 3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="profile rapport_memory (cProfile) into this file")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

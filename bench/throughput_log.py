@@ -1,0 +1,177 @@
+"""The log of the throughput bench: events as ingest writes them, made from a seed, written once to real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from time import monotonic
+
+import msgspec
+import numpy as np
+from aiokafka.admin import AIOKafkaAdminClient
+from numpy.typing import NDArray
+
+from bench.peers.fold import Relationship, State, decode
+from shared import wire
+from shared.clock import new_id
+from shared.domain.events import DAY, Interaction, Millis, relationship_key
+from shared.stream.admin import create_topics, ensure_topics
+from shared.stream.ports import Message
+from shared.stream.publisher import KafkaPublisher
+from shared.stream.topics import INCARNATION_HEADER, partition_of
+
+TENANT = "acme"
+BASE: Millis = 1_750_068_300_000  # 2025-06-16 10:05 UTC: fixed, so that the same seed makes the same log
+EVENTS_A_MS = 10  # a million events are received within 100 s: within one hour, and so before any canonical moment
+FEATURES = (
+    *("reports", "search", "export", "dashboard", "billing", "alerts"),
+    *("api-keys", "imports", "teams", "comments", "automation", "forecast"),
+)
+PERSONS = 8  # of a relationship
+USED, LOGIN = 0.92, 0.03  # shares of the types; the rest are messages
+RETRIES = 0.01  # records that are an earlier event again
+RETRY_WITHIN = 5_000  # records later
+CHUNK = 50_000
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What the log is made of. `zipf` 0 is uniform; `recent`: share of event times within the last day."""
+
+    events: int = 1_000_000
+    relationships: int = 10_000
+    partitions: int = 4
+    recent: float = 0.8
+    days: int = 90
+    zipf: float = 0.0
+    seed: int = 7
+
+
+class Log(msgspec.Struct, frozen=True):
+    """Where the events are: every row is told of it in JSON."""
+
+    bootstrap: str
+    topic: str
+    incarnation: str
+    events: int
+    ends: dict[int, int]
+    last: Millis  # receipt of the last one
+
+
+class Sent(msgspec.Struct, frozen=True, gc=False):
+    """One record before it is written."""
+
+    key: bytes
+    value: bytes
+    received: Millis
+
+
+def records(traffic: Traffic) -> Iterator[list[Sent]]:
+    """The log's records in order, in chunks."""
+    rng = np.random.default_rng(traffic.seed)
+    weights = _cumulative(traffic)
+    before: list[Sent] = []
+    for first in range(0, traffic.events, CHUNK):
+        chunk = _chunk(traffic, rng, weights, first, min(CHUNK, traffic.events - first), before)
+        yield chunk
+        before = chunk[-RETRY_WITHIN:]
+
+
+def _cumulative(traffic: Traffic) -> NDArray[np.float64] | None:
+    if not traffic.zipf:
+        return None
+    shares = np.arange(1, traffic.relationships + 1, dtype=np.float64) ** -traffic.zipf
+    return np.cumsum(shares) / shares.sum()
+
+
+def _chunk(
+    traffic: Traffic,
+    rng: np.random.Generator,
+    weights: NDArray[np.float64] | None,
+    first: int,
+    size: int,
+    before: list[Sent],
+) -> list[Sent]:
+    if weights is None:
+        who = rng.integers(0, traffic.relationships, size)
+    else:
+        who = np.minimum(np.searchsorted(weights, rng.random(size)), traffic.relationships - 1)
+    kind, feature, person = rng.random(size), rng.integers(0, len(FEATURES), size), rng.integers(0, PERSONS, size)
+    quantity, mark = rng.integers(1, 6, size), rng.integers(0, 1 << 48, size)
+    recent = rng.random(size) < traffic.recent
+    age = np.where(recent, rng.integers(0, DAY, size), rng.integers(DAY, traffic.days * DAY, size))
+    back = np.where(rng.random(size) < RETRIES, rng.integers(1, RETRY_WITHIN, size), 0)
+    made = list(before)
+    columns = (column.tolist() for column in (who, kind, feature, person, quantity, mark, age, back))
+    for at, (w, k, f, p, q, m, a, b) in enumerate(zip(*columns, strict=True)):
+        received = BASE + (first + at) // EVENTS_A_MS
+        if 0 < b <= len(made):
+            again = made[-b]
+            made.append(Sent(again.key, again.value, received))
+            continue
+        event = _event(w, k, FEATURES[f], p, q, f"{first + at:08x}-{m:012x}", received - a)
+        made.append(Sent(relationship_key(TENANT, event.relationship).encode(), wire.encode(event), received))
+    return made[len(before) :]
+
+
+def _event(who: int, kind: float, feature: str, person: int, quantity: int, id: str, time: Millis) -> Interaction:
+    name = f"acct-{who:07d}"
+    mail = f"user{person}@{name}.example"
+    if kind < USED:
+        type, data = "usage.feature_used", f'{{"feature":"{feature}","person":"{mail}","quantity":{quantity},'
+    elif kind < USED + LOGIN:
+        type, data = "usage.login", f'{{"person":"{mail}",'
+    else:
+        type, data = "message.received", f'{{"person":"{mail}","channel":"email",'
+    raw = msgspec.Raw(f'{data}"session":"{id[::-1]}"}}'.encode())
+    return Interaction(TENANT, name, id, "app.acme.example", type, time, raw)
+
+
+async def write(bootstrap: str, topic: str, traffic: Traffic) -> Log:
+    """Create the topic and write the records as ingest does: by key, with the incarnation, at the time of receipt."""
+    incarnation = new_id()
+    headers = ((INCARNATION_HEADER, incarnation.encode()),)
+    await ensure_topics(bootstrap, traffic.partitions)
+    await create_topics(bootstrap, {topic: traffic.partitions})
+    publisher = KafkaPublisher(bootstrap, timeout=30.0)
+    ends = dict.fromkeys(range(traffic.partitions), 0)
+    last = BASE
+    try:
+        for chunk in records(traffic):
+            parts: dict[int, list[Message]] = {}
+            for sent in chunk:
+                message = Message(sent.value, sent.key, headers, sent.received)
+                parts.setdefault(partition_of(sent.key, traffic.partitions), []).append(message)
+            await asyncio.gather(*(publisher.publish(topic, number, part) for number, part in parts.items()))
+            for number, part in parts.items():
+                ends[number] += len(part)
+            last = chunk[-1].received
+    finally:
+        await publisher.close()
+    return Log(bootstrap, topic, incarnation, traffic.events, ends, last)
+
+
+async def until_committed(bootstrap: str, group: str, ends: dict[int, int], within: float = 30.0) -> None:
+    """Returns when the broker has the group's commit of the whole log; TimeoutError after `within` seconds."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    until = monotonic() + within
+    try:
+        while True:
+            found = await admin.list_consumer_group_offsets(group)
+            done = {place.partition: offset.offset for place, offset in found.items()}
+            if all(done.get(number, 0) >= end for number, end in ends.items()):
+                return
+            if monotonic() > until:
+                raise TimeoutError(f"{group} has committed {done} of {ends} after {within:g} s")
+            await asyncio.sleep(0.01)
+    finally:
+        await admin.close()
+
+
+def reference(traffic: Traffic) -> dict[str, State]:
+    """The states that the log leads to, by the plain fold over the records themselves."""
+    found: dict[str, Relationship] = {}
+    for chunk in records(traffic):
+        for sent in chunk:
+            found.setdefault(sent.key.decode(), Relationship()).add(decode(sent.value), sent.received)
+    return {key: (one.score(), one.cells) for key, one in found.items()}

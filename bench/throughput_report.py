@@ -1,0 +1,98 @@
+"""Figures of the throughput bench: as JSON, as a Markdown table, and in words where final states differ."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from bench.throughput_rows import Figures
+
+SHOWN = 5  # differences
+METRICS = ("events_per_s", "events_per_cpu_s", "peak_rss_mib")
+
+
+class Measured(msgspec.Struct):
+    """The runs of one row."""
+
+    runs: list[Figures] = msgspec.field(default_factory=list)
+    wrong: list[str] = msgspec.field(default_factory=list)
+
+    def add(self, figures: Figures, wrong: list[str]) -> None:
+        self.runs.append(figures)
+        self.wrong += wrong
+
+    def spread(self, metric: str) -> dict[str, float]:
+        """Min, median and max of a metric over the runs."""
+        values = [float(getattr(run, metric)) for run in self.runs]
+        return {"min": round(min(values), 1), "median": round(median(values), 1), "max": round(max(values), 1)}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {"cores": os.cpu_count(), "processor": _processor(), "python": platform.python_version()}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def report(measured: Mapping[str, Measured], of: Mapping[str, Any]) -> str:
+    """The JSON that `--json` writes."""
+    rows = [
+        {"name": name, "events": row.runs[0].events, **{metric: row.spread(metric) for metric in METRICS}}
+        for name, row in measured.items()
+    ]
+    equal = not any(row.wrong for row in measured.values())
+    return json.dumps({"rows": rows, "machine": dict(of), "states_equal": equal}, indent=1)
+
+
+def markdown(measured: Mapping[str, Measured]) -> str:
+    """The table for the README: medians, with min and max."""
+    lines = ["| row | events | events/s | events per CPU second | peak memory, MiB |", "|---|--:|--:|--:|--:|"]
+    for name, row in measured.items():
+        cells = [_cell(row.spread(metric)) for metric in METRICS]
+        lines.append(f"| {name} | {row.runs[0].events:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(spread: Mapping[str, float]) -> str:
+    if spread["min"] == spread["max"]:
+        return f"{spread['median']:,.0f}"
+    return f"{spread['median']:,.0f} ({spread['min']:,.0f}–{spread['max']:,.0f})"
+
+
+def differences(expected: Path, found: Path) -> list[str]:
+    """The first relationships whose states differ, in words."""
+    one, other = dict(_states(expected)), dict(_states(found))
+    keys = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+    return [f"{len(keys)} relationships differ"] + [
+        f"{key}: expected {_told(one.get(key), other.get(key))}, found {_told(other.get(key), one.get(key))}"
+        for key in keys[:SHOWN]
+    ]
+
+
+def _states(path: Path) -> Iterator[tuple[str, tuple[int | None, frozenset[tuple[Any, ...]]]]]:
+    with path.open("rb") as lines:
+        for line in lines:
+            key, score, cells = msgspec.json.decode(line)
+            yield key, (score, frozenset(map(tuple, cells)))
+
+
+def _told(
+    state: tuple[int | None, frozenset[tuple[Any, ...]]] | None,
+    other: tuple[int | None, frozenset[tuple[Any, ...]]] | None,
+) -> str:
+    """A state by what the other lacks of it."""
+    if state is None:
+        return "nothing"
+    more = sorted(state[1] - (other[1] if other else frozenset()))
+    return f"score {state[0]} and {len(state[1])} counters, {more[:3]} among them alone"

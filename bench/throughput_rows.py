@@ -1,0 +1,95 @@
+"""The rows of the throughput bench: each a program of its own, run once on a written log."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from bench.stack import launched
+from bench.throughput_log import Log
+from shared.embedded import mongo
+from shared.embedded.ports import LOOPBACK, free_port
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What one run of a row has reported."""
+
+    events: int
+    wall_s: float
+    cpu_s: float
+    peak_rss_mib: float
+    state: str  # SHA-256 of the final states; "" where the row keeps none
+
+    @property
+    def events_per_s(self) -> float:
+        return self.events / self.wall_s
+
+    @property
+    def events_per_cpu_s(self) -> float:
+        return self.events / self.cpu_s
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One run: the log's description, where figures and states go, the keys to read back, and the store's address."""
+
+    log: Path
+    out: Path
+    states: Path
+    keys: Path
+    store: str
+
+
+class Row(msgspec.Struct, frozen=True):
+    """How to run a row. `slow`: on the short log. `state`: it has final states to compare."""
+
+    command: Callable[[Job], list[str]]
+    slow: bool = False
+    mongodb: bool = False
+    state: bool = True
+
+
+def _bare(job: Job) -> list[str]:
+    return [sys.executable, "-m", "bench.peers.bare", str(job.log), str(job.out)]
+
+
+def _rapport(job: Job) -> list[str]:
+    files = [str(path) for path in (job.log, job.out, job.states)]
+    return [sys.executable, "-m", "bench.full_path", *files, "--keys", str(job.keys), "--store", job.store]
+
+
+ROWS: dict[str, Row] = {
+    "bare": Row(_bare, state=False),
+    "rapport_memory": Row(_rapport),
+    "rapport_mongodb": Row(_rapport, mongodb=True),
+}
+MEMORY = "memory"
+
+
+def run_once(name: str, log: Log, keys: Path, here: Path, extra: list[str]) -> tuple[Figures, Path]:
+    """Run a row in the new directory `here`; its figures and its file of states."""
+    here.mkdir()
+    description = here / "log.json"
+    description.write_bytes(msgspec.json.encode(log))
+    row = ROWS[name]
+    with _store(row, here) as store:
+        job = Job(description, here / "out.json", here / "states.jsonl", keys, store)
+        done = subprocess.run([*row.command(job), *extra], check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name} ended with status {done.returncode}")
+    return msgspec.convert(json.loads(job.out.read_text()), Figures), job.states
+
+
+@contextmanager
+def _store(row: Row, here: Path) -> Iterator[str]:
+    if not row.mongodb:
+        yield MEMORY
+        return
+    port = free_port()
+    with launched(mongo.launch(port, here / "mongo")):
+        yield f"mongodb://{LOOPBACK}:{port}"
