@@ -13,6 +13,7 @@ import typer
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.keys_cli import keys_app
 from shared.load.cli import load_app
+from shared.partitions_cli import partitions_app
 from shared.quarantine_cli import quarantine_app
 from shared.settings import Settings
 
@@ -25,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(keys_app, name="keys")
 app.add_typer(load_app, name="load")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(partitions_app, name="partitions")
 
 
 @app.callback()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -39,8 +39,9 @@ async def establish(
     `rapport.interactions`, Unavailable where Kafka or the store does not answer.
     """
     known = {name: await store.incarnation(name) for name in ALL}
-    _refuse_mismatch(known[topics.INTERACTIONS], partitions)
     present = await partition_counts(bootstrap)
+    _refuse_half_grown(known[topics.INTERACTIONS], present)
+    _refuse_mismatch(known[topics.INTERACTIONS], partitions)
     renewed = [name for name in ALL if renew or name not in present or known[name] is None]
     for name in renewed:
         # Before the topic exists: after a crash in between it is still missing, and is given yet another. The other
@@ -50,10 +51,20 @@ async def establish(
     return Established(tuple(sorted(created)), tuple(sorted(renewed)))
 
 
+def _refuse_half_grown(known: Incarnation | None, present: Mapping[str, int]) -> None:
+    grown = max(present.get(name, 0) for name in (topics.INTERACTIONS, topics.INBOX, topics.UPDATES))
+    if known is not None and grown > known.partitions:
+        raise Misconfigured(
+            f"Growing from {known.partitions} to {grown} partitions was interrupted: repeat `rapport partitions grow "
+            f"--to {grown}`, then set RAPPORT_PARTITIONS to {grown}."
+        )
+
+
 def _refuse_mismatch(known: Incarnation | None, partitions: int) -> None:
     if known is not None and known.partitions != partitions:
         raise Misconfigured(
             f"The store belongs to a log with {known.partitions} partitions of {known.topic}, but {partitions} are "
-            f"configured. The count is fixed, since it decides which worker owns a relationship: set "
-            f"RAPPORT_PARTITIONS (or --partitions) to {known.partitions}, or use another database or --data directory."
+            f"configured. The count decides which worker owns a relationship: set RAPPORT_PARTITIONS (or --partitions) "
+            f"to {known.partitions}, or use another database or --data directory. To have more, see "
+            "`rapport partitions grow --help`."
         )

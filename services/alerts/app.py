@@ -26,10 +26,9 @@ from shared.storage.store import Store
 from shared.stream.admin import partition_counts
 from shared.stream.member import KafkaMember
 from shared.stream.ports import GroupMember, Publisher
-from shared.stream.topics import ALERTS, FEED, QUARANTINE, UPDATES, partitions_of
+from shared.stream.topics import ALERTS, ALERTS_GROUP, FEED, QUARANTINE, UPDATES, partitions_of
 from shared.telemetry import Metrics, logger
 
-GROUP = "rapport-alerts"
 FLUSH_MIN_MS, FLUSH_MAX_MS = 20, 1_000  # an alert is wanted within a second of its event, so do not collect for long
 WAIT_SECONDS = 0.25
 ANSWER_SECONDS = 3.0
@@ -71,7 +70,7 @@ def build(
     processor = AlertProcessor(store, publisher, settlement, playbook, metrics, clock, pause)
     member = KafkaMember(
         bootstrap=settings.kafka,
-        group=GROUP,
+        group=ALERTS_GROUP,
         topic=UPDATES,
         processor=processor,
         instance=settings.instance,
@@ -115,7 +114,7 @@ async def _check_topics(settings: Settings) -> None:
         wanted = partitions_of(topic, settings.partitions)
         if topic not in counts:
             raise Unavailable(f"Topic {topic} is missing: run `rapport init`.")
-        if counts[topic] != wanted:
+        if counts[topic] < wanted:  # more there are while they are being grown, and what is left must be read
             raise Misconfigured(
                 f"Topic {topic} has {counts[topic]} partitions, {wanted} are configured: set RAPPORT_PARTITIONS to "
                 "what rapport.interactions was created with, or name another Kafka cluster."

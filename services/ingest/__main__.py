@@ -12,7 +12,7 @@ from services.ingest.access import Access
 from services.ingest.app import create_app
 from services.ingest.brokertopics import check_topics
 from services.ingest.endpoint import Events
-from services.ingest.inbox import GROUP, Inbox
+from services.ingest.inbox import Inbox
 from services.ingest.intake import Intake
 from services.ingest.logidentity import LogIdentity
 from services.ingest.outbound import Outbound
@@ -24,7 +24,7 @@ from shared.storage.open import open_store
 from shared.storage.store import Store
 from shared.stream.member import KafkaMember
 from shared.stream.publisher import KafkaPublisher
-from shared.stream.topics import INBOX, INTERACTIONS
+from shared.stream.topics import INBOX, INGEST_GROUP, INTERACTIONS
 from shared.telemetry import Metrics, logger
 
 GRACE_SECONDS = 8  # for requests under way when told to stop
@@ -84,7 +84,7 @@ def build(settings: Settings, store: Store, publisher: KafkaPublisher, metrics: 
     )
     member = KafkaMember(
         bootstrap=settings.kafka,
-        group=GROUP,
+        group=INGEST_GROUP,
         topic=INBOX,
         processor=Inbox(intake, access),
         instance=settings.instance,

@@ -19,5 +19,6 @@ async def check_topics(bootstrap: str, partitions: int) -> None:
         if counts[topic] != wanted:
             raise Misconfigured(
                 f"Topic {topic} has {counts[topic]} partitions, {wanted} are configured: set RAPPORT_PARTITIONS to "
-                f"what {INTERACTIONS} was created with, or name another Kafka cluster."
+                f"what {INTERACTIONS} was created with, or name another Kafka cluster. If growing was interrupted, "
+                "repeat `rapport partitions grow`."
             )

@@ -16,7 +16,6 @@ from shared.telemetry import logger
 
 KEY_HEADER = "rapport-write-key"
 ATTRIBUTE = "ce_"  # prefix of the headers that carry attributes in binary mode
-GROUP = "rapport-ingest"
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries; the last one for ever
 
 Sleep = Callable[[float], Awaitable[None]]

@@ -20,10 +20,8 @@ from shared.storage.open import open_store
 from shared.storage.store import Store
 from shared.stream.member import KafkaMember
 from shared.stream.publisher import KafkaPublisher
-from shared.stream.topics import INTERACTIONS
+from shared.stream.topics import INTERACTIONS, SCORING_GROUP
 from shared.telemetry import Metrics, logger
-
-GROUP = "rapport-scoring"
 
 
 async def serve(settings: Settings) -> None:
@@ -44,7 +42,7 @@ async def serve(settings: Settings) -> None:
     )
     member = KafkaMember(
         bootstrap=settings.kafka,
-        group=GROUP,
+        group=SCORING_GROUP,
         topic=INTERACTIONS,
         processor=processor,
         instance=settings.instance,

@@ -24,7 +24,7 @@ from shared.domain.playbooks import DropParams, Playbook
 from shared.domain.verdicts import Rule
 from shared.patience import Pause, until_available
 from shared.storage.store import PartitionState, StateStore
-from shared.stream.ports import Batch, Message, Publisher
+from shared.stream.ports import Batch, Message, Publisher, Record
 from shared.stream.quarantine import SCORING, Reason, quarantine_message
 from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, QUARANTINE, UPDATES
 from shared.telemetry import Metrics, logger
@@ -119,7 +119,7 @@ class Scoring:
         if owned.flushed < 0:
             owned.flushed = batch.records[0].offset
             await self._resume(owned, batch)
-        for segment in segments(batch.records):
+        for segment in segments(_from(batch.records, owned.state.begins)):
             if isinstance(segment, Tick):
                 await self._tick(owned, batch.partition, segment, batch.end)
             elif isinstance(segment, Bad):
@@ -286,6 +286,11 @@ class Scoring:
 
     async def _patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
         return await until_available(work, self._metrics, operation, self._pause)
+
+
+def _from(records: Sequence[Record], begins: int) -> Sequence[Record]:
+    """Those that belong to the present incarnation. Others come again only if the group's offsets were lost."""
+    return records if records[0].offset >= begins else [record for record in records if record.offset >= begins]
 
 
 def _feature_days(playbook: Playbook) -> int:

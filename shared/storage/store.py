@@ -44,11 +44,13 @@ class PartitionState(Fenced, omit_defaults=True, kw_only=True):
 
     `untold`: relationships whose flags a clock record has changed, until that has been told on `rapport.updates`.
     `told_into`: the incarnation of `rapport.updates` that has been told of everything.
+    `begins`: the offset at which the present incarnation begins; what lies before was folded under an earlier one.
     """
 
     clock: Millis = 0
     untold: tuple[str, ...] = ()
     told_into: str = ""
+    begins: int = 0
 
 
 class DedupChunk(Fenced, omit_defaults=True, kw_only=True):

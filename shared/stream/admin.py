@@ -6,8 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.errors import (
+    BrokerResponseError,
+    IncompatibleBrokerVersion,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.stream import topics
@@ -31,7 +37,7 @@ async def ensure_topics(bootstrap: str, interactions: int, *, timeout: float = 3
 
 async def create_topics(bootstrap: str, wanted: Mapping[str, int], *, timeout: float = 30.0) -> set[str]:
     """Create topics (name → partitions) that are missing and wait until all have leaders; the names created."""
-    async with _admin(bootstrap, timeout) as admin:
+    async with connected(bootstrap, timeout) as admin:
         present = await _partitions(admin)
         _refuse_mismatch({name: present[name] for name in wanted if name in present}, wanted)
         missing = [name for name in wanted if name not in present]
@@ -42,7 +48,7 @@ async def create_topics(bootstrap: str, wanted: Mapping[str, int], *, timeout: f
 
 async def delete_topics(bootstrap: str, names: list[str], *, timeout: float = 30.0) -> None:
     """Delete topics and wait until they are gone; those that are missing are ignored."""
-    async with _admin(bootstrap, timeout) as admin:
+    async with connected(bootstrap, timeout) as admin:
         await admin.delete_topics(names)
         while not set(names).isdisjoint(await _partitions(admin)):
             await asyncio.sleep(0.05)
@@ -50,12 +56,33 @@ async def delete_topics(bootstrap: str, names: list[str], *, timeout: float = 30
 
 async def partition_counts(bootstrap: str, *, timeout: float = 10.0) -> dict[str, int]:
     """Every topic of the cluster and its partitions. Raises Unavailable where no broker answers in time."""
-    async with _admin(bootstrap, timeout) as admin:
+    async with connected(bootstrap, timeout) as admin:
         return await _partitions(admin)
 
 
+async def grow_topic(bootstrap: str, name: str, partitions: int, *, timeout: float = 30.0) -> None:
+    """Add partitions behind a topic's present ones, up to this count, and wait until all have leaders.
+
+    What the topic holds stays where it is. Raises Misconfigured where the broker cannot or will not do so.
+    """
+    async with connected(bootstrap, timeout) as admin:
+        try:
+            await admin.create_partitions({name: NewPartitions(partitions)})
+        except IncompatibleBrokerVersion as error:
+            raise Misconfigured(
+                f"The broker at {bootstrap} cannot add partitions to a topic; the embedded one is among those that "
+                "cannot. Nothing was changed. Growing needs Apache Kafka."
+            ) from error
+        except BrokerResponseError as error:
+            if error.retriable:
+                raise
+            raise Misconfigured(f"Topic {name} cannot be grown to {partitions} partitions: {error}") from error
+        await _wait_for_leaders(admin, {name: partitions})
+
+
 @asynccontextmanager
-async def _admin(bootstrap: str, timeout: float) -> AsyncIterator[AIOKafkaAdminClient]:
+async def connected(bootstrap: str, timeout: float) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client, for as many seconds at most. Raises Unavailable where no broker answers in time."""
     try:
         async with asyncio.timeout(timeout):
             admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout * 1000))
@@ -87,9 +114,9 @@ def _refuse_mismatch(present: Mapping[str, int], wanted: Mapping[str, int]) -> N
     for name, count in present.items():
         if count != wanted[name]:
             raise Misconfigured(
-                f"Topic {name} has {count} partitions, but {wanted[name]} are configured. The count is fixed when the "
-                f"topic is created, since it decides which worker owns a relationship: set RAPPORT_PARTITIONS "
-                f"(or --partitions) to {count}, or name another Kafka cluster."
+                f"Topic {name} has {count} partitions, but {wanted[name]} are configured. The count "
+                f"decides which worker owns a relationship: set RAPPORT_PARTITIONS (or --partitions) to {count}, or "
+                "name another Kafka cluster."
             )
 
 

@@ -27,6 +27,10 @@ class MemoryLog:
         """Give a topic another number of partitions than the log's."""
         self._counts[topic] = partitions
 
+    def counts(self) -> dict[str, int]:
+        """The topics that were created, and their partitions."""
+        return dict(self._counts)
+
     def partitions_of(self, topic: str) -> int:
         return self._counts.get(topic, self._partitions)
 
@@ -71,6 +75,10 @@ class MemoryLog:
         if key not in self._groups:
             self._groups[key] = MemoryGroup(self, topic)
         return self._groups[key]
+
+    def members_of(self, name: str) -> list[str]:
+        """Those that belong to the groups of this name, by the topic they read."""
+        return [topic for (group, topic), found in self._groups.items() if group == name for _ in found.members]
 
     def member(self, topic: str, processor: Processor, group: str = "group") -> MemoryMember:
         return MemoryMember(self.group(group, topic), processor)

@@ -11,6 +11,11 @@ UPDATES = "rapport.updates"  # scoring: changed scores and verdicts → alerts
 ALERTS = "rapport.alerts"  # alerts: every change of an alert, keyed by fingerprint
 FEED = "rapport.feed"  # one partition: what the live streams show
 
+# The consumer groups, and what each reads: interactions, updates, inbox.
+SCORING_GROUP = "rapport-scoring"
+ALERTS_GROUP = "rapport-alerts"
+INGEST_GROUP = "rapport-ingest"
+
 INCARNATION_HEADER = "rapport-incarnation"
 
 

@@ -30,21 +30,21 @@ class Log(Protocol):
 
 class InMemory:
     def __init__(self) -> None:
-        self._log = MemoryLog()
+        self.log = MemoryLog()
 
     async def topic(self, partitions: int = 1) -> str:
         name = f"topic-{uuid4().hex[:8]}"
-        self._log.create(name, partitions)
+        self.log.create(name, partitions)
         return name
 
     def publisher(self) -> Publisher:
-        return self._log.publisher()
+        return self.log.publisher()
 
     def reader(self) -> LogReader:
-        return self._log.reader()
+        return self.log.reader()
 
     def member(self, topic: str, processor: Processor, **options: Any) -> GroupMember:
-        return self._log.member(topic, processor)
+        return self.log.member(topic, processor)
 
     async def close(self) -> None:
         return None

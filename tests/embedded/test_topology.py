@@ -97,6 +97,15 @@ async def test_another_partition_count_than_the_stores_is_refused_before_anythin
     assert set(await admin.partition_counts(fresh_tansu)).isdisjoint(admin.ALL)
 
 
+async def test_a_growth_that_was_interrupted_is_to_be_finished_first(fresh_tansu: str) -> None:
+    store = MemoryStore()
+    await store.set_incarnation(Incarnation(topics.INTERACTIONS, "x", 4))
+    await admin.ensure_topics(fresh_tansu, 7)
+    for configured in (4, 7):
+        with pytest.raises(Misconfigured, match=r"from 4 to 7 .* repeat `rapport partitions grow --to 7`"):
+            await establish(fresh_tansu, store, configured, Ids())
+
+
 async def test_without_a_broker_it_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         await establish(f"{LOOPBACK}:{free_port()}", MemoryStore(), 4, Ids())

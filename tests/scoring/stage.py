@@ -22,7 +22,14 @@ from shared.storage.store import Incarnation
 from shared.stream.memory import MemoryLog
 from shared.stream.memory_group import MemoryMember
 from shared.stream.ports import Message
-from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, QUARANTINE, UPDATES, partition_of
+from shared.stream.topics import (
+    INCARNATION_HEADER,
+    INTERACTIONS,
+    QUARANTINE,
+    SCORING_GROUP,
+    UPDATES,
+    partition_of,
+)
 from shared.telemetry import Metrics
 
 TENANT = "acme"
@@ -63,7 +70,7 @@ class Stage:
             cache=overrides.get("cache", 10_000),
             pause=overrides.get("pause", asyncio.sleep),
         )
-        group = self.log.group("scoring", INTERACTIONS)
+        group = self.log.group(SCORING_GROUP, INTERACTIONS)
         return MemoryMember(group, processor, batch_limit=overrides.get("batch_limit", self.batch_limit))
 
     async def say(
