@@ -1,85 +1,97 @@
-"""Kill services during traffic for as long as you like: `python -m bench.soak [--minutes N] [--kafka real]`.
+"""Disturb scoring for as long as you like, on real Kafka: `make soak ARGS="--minutes 10 --rounds 3"`.
 
-The long form of tests/e2e/test_faults.py. A stack of its own takes usage and touchpoints over HTTP, and kill -9 takes
-ingest, scoring, alerts and the API in turn, again and again, each when the one before is back. What is left in the end
-(uses by relationship, feature, person and day; the timelines; what happened to each alert; what the live stream has
-shown) is compared with what was sent. Exits with 1 where anything is missing or double.
+The long form of tests/e2e/test_faults.py. Each round starts Kafka, a store, ingest, alerts and several scoring workers
+of its own and sends traffic with duplicates, out of order and late. Meanwhile every fault happens once, then others by
+chance: kill -9, a pause longer than the session, an exception in the engine, the broker or the store gone for 30 s. In
+the end what is stored is compared, field by field, with what one worker makes of the same log in peace, and with what
+was sent. Exits with 1 on any difference; a round is repeated with `--rounds 1 --seed` and the seed it has printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import shutil
 import sys
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 from time import monotonic
 from typing import Any
 
 import msgspec
 
-from bench.stack import BROKERS, EMBEDDED, kafka_running
 from shared.clock import now_ms
-from shared.embedded.keyring import TENANT
-from tests.e2e.faults import RATE, Outcome, disturbed
-from tests.e2e.traffic import Picture, planned
-from tests.embedded.stack import NAMES
+from tests.e2e.faults import faults
+from tests.e2e.trial import Trial, undergo
 
-SECONDS_A_KILL = 8  # all four within half a minute: a service that lived for so long is started again at once
-EVENTS_EACH = 1_500  # of a relationship
+SECONDS_A_FAULT = 18.0  # on an idle machine, with an outage of 30 s now and then
+LOGS = Path("artifacts") / "soak"
+SHOWN = 20  # differences
 
 
 def main() -> None:
-    """Run, print what was compared, and write it if asked to."""
-    arguments = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__.split("\n\n")[0])
-    arguments.add_argument("--minutes", type=float, default=10.0, help="of traffic (default 10)")
-    arguments.add_argument("--quick", action="store_const", const=2.0, dest="minutes", help="two minutes")
-    arguments.add_argument("--kafka", choices=BROKERS, default=EMBEDDED, help="on which broker")
-    arguments.add_argument("--json", type=Path, help="write the figures there")
+    """Run the rounds, print what came of each, and write it if asked to."""
+    arguments = argparse.ArgumentParser(
+        prog="python -m bench.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--minutes", type=float, default=10.0, help="of faults a round, about (default 10)")
+    arguments.add_argument("--rounds", type=int, default=1, help="how many, one after another (default 1)")
+    arguments.add_argument("--workers", type=int, default=3, help="scoring workers (default 3)")
+    arguments.add_argument("--outage", type=float, default=30.0, help="seconds that broker or store stay away (30)")
+    arguments.add_argument("--seed", type=int, help="of the first round (default: chance); the others count up")
+    arguments.add_argument("--json", type=Path, help="write the outcomes there")
     asked = arguments.parse_args()
-    figures = soaked(asked.minutes, asked.kafka)
-    for name, value in figures.items():
-        print(f"{name:28} {value}")
+    seed = now_ms() % 1_000_000 if asked.seed is None else asked.seed
+    rounds = [
+        soaked(round, trial(seed + round, asked.minutes, asked.workers, asked.outage)) for round in range(asked.rounds)
+    ]
+    table(rounds)
     if asked.json:
-        asked.json.write_text(json.dumps(figures, indent=1))
-    if figures["differences"]:
-        sys.exit("What is left differs from what was sent.")
+        asked.json.write_text(json.dumps({"seed": seed, "outage": asked.outage, "rounds": rounds}, indent=1))
+    if failed := [one["seed"] for one in rounds if one["differences"]]:
+        sys.exit(f"{len(failed)} of {len(rounds)} rounds differ: seeds {failed}. Their logs are in {LOGS}.")
+    print(f"{len(rounds)} of {len(rounds)} rounds: nothing lost, nothing doubled.")
 
 
-def soaked(minutes: float, kafka: str) -> dict[str, Any]:
-    """Figures of one run."""
-    count = round(minutes * 60 * RATE)
-    plan = planned(count, TENANT, max(20, count // EVENTS_EACH), now_ms())
-    times = max(1, round(minutes * 60 / (SECONDS_A_KILL * len(NAMES))))
+def trial(seed: int, minutes: float, workers: int, outage: float) -> Trial:
+    """Every fault once in any order, then any of them until the time is over; static membership every other time."""
+    chance = Random(seed)
+    table = list(faults(outage).values())
+    chosen = chance.sample(table, len(table))
+    while len(chosen) < minutes * 60 / SECONDS_A_FAULT:
+        chosen.append(chance.choice(table))
+    return Trial(seed, chosen, workers, relationships=10 * len(chosen), instances=chance.random() < 0.5)
+
+
+def soaked(number: int, trial: Trial) -> dict[str, Any]:
+    """One round. What it has logged is kept where something is wrong."""
+    membership = "static" if trial.instances else "dynamic"
+    print(f"round {number + 1}, seed {trial.seed}, {membership} membership", flush=True)
+    here = LOGS / str(trial.seed)
+    shutil.rmtree(here, ignore_errors=True)
+    here.mkdir(parents=True)
     began = monotonic()
-    with ExitStack() as opened:
-        here = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="rapport-soak-")))
-        arguments = [] if kafka == EMBEDDED else ["--kafka", opened.enter_context(kafka_running(here / "kafka"))]
-        outcome = disturbed(here, plan, *arguments, times=times)
-    return {
-        "broker": kafka,
-        "minutes": round((monotonic() - began) / 60, 1),
-        "events sent": outcome.sent + len(plan.last),
-        "requests repeated": outcome.repeated,
-        "services killed": outcome.kills,
-        "uses counted": round(sum(sum(uses.values()) for uses in outcome.found.uses.values())),
-        "timeline entries": sum(entries.total() for entries in outcome.found.entries.values()),
-        "alerts": len(outcome.found.alerts),
-        "alerts on the live stream": len(outcome.streamed),
-        "differences": differences(outcome),
-    }
+
+    def say(text: str) -> None:
+        print(f"  {monotonic() - began:6.1f} s  {text}", flush=True)
+
+    outcome = asyncio.run(undergo(trial, here, say))
+    for difference in outcome.differences[:SHOWN]:
+        print(f"  differs: {difference}")
+    if not outcome.differences:
+        shutil.rmtree(here)
+    return {**msgspec.to_builtins(outcome), "seconds": round(monotonic() - began, 1)}
 
 
-def differences(outcome: Outcome) -> list[str]:
-    """In words, where what was found is not what was sent."""
-    told = []
-    for field in msgspec.structs.fields(Picture):
-        found, expected = getattr(outcome.found, field.name), getattr(outcome.expected, field.name)
-        different = [key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)]
-        told += [f"{field.name} of {key}" for key in different]
-    missing = outcome.expected.alerts.keys() - outcome.streamed
-    return sorted(told) + [f"not streamed: {id}" for id in sorted(missing)]
+def table(rounds: list[dict[str, Any]]) -> None:
+    """One line a round."""
+    columns = ("seed", "seconds", "sent", "repeated", "records", "relationships", "alerts", "restarts", "expelled")
+    shown = [{**one, "restarts": sum(one["restarts"].values()), "faults": len(one["faults"])} for one in rounds]
+    print("  ".join(f"{name:>13}" for name in ("faults", *columns, "differences")))
+    for one in shown:
+        values = [one[name] for name in ("faults", *columns)]
+        print("  ".join(f"{value:>13}" for value in [*values, len(one["differences"])]))
 
 
 if __name__ == "__main__":

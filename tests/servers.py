@@ -97,16 +97,21 @@ def fresh_tansu(server_loop: _Loop) -> Iterator[str]:
         yield f"{LOOPBACK}:{port}"
 
 
-@pytest.fixture(scope="session")
-def kafka_bootstrap(server_loop: _Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if named := os.environ.get("RAPPORT_TEST_KAFKA"):
-        yield named
-        return
+def needs_real_kafka() -> None:
+    """Skip what starts Apache Kafka where it cannot run; under CI, fail."""
     if missing := real_kafka.missing_tools():
         reason = f"real Apache Kafka needs Java 17 and Maven; missing on the PATH: {', '.join(missing)}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(server_loop: _Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if named := os.environ.get("RAPPORT_TEST_KAFKA"):
+        yield named
+        return
+    needs_real_kafka()
     port = free_port()
     with serving(server_loop, real_kafka.launch(port, tmp_path_factory.mktemp("kafka"))):
         yield f"{LOOPBACK}:{port}"

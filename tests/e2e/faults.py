@@ -1,116 +1,97 @@
-"""Kill -9 of one service after another while traffic goes on, and waiting until each is back."""
+"""Faults that scoring must survive without losing or doubling anything, as values that are done to a cluster."""
 
 from __future__ import annotations
 
-import os
+import asyncio
 import signal
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
 
-import httpx
 import msgspec
 
-from shared.embedded.data import DataDirectory
-from tests.e2e.reading import Follower, Reader
-from tests.e2e.traffic import Picture, Plan, Sender, Sent
-from tests.embedded.stack import NAMES, Up, until, up
+from tests.e2e.cluster import SCORING, WITHIN, Cluster, Service, members, until
 
-RELATIONSHIPS = 20
-PARTITIONS = 2
-RATE = 120.0  # events a second
-TIMES = 3
-BETWEEN = 250  # events from one kill to the next, at least
-SETTINGS = {"RAPPORT_EVALUATION_SECONDS": "5", "RAPPORT_SESSION_TIMEOUT_MS": "6000"}
-SETTLES_WITHIN = 150.0
-PROMISES_WITHIN = 30.0  # a broken promise is judged at the next canonical moment
+FUSE_EVENTS = 40  # the engine fails within so many events of one worker
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What was read in the end, what should be, which alerts the live stream showed, and what happened meanwhile."""
+class Fault(msgspec.Struct, frozen=True):
+    """Something goes wrong with a cluster; `do` returns when it has happened and what was broken is being mended."""
 
-    found: Picture
-    expected: Picture
-    streamed: set[str]
-    kills: int
-    repeated: int
-    sent: int
+    name: str
+    do: Callable[[Cluster, Random], Awaitable[None]]
 
 
-def kill(stack: Up, name: str) -> None:
-    """Kill -9, and return when its successor is ready."""
-    before = stack.pid(name)
-    os.kill(before, signal.SIGKILL)
-    until(lambda: pid_or_none(stack, name) not in (None, before))
-    until(lambda: is_ready(stack, name))
+def faults(outage: float) -> Mapping[str, Fault]:
+    """Every fault by its name; what is taken away comes back after `outage` seconds."""
+
+    async def store_down(cluster: Cluster, chance: Random) -> None:
+        await cluster.server.stop()
+        await asyncio.sleep(outage)
+        await cluster.server.start()
+
+    async def broker_down(cluster: Cluster, chance: Random) -> None:
+        await cluster.kafka.stop()
+        await asyncio.sleep(outage)
+        await cluster.kafka.start()
+
+    table = (
+        Fault("kill", kill),
+        Fault("pause", pause),
+        Fault("broker restart", broker_restart),
+        Fault("broker killed", broker_killed),
+        Fault("broker down", broker_down),
+        Fault("store down", store_down),
+        Fault("engine fails", engine_fails),
+    )
+    return {fault.name: fault for fault in table}
 
 
-def pid_or_none(stack: Up, name: str) -> int | None:
+async def kill(cluster: Cluster, chance: Random) -> None:
+    """Kill -9 of a worker."""
+    await ended(some_worker(cluster, chance), signal.SIGKILL)
+
+
+async def pause(cluster: Cluster, chance: Random) -> None:
+    """Stop a worker until the others have taken over, then let it go on: a zombie that holds what is others'."""
+    worker = some_worker(cluster, chance)
+    worker.signal(signal.SIGSTOP)
     try:
-        return stack.pid(name)
-    except StopIteration:
-        return None
+
+        async def taken_over() -> bool:
+            return await members(cluster.bootstrap, SCORING) == len(cluster.workers) - 1
+
+        await until(taken_over, "the group goes on without the worker that is stopped")
+    finally:
+        worker.signal(signal.SIGCONT)
 
 
-def is_ready(stack: Up, name: str) -> bool:
-    running = DataDirectory(stack.data).running()
-    assert running is not None
-    try:
-        return httpx.get(running.probes[name], timeout=5.0, trust_env=False).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
+async def broker_restart(cluster: Cluster, chance: Random) -> None:
+    """An orderly stop, and a start."""
+    await cluster.kafka.stop()
+    await cluster.kafka.start()
 
 
-def rounds(times: int) -> Iterator[str]:
-    """Every service in turn, `times` times."""
-    for _ in range(times):
-        yield from NAMES
+async def broker_killed(cluster: Cluster, chance: Random) -> None:
+    """Kill -9, and a start."""
+    await cluster.kafka.stop(signal.SIGKILL)
+    await cluster.kafka.start()
 
 
-def disturbed(here: Path, plan: Plan, *arguments: str, times: int = TIMES) -> Outcome:
-    """Run a stack, send the events, kill all the while, and read what has become of them."""
-    between = len(plan.events) // (len(NAMES) * times + 1)
-    with up(here, *arguments, **SETTINGS) as stack:
-        ready = stack.ready()
-        with Follower(ready) as follower, Sender(ready, plan.events, RATE) as sender:
-            for number, name in enumerate(rounds(times), start=1):
-                until(lambda mark=number * between: sender.has_sent(mark))
-                kill(stack, name)
-            until(lambda: sender.has_sent(len(plan.events)))
-            found = settled(ready, plan)
-            expected = plan.picture()
-            until(lambda: follower.seen >= set(expected.alerts))
-        outcome = Outcome(found, expected, follower.seen, len(NAMES) * times, sender.repeated, sender.accepted)
-        stack.stop()
-        return outcome
+async def engine_fails(cluster: Cluster, chance: Random) -> None:
+    """An exception in the middle of a batch, once: the worker must end, and what it had not stored be read again."""
+    worker = cluster.services[cluster.workers[0]]
+    restarts = worker.keeper.restarts
+    cluster.fuse.write_text(str(chance.randrange(FUSE_EVENTS)))
+    await until(lambda: not cluster.fuse.exists(), "the engine has failed")
+    await until(lambda: worker.keeper.restarts > restarts, "the worker whose engine failed has ended")
 
 
-def undisturbed(here: Path, plan: Plan, *arguments: str) -> Picture:
-    """The same events, nothing killed: what is read in the end."""
-    here.mkdir(exist_ok=True)
-    with up(here, *arguments, **SETTINGS) as stack:
-        ready = stack.ready()
-        post(ready, plan.events)
-        found = settled(ready, plan)
-        stack.stop()
-        return found
+def some_worker(cluster: Cluster, chance: Random) -> Service:
+    return cluster.services[chance.choice(cluster.workers)]
 
 
-def settled(ready: dict[str, str], plan: Plan) -> Picture:
-    """What is read when everything has been judged: promises are, at the next canonical moment."""
-    post(ready, plan.last)
-    reader = Reader(ready)
-    closing = {one.alert for one in plan.last}
-    until(lambda: closing <= reader.alerts().keys(), SETTLES_WITHIN)
-    expected = plan.picture().alerts.keys()
-    try:
-        until(lambda: expected <= reader.alerts().keys(), PROMISES_WITHIN)
-    except AssertionError:
-        missing = sorted(expected - reader.alerts().keys())
-        raise AssertionError(f"{len(missing)} alerts of {len(expected)} are missing: {missing[:5]}") from None
-    return reader.picture()
-
-
-def post(ready: dict[str, str], events: Sequence[Sent]) -> None:
-    """As fast as they are taken."""
-    with Sender(ready, events, rate=1e6, batch=100) as sender:
-        until(lambda: sender.has_sent(len(events)))
+async def ended(service: Service, number: signal.Signals) -> None:
+    """By this signal; its successor is under way."""
+    before = service.keeper.pid
+    service.signal(number)
+    await until(lambda: service.keeper.pid != before, f"{service.keeper.launch.name} is started again", WITHIN)

@@ -16,7 +16,7 @@ from shared.clock import now_ms
 from shared.domain.events import relationship_key
 from shared.embedded.keyring import TENANT
 from shared.stream.topics import partition_of
-from tests.e2e.faults import PARTITIONS, RELATIONSHIPS, SETTLES_WITHIN, post
+from tests.e2e.kills import PARTITIONS, RELATIONSHIPS, SETTLES_WITHIN, post
 from tests.e2e.reading import Reader
 from tests.e2e.traffic import SOURCE, Picture, Sender, Sent, picture_of, planned
 from tests.embedded.stack import Up, gone, until, up

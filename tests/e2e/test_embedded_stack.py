@@ -17,7 +17,7 @@ import pytest
 
 from shared.clock import now_ms
 from shared.embedded.keyring import TENANT
-from tests.e2e.faults import post
+from tests.e2e.kills import post
 from tests.e2e.reading import Reader
 from tests.e2e.traffic import picture_of, planned
 from tests.embedded.stack import NAMES, Up, until, up

@@ -7,11 +7,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from random import Random
 
 import httpx
 import msgspec
 
-from shared.domain.events import DAY, HOUR, Millis
+from shared.domain.events import DAY, HOUR, MINUTE, SECOND, Millis
 from shared.domain.usage import day_name, day_of, iso
 from shared.domain.verdicts import Rule, fingerprint
 from shared.load.outgoing import Outgoing, encode_event
@@ -20,6 +21,12 @@ SOURCE = "upstream"
 FEATURES = ("reports", "exports", "search")
 PERSONS, DAYS = 150, 5  # of usage: 750 uses of a relationship differ from each other in person or day
 BATCH = 10
+DUPLICATED = 0.05  # of disordered traffic: events sent once more
+SHUFFLED = 10 * MINUTE  # so far from its place, at most, an event or its duplicate is sent
+LATE, LATEST = 0.1, 30 * DAY  # events that happened long before they are sent, and how long at most
+LATEST_ALERT = 5 * DAY  # the same for those that raise an alert: an answer of long ago raises none
+RETRACTED = 0.2  # messages taken back, some before they have come; they stay on the timeline, crossed out
+SPACING = SECOND // 2  # between the times of two events
 LAST = "last"  # the person whose answer, posted after everything else, shows that everything else has been judged
 
 
@@ -29,6 +36,7 @@ class Sent(msgspec.Struct, frozen=True):
     event: Outgoing
     use: tuple[str, str, str] | None = None  # feature, person, day
     alert: str = ""
+    entry: str = ""  # another event's id: its entry is there even if it has not come itself
 
     @property
     def relationship(self) -> str:
@@ -54,19 +62,52 @@ class Plan(msgspec.Struct, frozen=True):
         """What all of them leave behind when each counts exactly once."""
         return picture_of([*self.events, *self.last])
 
+    def until(self, count: int) -> Plan:
+        """As if only the first `count` events had been planned."""
+        return Plan(self.events[:count], self.last)
+
 
 def planned(count: int, tenant: str, relationships: int, today: Millis) -> Plan:
     """The first `count` events of the traffic, the same for the same arguments. `today` is the moment of the plan."""
     events = list(islice(traffic(tenant, relationships, today), count))
+    return Plan(events, _last(tenant, relationships, today))
+
+
+def disordered(count: int, tenant: str, relationships: int, today: Millis, chance: Random) -> Plan:
+    """Traffic as it comes from many upstreams: shuffled within ten minutes of event time, 5 % of it twice, a tenth of
+    it late by up to 30 days; `count` different events."""
+    began = today - 2 * HOUR - count * SPACING  # what was promised is due by `today`
+    sent: list[tuple[float, int, Sent]] = []
+    for number in range(count):
+        nominal = began + number * SPACING
+        account, turn = f"account-{number % relationships}", number // relationships
+        one = _event(tenant, number, account, turn, nominal)
+        if chance.random() < LATE:
+            late = chance.randrange(LATEST_ALERT if one.alert else LATEST)
+            one = _event(tenant, number, account, turn, nominal - late)
+        place = nominal + chance.randrange(SHUFFLED)
+        sent.append((place, number, one))
+        if chance.random() < DUPLICATED:
+            sent.append((place + chance.randrange(SHUFFLED), number, one))
+        if one.use is None and not one.alert and chance.random() < RETRACTED:
+            sent.append((nominal + chance.randrange(SHUFFLED), number, _retraction(account, one, nominal)))
+    sent.sort(key=lambda entry: entry[:2])
+    return Plan([one for _, _, one in sent], _last(tenant, relationships, today))
+
+
+def _last(tenant: str, relationships: int, today: Millis) -> list[Sent]:
     accounts = [f"account-{number}" for number in range(relationships)]
-    return Plan(events, [_answer(tenant, id, LAST, f"{id}/{LAST}", today - HOUR) for id in accounts])
+    return [_answer(tenant, id, LAST, f"{id}/{LAST}", today - HOUR) for id in accounts]
 
 
 def traffic(tenant: str, relationships: int, today: Millis) -> Iterator[Sent]:
     """Endless, the same for the same arguments: usage, messages, answers of detractors, and promises broken."""
     number = 0
     while True:
-        yield _event(tenant, number, f"account-{number % relationships}", number // relationships, today)
+        turn = number // relationships
+        yield _event(
+            tenant, number, f"account-{number % relationships}", turn, today - (1 + turn // PERSONS % DAYS) * DAY
+        )
         number += 1
 
 
@@ -75,19 +116,18 @@ def picture_of(sent: Sequence[Sent]) -> Picture:
     uses: dict[str, dict[tuple[str, str, str], float]] = defaultdict(lambda: defaultdict(float))
     entries: dict[str, Counter[str]] = defaultdict(Counter)
     alerts: dict[str, tuple[str, ...]] = {}
-    for one in sent:
+    for one in {one.event.id: one for one in sent}.values():
         if one.use is not None:
             uses[one.relationship][one.use] += 1
         else:
-            entries[one.relationship][f"{SOURCE}#{one.event.id}"] += 1
+            entries[one.relationship][f"{SOURCE}#{one.entry or one.event.id}"] = 1
         if one.alert:
             alerts[one.alert] = ("opened",)
     return Picture({id: dict(cells) for id, cells in uses.items()}, dict(entries), alerts)
 
 
-def _event(tenant: str, number: int, account: str, turn: int, today: Millis) -> Sent:
+def _event(tenant: str, number: int, account: str, turn: int, at: Millis) -> Sent:
     """The `turn`-th event of an account."""
-    at = today - (1 + turn // PERSONS % DAYS) * DAY
     id = f"{account}/{number}"
     phase = turn + 7 * int(account.rpartition("-")[2])  # else all accounts would have their alerts at the same time
     if phase % 50 == 17:
@@ -112,6 +152,11 @@ def _promise(tenant: str, account: str, promise: str, id: str, at: Millis) -> Se
     data = {"promise": promise, "by": "us", "due": iso(at + HOUR), "text": "Send the report"}
     alert = fingerprint(tenant, account, Rule.EXPECTATION_VIOLATED, promise)
     return Sent(_encoded(account, "promise.made", id, at, data), alert=alert)
+
+
+def _retraction(account: str, one: Sent, at: Millis) -> Sent:
+    id = f"{one.event.id}/retracted"
+    return Sent(_encoded(account, "event.retracted", id, at, {"id": one.event.id}), entry=one.event.id)
 
 
 def _encoded(account: str, type: str, id: str, at: Millis, data: dict[str, object]) -> Outgoing:

@@ -1,0 +1,152 @@
+"""Everything that scoring and alerts have stored, without what depends on who stored it when; and where two differ."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from shared.domain.alerts import Alert
+from shared.domain.fence import Fenced
+from shared.domain.usage import USE, Month, cells_of, day_name
+from shared.storage.store import AlertQuery, DedupChunk, Store
+from tests.e2e.cluster import PARTITIONS
+from tests.e2e.traffic import SOURCE, Picture
+
+PAGE = 500
+FIRST_MONTH = "1970-01"
+Fields = dict[str, Any]
+
+
+class State(msgspec.Struct):
+    """Documents by id as plain fields; `ids` are the event ids remembered, by relationship."""
+
+    heads: dict[str, Fields]
+    months: dict[str, Fields]
+    timeline: dict[str, Fields]
+    ids: dict[str, Fields]
+    partitions: dict[str, Fields]
+    alerts: dict[str, Fields]
+
+
+async def state_of(store: Store, tenant: str) -> State:
+    """What the store holds of this tenant."""
+    heads = [head async for head in _heads(store)]
+    ids = [head.id for head in heads]
+    timeline = [entry for head in heads for entry in await store.whole_timeline(tenant, head.relationship)]
+    partitions = [await store.partition_state(number) for number in range(PARTITIONS)]
+    return State(
+        heads=_plain(heads),
+        months=_plain(await store.months(ids, FIRST_MONTH)),
+        timeline=_plain(timeline),
+        ids=_remembered(await store.dedup_chunks(ids, 0)),
+        partitions=_plain(one for one in partitions if one is not None),
+        alerts={alert.id: _alert(alert) for alert in await _alerts(store, tenant)},
+    )
+
+
+def differences(found: State, expected: State) -> list[str]:
+    """In words, field by field, where they are not the same."""
+    told = []
+    for kind in State.__struct_fields__:
+        one, other = getattr(found, kind), getattr(expected, kind)
+        for id in sorted(one.keys() | other.keys()):
+            if id not in one or id not in other:
+                told.append(f"{kind} {id}: {'missing' if id not in one else 'not expected'}")
+                continue
+            for name in sorted(one[id].keys() | other[id].keys()):
+                was, should = one[id].get(name), other[id].get(name)
+                if was != should:
+                    told.append(f"{kind} {id}: {name} is {_difference(was, should)}")
+    return told
+
+
+async def picture_in(store: Store, tenant: str) -> Picture:
+    """What the traffic has left in the store, as its plan tells it."""
+    uses: dict[str, dict[tuple[str, str, str], float]] = defaultdict(dict)
+    entries: dict[str, Counter[str]] = {}
+    heads = [head async for head in _heads(store)]
+    for month in await store.months([head.id for head in heads], FIRST_MONTH):
+        for cell in cells_of(month):
+            if cell.metric.startswith(USE) and cell.count:
+                place = (cell.metric.removeprefix(USE), cell.person, day_name(cell.day))
+                uses[month.relationship][place] = cell.count
+    for head in heads:
+        timeline = await store.whole_timeline(tenant, head.relationship)
+        entries[head.relationship] = Counter(one.event for one in timeline if one.event.startswith(f"{SOURCE}#"))
+    alerts = {alert.id: tuple(entry.what for entry in alert.timeline) for alert in await _alerts(store, tenant)}
+    return Picture(dict(uses), entries, alerts)
+
+
+async def _heads(store: Store) -> Any:
+    for number in range(PARTITIONS):
+        after = ""
+        while heads := await store.partition_heads(number, after, PAGE):
+            for head in heads:
+                yield head
+            after = heads[-1].id
+
+
+async def _alerts(store: Store, tenant: str) -> list[Alert]:
+    """Current alerts and closed episodes."""
+    current: list[Alert] = []
+    cursor = None
+    while True:
+        page = await store.list_alerts(tenant, AlertQuery(limit=100, cursor=cursor))
+        current += page.items
+        cursor = page.next
+        if cursor is None:
+            break
+    closed = [one for alert in current if alert.episode > 1 for one in await store.episodes(tenant, alert.id)]
+    return [*current, *(msgspec.structs.replace(one, id=f"{one.id}/{one.episode}") for one in closed)]
+
+
+def _plain(documents: Iterable[Fenced]) -> dict[str, Fields]:
+    return {one.id: _fields(one) for one in documents}
+
+
+def _fields(document: Fenced) -> Fields:
+    """Its fields; counters by what they count, since the order of a month's names is of no meaning."""
+    fields: Fields = {
+        name: msgspec.to_builtins(getattr(document, name))
+        for name in document.__struct_fields__
+        if name not in ("rev", "writer")
+    }
+    if isinstance(document, Month):
+        del fields["names"]
+        fields["days"] = {
+            f"{cell.metric} {cell.person} {day_name(cell.day)}": cell.count for cell in cells_of(document) if cell.count
+        }
+    return fields
+
+
+def _remembered(chunks: Iterable[DedupChunk]) -> dict[str, Fields]:
+    """The ids that each relationship remembers, with the place they were first seen at; however they are parted."""
+    found: dict[str, Fields] = defaultdict(dict)
+    for chunk in chunks:
+        places = found[f"{chunk.tenant}/{chunk.relationship}"]
+        for hash, offset in zip(chunk.hashes, chunk.offsets, strict=True):
+            places.setdefault(f"{hash} of {chunk.incarnation}", set()).add(offset)
+    return dict(found)
+
+
+def _alert(alert: Alert) -> Fields:
+    """What a verdict makes of an alert; not when the alerts service got to it, and how the news came batched."""
+    fields: Fields = msgspec.to_builtins(alert)
+    for name in ("opened_at", "updated_at", "resolved_at", "received", "published_version"):
+        fields.pop(name, None)
+    fields["lags"] = alert.published_version < alert.version
+    fields["timeline"] = [(entry.what, entry.who, entry.text, entry.version) for entry in alert.timeline]
+    return fields
+
+
+def _difference(was: Any, should: Any) -> str:
+    """Down to what differs inside of maps."""
+    if isinstance(was, dict) and isinstance(should, dict):
+        inner = [name for name in was.keys() | should.keys() if was.get(name) != should.get(name)]
+        shown = sorted(inner, key=str)[:3]
+        parts = [f"{name}: {_difference(was.get(name), should.get(name))}" for name in shown]
+        return "; ".join(parts) + (f"; {len(inner) - 3} more" if len(inner) > 3 else "")
+    return f"{was!r:.200} instead of {should!r:.200}"
