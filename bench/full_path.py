@@ -17,7 +17,7 @@ from time import monotonic
 
 import uvloop
 
-from bench.peers.fold import SCALE, State, write_states
+from bench.peers.fold import DAYS, SCALE, Cell, State, write_states
 from bench.peers.measure import Log, Stopwatch
 from bench.throughput_log import until_committed
 from services.scoring.__main__ import terms
@@ -36,6 +36,7 @@ from shared.stream.topics import INTERACTIONS, UPDATES
 from shared.telemetry import Metrics
 
 MEMORY = "memory"
+FLUSH_SECONDS = Settings().flush_max_ms / 1000  # as under load
 
 
 class Watched:
@@ -130,21 +131,28 @@ def engagement_of(head: Head) -> int | None:
 async def states(store: Store, keys: Sequence[str], last: int) -> dict[str, State]:
     """What the store holds of these relationships (`tenant/relationship`) in the form that all rows are compared in."""
     heads = await store.heads(keys)
-    names = sorted({month_of(day_of(last) - back) for back in range(92)})
-    found: dict[str, State] = {}
-    cells: dict[str, dict[tuple[str, str, int], float]] = {key: {} for key in heads}
-    months = await store.months_by_id([f"{key}/{name}" for key in heads for name in names])
-    for month in months.values():
+    cells = await counters(store, list(heads), last)
+    return {key: (engagement_of(head), cells[key]) for key, head in heads.items()}
+
+
+async def counters(store: Store, keys: Sequence[str], last: int) -> dict[str, dict[Cell, float]]:
+    """The stored counters of these relationships in the DAYS up to `last`."""
+    names = sorted({month_of(day_of(last) - back) for back in range(DAYS)})
+    cells: dict[str, dict[Cell, float]] = {key: {} for key in keys}
+    for month in (await store.months_by_id([f"{key}/{name}" for key in keys for name in names])).values():
         mine = cells[f"{month.tenant}/{month.relationship}"]
         mine.update({(cell.metric, cell.person, cell.day): cell.count for cell in cells_of(month)})
-    for key, head in heads.items():
-        found[key] = (engagement_of(head), cells[key])
-    return found
+    return cells
+
+
+def open_store(where: str) -> Store:
+    """The store in memory, or the one at a MongoDB address."""
+    return MemoryStore() if where == MEMORY else MongoStore(where, "bench")
 
 
 async def run(asked: argparse.Namespace) -> None:
     log, watch = Log(asked.log), Stopwatch()
-    store: Store = MemoryStore() if asked.store == MEMORY else MongoStore(asked.store, "bench")
+    store = open_store(asked.store)
     profile = cProfile.Profile() if asked.profile else None
     await score_log(log, store, watch, profile)
     if profile:

@@ -63,10 +63,17 @@ def _rapport(job: Job) -> list[str]:
     return [sys.executable, "-m", "bench.full_path", *files, "--keys", str(job.keys), "--store", job.store]
 
 
+def _faust(job: Job) -> list[str]:
+    files = [str(path) for path in (job.log, job.out, job.states)]
+    return [sys.executable, "-m", "bench.peers.plain_faust", *files, "--store", job.store]
+
+
 ROWS: dict[str, Row] = {
     "bare": Row(_bare, state=False),
     "rapport_memory": Row(_rapport),
     "rapport_mongodb": Row(_rapport, mongodb=True),
+    "faust_memory": Row(_faust, slow=True),
+    "faust_mongodb": Row(_faust, slow=True, mongodb=True),
 }
 MEMORY = "memory"
 
