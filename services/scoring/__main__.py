@@ -45,6 +45,7 @@ async def serve(settings: Settings) -> None:
         group=SCORING_GROUP,
         topic=INTERACTIONS,
         processor=processor,
+        partitions=settings.partitions,
         instance=settings.instance,
         flush_min_ms=settings.flush_min_ms,
         flush_max_ms=settings.flush_max_ms,

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Misconfigured, Unavailable
 from shared.stream.admin import partition_counts
 from shared.stream.faust_app import App, build
 from shared.stream.flush_policy import FlushPolicy
@@ -28,8 +28,8 @@ class KafkaMember:
     """GroupMember on Kafka, run by Faust.
 
     `run` returns after `stop`, and raises what the processor raised; Unavailable where no broker answers at the
-    start; Misconfigured where the committed offset is not in the log. Whoever runs it ends the process then, to be
-    started again: nothing that was not flushed is committed.
+    start; Misconfigured where the committed offset is not in the log, or the topic has fewer than `partitions`. Whoever
+    runs it ends the process then, to be started again: nothing that was not flushed is committed.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class KafkaMember:
         group: str,
         topic: str,
         processor: Processor,
+        partitions: int = 0,
         instance: str = "",
         flush_min_ms: int = 200,
         flush_max_ms: int = 5000,
@@ -50,6 +51,7 @@ class KafkaMember:
         self._group = group
         self._topic = topic
         self._processor = processor
+        self._wanted = partitions
         self._instance = instance
         self._flush_ms = (flush_min_ms, flush_max_ms)
         self._session = session_timeout_ms / 1000
@@ -65,9 +67,7 @@ class KafkaMember:
         return self._runner.ledger.partitions if self._runner else ()
 
     async def run(self) -> None:
-        # Asked first: Faust would subscribe to a missing topic for ever, and wrap what a missing broker says.
-        if self._topic not in await partition_counts(self._bootstrap):
-            raise Unavailable(f"Kafka at {self._bootstrap} has no topic {self._topic}: create it first")
+        await self._check_topic()
         low, high = self._flush_ms
         self._runner = runner = Runner(
             self._processor,
@@ -93,6 +93,18 @@ class KafkaMember:
             await asyncio.gather(flushing, watching, return_exceptions=True)
         if runner.failure.done():
             raise runner.failure.result()
+
+    async def _check_topic(self) -> None:
+        # Asked first: Faust would subscribe to a missing topic for ever, and wrap what a missing broker says.
+        counts = await partition_counts(self._bootstrap)
+        if self._topic not in counts:
+            raise Unavailable(f"Kafka at {self._bootstrap} has no topic {self._topic}: create it first")
+        if counts[self._topic] < self._wanted:  # more there are while they are being grown: nobody writes there yet
+            raise Misconfigured(
+                f"Topic {self._topic} has {counts[self._topic]} partitions, but {self._wanted} are configured: it was "
+                "made by other means than `rapport init`. Set RAPPORT_PARTITIONS to what it was created with, or name "
+                "another Kafka cluster."
+            )
 
     async def drained(self, within: float) -> int:
         """Go on until everything has been applied, for as many seconds at most; how many records are left then.

@@ -194,6 +194,12 @@ async def test_a_member_without_a_broker_or_a_topic_says_so(tansu_bootstrap: str
         await OnKafka(tansu_bootstrap).member("never-made", Recorder(Store())).run()
 
 
+async def test_a_member_of_a_topic_with_fewer_partitions_than_configured_says_so(log: OnKafka) -> None:
+    topic = await log.topic(2)
+    with pytest.raises(Misconfigured, match=f"{topic} has 2 partitions, but 3 are configured.*Set RAPPORT_PARTITIONS"):
+        await log.member(topic, Recorder(Store()), partitions=3).run()
+
+
 async def test_a_member_can_be_stopped_at_any_moment_of_its_start(log: OnKafka) -> None:
     topic = await log.topic()
     for before in (0.0, 0.05, 0.2, 0.5):
