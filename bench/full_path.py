@@ -36,7 +36,6 @@ from shared.stream.topics import INTERACTIONS, UPDATES
 from shared.telemetry import Metrics
 
 MEMORY = "memory"
-FLUSH_SECONDS = Settings().flush_max_ms / 1000  # as under load
 
 
 class Watched:

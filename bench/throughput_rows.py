@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.peers.environment import peers_python
 from bench.stack import launched
 from bench.throughput_log import Log
 from shared.embedded import mongo
@@ -68,12 +69,22 @@ def _faust(job: Job) -> list[str]:
     return [sys.executable, "-m", "bench.peers.plain_faust", *files, "--store", job.store]
 
 
+def _peer(module: str) -> Callable[[Job], list[str]]:
+    def command(job: Job) -> list[str]:
+        files = [str(path) for path in (job.log, job.out, job.states)]
+        return [str(peers_python()), "-m", f"bench.peers.{module}", *files]
+
+    return command
+
+
 ROWS: dict[str, Row] = {
     "bare": Row(_bare, state=False),
     "rapport_memory": Row(_rapport),
     "rapport_mongodb": Row(_rapport, mongodb=True),
     "faust_memory": Row(_faust, slow=True),
     "faust_mongodb": Row(_faust, slow=True, mongodb=True),
+    "quix": Row(_peer("quix_fold"), slow=True),
+    "bytewax": Row(_peer("bytewax_fold")),
 }
 MEMORY = "memory"
 

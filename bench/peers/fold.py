@@ -15,6 +15,7 @@ import msgspec
 DAY = 86_400_000  # ms
 WINDOW = 7 * DAY  # within which an id counts once
 NOW_DAYS, DAYS = 30, 120  # now, and now with the 90 days before
+FLUSH_SECONDS = 5.0  # from one writing of the scores and documents of what was touched to the next
 SCALE = 10_000  # a score has four decimals; it is written as a whole number of ten-thousandths
 
 Cell = tuple[str, str, int]

@@ -2,7 +2,8 @@
 
 `python -m bench.peers.plain_faust LOG OUT STATES --store memory|mongodb://…`. Every FLUSH_SECONDS it writes what was
 touched to the store that Rapport's rows write to: the head (with the score) and the days of each month's counters that
-have changed, under a condition on their revision. It writes neither event ids nor timeline entries, and publishes nothing.
+have changed, under a condition on their revision. It writes neither event ids nor timeline entries, and publishes
+nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any
 import faust
 import uvloop
 
-from bench.full_path import FLUSH_SECONDS, open_store
-from bench.peers.fold import DAY, Relationship, decode, key_of, write_states
+from bench.full_path import open_store
+from bench.peers.fold import DAY, FLUSH_SECONDS, Relationship, decode, key_of, write_states
 from bench.peers.measure import Log, Stopwatch
 from bench.throughput_log import until_committed
 from shared.domain.usage import day_name
