@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     ingest_port: int = Field(8081, description="HTTP port of ingest")
     api_port: int = Field(8080, description="HTTP port of the API and the dashboard")
     metrics_port: int = Field(0, description="Prometheus port of scoring and alerts; 0 = off")
-    partitions: int = Field(64, ge=1, le=1024, description="partitions of rapport.interactions; fixed at creation")
+    partitions: int = Field(64, ge=1, le=1024, description="partitions of rapport.interactions; see docs/running.md")
     instance: str = Field("", description="static group member id; empty = dynamic membership")
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
