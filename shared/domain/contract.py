@@ -11,7 +11,7 @@ import msgspec
 
 from shared.domain.errors import Poison
 from shared.domain.events import Interaction, Millis
-from shared.domain.fields import CONTROL, MAX_NAME, NAME
+from shared.domain.fields import MAX_NAME, NAME, holds_control
 from shared.domain.moments import datetime_millis, time_millis
 from shared.domain.payload import TIME_FORM, checked_data, malformed, refuse_impossible
 
@@ -117,9 +117,10 @@ def _envelope(raw: _Raw) -> Envelope:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(error) from error
     names = (envelope.id, envelope.source, envelope.type, envelope.subject)
-    if CONTROL.search("".join(names)) or not all(map(str.strip, names)) or envelope.rapportbackfill not in _FLAGS:
+    if holds_control("".join(names)) or any(map(str.isspace, names)) or envelope.rapportbackfill not in _FLAGS:
         raise _diagnose(raw, "an attribute is not as it must be")
-    if envelope.data_base64 is not None or not _JSON_MEDIA.fullmatch(envelope.datacontenttype or "application/json"):
+    media = envelope.datacontenttype
+    if envelope.data_base64 is not None or (media and not _JSON_MEDIA.fullmatch(media)):
         raise Poison("unsupported_data", "Send `data` as a JSON object, with datacontenttype application/json or none.")
     return envelope
 

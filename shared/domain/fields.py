@@ -27,8 +27,13 @@ class Kind(msgspec.Struct, frozen=True):
     schema: dict[str, Any]
 
 
+def holds_control(text: str) -> bool:
+    """Whether `CONTROL` finds something; printable texts, which nearly all are, are told without searching them."""
+    return not text.isprintable() and CONTROL.search(text) is not None
+
+
 def _name(value: Any) -> bool:
-    return type(value) is str and len(value) <= MAX_NAME and not CONTROL.search(value) and bool(value.strip())
+    return type(value) is str and 0 < len(value) <= MAX_NAME and not holds_control(value) and not value.isspace()
 
 
 def _names(value: Any) -> bool:

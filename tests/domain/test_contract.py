@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.domain.contract import Rejection, Terms, accept, accept_all, event_id
 from shared.domain.events import DAY, EVENT_TYPES, HOUR, MINUTE, Interaction
-from shared.domain.fields import FIELDS
+from shared.domain.fields import CONTROL, FIELDS, holds_control
 
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 TERMS = Terms("demo", NOW, lambda tenant, subject: subject.strip())
@@ -331,3 +331,8 @@ def test_no_item_of_a_batch_depends_on_another(items: list[dict[str, Any]]) -> N
     together = accept_all(raws, TERMS)
     encoded = [msgspec.json.encode(found) for found in together]
     assert encoded == [msgspec.json.encode(found) for found in alone]
+
+
+@given(st.text())
+def test_control_characters_are_found_wherever_they_are(text: str) -> None:
+    assert holds_control(text) == (CONTROL.search(text) is not None)
