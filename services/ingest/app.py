@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from services.ingest.endpoint import Events
 from services.ingest.problems import problem
@@ -21,13 +22,33 @@ Check = Callable[[], Awaitable[None]]
 """Raises Unavailable while what it looks at does not work."""
 
 
+EVENTS = "/v1/events"
+
+
+class Application(FastAPI):
+    """FastAPI, before whose routing `POST /v1/events` is answered: half of a single event's CPU time went into
+    middleware and dependencies that this route has no use for."""
+
+    def __init__(self, events: Events, **options: Any) -> None:
+        super().__init__(**options)
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == EVENTS and scope["method"] == "POST":
+            await self._events(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(events: Events, ready: Check, metrics: Metrics) -> FastAPI:
     """POST /v1/events, its JSON Schema, liveness, readiness and metrics."""
-    app = FastAPI(title="Rapport ingest", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    app = Application(
+        events, title="Rapport ingest", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None
+    )
 
-    @app.post("/v1/events", status_code=202, openapi_extra=_described(), summary="Send events (CloudEvents 1.0)")
+    @app.post(EVENTS, status_code=202, openapi_extra=_described(), summary="Send events (CloudEvents 1.0)")
     async def post_events(request: Request) -> Response:
-        return await events.post(request)
+        return await events.post(request.scope, request.receive)
 
     @app.get("/v1/events/schema", summary="JSON Schema of an event")
     async def schema() -> dict[str, Any]:

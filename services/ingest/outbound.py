@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from services.ingest.deadline import Deadline
 from shared.domain.errors import Unavailable
 from shared.stream.ports import Message, Publisher
 
@@ -27,7 +28,7 @@ class Outbound:
     ) -> None:
         self._publisher = publisher
         self._max_bytes = max_bytes
-        self._deadline = deadline
+        self._deadline = Deadline(deadline)
         self._waiting = 0
         self.written: dict[tuple[str, int], int] = {}  # by topic and partition: the offset after our last record
 
@@ -38,19 +39,25 @@ class Outbound:
 
     async def put(self, parts: Parts) -> None:
         """Return when the broker has all of it. Raises Unavailable: then some of it may be in the log already."""
-        size = sum(len(message.value) for messages in parts.values() for message in messages)
+        size = 0
+        for messages in parts.values():
+            for message in messages:
+                size += len(message.value)
         if self._waiting and self._waiting + size > self._max_bytes:
             raise Busy("More events wait for the broker than may: send more slowly.")
         self._waiting += size
         try:
-            async with asyncio.timeout(self._deadline):
-                await self._publish(parts)
+            await self._deadline.within(self._publish(parts))
         except TimeoutError as error:
-            raise Unavailable(f"The broker has not answered within {self._deadline:.0f} s.") from error
+            raise Unavailable(f"The broker has not answered within {self._deadline.seconds:.0f} s.") from error
         finally:
             self._waiting -= size
 
     async def _publish(self, parts: Parts) -> None:
+        if len(parts) == 1:  # a task would cost more than all the rest here
+            [((topic, partition), messages)] = parts.items()
+            await self._append(topic, partition, messages)
+            return
         tasks = [self._append(topic, partition, messages) for (topic, partition), messages in parts.items()]
         # All are awaited, whichever fails first: nothing may still be under way when its sender is told to try again.
         for answer in await asyncio.gather(*tasks, return_exceptions=True):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from shared.domain.errors import Poison, Unavailable
-from shared.stream.ports import Message
+from shared.stream.ports import Headers, Message
 
 BATCH_BYTES = 900_000  # a broker accepts 1 MiB a batch unless it is told otherwise
 RECORD_OVERHEAD = 32  # bytes of a record beside key, value and headers, at most
@@ -172,8 +173,12 @@ def _parts(messages: Sequence[Message]) -> Iterator[_Part]:
 
 
 def _size(message: Message) -> int:
-    headers = sum(len(name) * 4 + len(value) + 10 for name, value in message.headers)
-    return len(message.value) + len(message.key or b"") + headers + RECORD_OVERHEAD
+    return len(message.value) + len(message.key or b"") + _headers_size(message.headers) + RECORD_OVERHEAD
+
+
+@lru_cache(maxsize=64)  # most messages have the same
+def _headers_size(headers: Headers) -> int:
+    return sum(len(name) * 4 + len(value) + 10 for name, value in headers)
 
 
 def _unavailable(bootstrap: str, error: BaseException) -> Unavailable:

@@ -84,8 +84,8 @@ class Stage:
         self.intake = Intake(self.outbound, self.identity, self.metrics, lambda: self.now, partitions=PARTITIONS)
         self.inbox = Inbox(self.intake, self.access)
         self.member = self.log.member(INBOX, self.inbox)
-        app = create_app(Events(self.intake, self.access, 4 * 1024 * 1024), self._ready, self.metrics)
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://ingest")
+        self.app = create_app(Events(self.intake, self.access, 4 * 1024 * 1024), self._ready, self.metrics)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app), base_url="http://ingest")
 
     async def _topics(self) -> None:
         if self.topics_missing:

@@ -7,7 +7,9 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from services.ingest import endpoint
 from shared.domain.events import MINUTE, relationship_key
@@ -301,6 +303,17 @@ async def test_metrics_schema_and_wrong_paths_answer(stage: Stage) -> None:
     assert "/v1/events" in (await stage.client.get("/v1/openapi.json")).json()["paths"]
     assert (await stage.client.get("/v1/nothing")).headers["content-type"] == "application/problem+json"
     assert (await stage.client.get("/v1/events")).status_code == 405
+
+
+async def test_mounted_under_a_path_the_route_is_the_same(stage: Stage) -> None:
+    outer = FastAPI()
+    outer.mount("/ingest", stage.app)
+    headers = {"Content-Type": BATCH, "Authorization": f"Bearer {WRITE_KEY}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=outer), base_url="http://outer") as client:
+        answer = await client.post("/ingest/v1/events", json=[event(1), {"id": "bad"}], headers=headers)
+        assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+        refused = await client.post("/ingest/v1/events", json=[event(1)])
+    assert (refused.status_code, refused.json()["type"]) == (401, "urn:rapport:problem:no_key")
 
 
 async def test_a_batch_of_a_great_many_items_is_refused_whole() -> None:
