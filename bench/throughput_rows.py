@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bench.peers.environment import peers_python
+from bench.peers.streams import java_command
 from bench.stack import launched
 from bench.throughput_log import Log
 from shared.embedded import mongo
@@ -77,6 +78,10 @@ def _peer(module: str) -> Callable[[Job], list[str]]:
     return command
 
 
+def _streams(job: Job) -> list[str]:
+    return [*java_command(), *(str(path) for path in (job.log, job.out, job.states))]
+
+
 ROWS: dict[str, Row] = {
     "bare": Row(_bare, state=False),
     "rapport_memory": Row(_rapport),
@@ -85,6 +90,7 @@ ROWS: dict[str, Row] = {
     "faust_mongodb": Row(_faust, slow=True, mongodb=True),
     "quix": Row(_peer("quix_fold"), slow=True),
     "bytewax": Row(_peer("bytewax_fold")),
+    "kafka_streams": Row(_streams),
 }
 MEMORY = "memory"
 
