@@ -17,14 +17,17 @@ import msgspec
 import pytest
 
 from shared.clock import now_ms
+from shared.embedded import mongo
 from shared.embedded.keyring import TENANT
+from shared.embedded.ports import LOOPBACK, free_port
 from shared.embedded.stack import DATABASE
 from shared.stream import admin
 from shared.stream.topics import INTERACTIONS, partition_of
-from tests.e2e.faults import SETTINGS, post, settled
+from tests.e2e.kills import SETTINGS, post, settled
 from tests.e2e.reading import Reader
 from tests.e2e.traffic import Picture, Plan, picture_of, planned
 from tests.embedded.stack import until, up
+from tests.servers import serving
 
 pytestmark = [
     pytest.mark.e2e,
@@ -56,6 +59,14 @@ async def _emptied(bootstrap: str) -> None:
     ours = set(admin.ALL) & set(await admin.partition_counts(bootstrap))
     if ours:
         await admin.delete_topics(bootstrap, sorted(ours))
+
+
+@pytest.fixture
+def mongo_url(server_loop: Any, tmp_path: Path) -> Iterator[str]:
+    """A store of the test's own, whichever others are named: the stack's database has a fixed name."""
+    port = free_port()
+    with serving(server_loop, mongo.launch(port, tmp_path / "mongo")):
+        yield f"mongodb://{LOOPBACK}:{port}"
 
 
 @contextmanager
@@ -97,13 +108,13 @@ def rapport(kafka: str, mongo: str, *arguments: str) -> subprocess.CompletedProc
     return subprocess.run(command, env={**os.environ, **where}, capture_output=True, text=True, timeout=90, check=False)
 
 
-def test_a_stack_that_grew_shows_what_one_that_did_not_shows(tmp_path: Path, kafka: str, fresh_mongo_url: str) -> None:
+def test_a_stack_that_grew_shows_what_one_that_did_not_shows(tmp_path: Path, kafka: str, mongo_url: str) -> None:
     plan = planned(EVENTS, TENANT, RELATIONSHIPS, now_ms())
-    servers = ("--kafka", kafka, "--mongo", fresh_mongo_url)
+    servers = ("--kafka", kafka, "--mongo", mongo_url)
     with stack(tmp_path / "grown", BEFORE, *servers) as ready:
         first_half(ready, plan)
 
-    grown = rapport(kafka, fresh_mongo_url, "partitions", "grow", "--to", str(AFTER))
+    grown = rapport(kafka, mongo_url, "partitions", "grow", "--to", str(AFTER))
     assert grown.returncode == 0, grown.stderr
     keys = [f"{TENANT}/account-{number}".encode() for number in range(RELATIONSHIPS)]
     moved = sum(partition_of(key, BEFORE) != partition_of(key, AFTER) for key in keys)
