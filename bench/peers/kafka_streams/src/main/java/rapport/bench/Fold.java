@@ -4,8 +4,7 @@ import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.nio.ByteBuffer;
-import java.util.Map;
-import java.util.TreeMap;
+import java.util.Arrays;
 
 /** The fold that every row of the throughput bench does: bench/peers/fold.py in Java. */
 final class Fold {
@@ -14,6 +13,7 @@ final class Fold {
     static final int NOW_DAYS = 30;
     static final int DAYS = 120;
     static final int NO_SCORE = -1;
+    private static final int DAY_BYTES = Integer.BYTES + 2 * Double.BYTES;
 
     private Fold() {}
 
@@ -53,26 +53,37 @@ final class Fold {
         public double quantity = 1.0;
     }
 
-    /** Uses and touches of one relationship by day. */
+    /** Uses and touches of one relationship by day, in plain arrays: they are read and written with every event. */
     static final class Sums {
-        final Map<Integer, double[]> days = new TreeMap<>();
+        private int[] days = new int[0];
+        private double[] counts = new double[0]; // uses and touches of each day, one after the other
 
         void add(int day, boolean use, double amount) {
-            days.computeIfAbsent(day, none -> new double[2])[use ? 0 : 1] += amount;
+            int at = days.length - 1;
+            while (at >= 0 && days[at] != day) {
+                at--;
+            }
+            if (at < 0) {
+                at = days.length;
+                days = Arrays.copyOf(days, at + 1);
+                counts = Arrays.copyOf(counts, 2 * at + 2);
+                days[at] = day;
+            }
+            counts[2 * at + (use ? 0 : 1)] += amount;
         }
 
         /** Engagement as of `today` in ten-thousandths, NO_SCORE without evidence. */
         int score(int today) {
             double[] now = new double[2];
             double[] before = new double[2];
-            days.forEach((day, sums) -> {
-                int age = today - day;
+            for (int at = 0; at < days.length; at++) {
+                int age = today - days[at];
                 if (age >= 0 && age < DAYS) {
                     double[] window = age < NOW_DAYS ? now : before;
-                    window[0] += sums[0];
-                    window[1] += sums[1];
+                    window[0] += counts[2 * at];
+                    window[1] += counts[2 * at + 1];
                 }
-            });
+            }
             double total = 0;
             int parts = 0;
             for (int which = 0; which < 2; which++) {
@@ -89,17 +100,20 @@ final class Fold {
         }
 
         byte[] bytes() {
-            ByteBuffer buffer = ByteBuffer.allocate(days.size() * 20);
-            days.forEach((day, sums) -> buffer.putInt(day).putDouble(sums[0]).putDouble(sums[1]));
+            ByteBuffer buffer = ByteBuffer.allocate(days.length * DAY_BYTES);
+            buffer.asIntBuffer().put(days);
+            buffer.position(days.length * Integer.BYTES).slice().asDoubleBuffer().put(counts);
             return buffer.array();
         }
 
         static Sums of(byte[] bytes) {
             Sums sums = new Sums();
+            int size = bytes.length / DAY_BYTES;
+            sums.days = new int[size];
+            sums.counts = new double[2 * size];
             ByteBuffer buffer = ByteBuffer.wrap(bytes);
-            while (buffer.hasRemaining()) {
-                sums.days.put(buffer.getInt(), new double[] {buffer.getDouble(), buffer.getDouble()});
-            }
+            buffer.asIntBuffer().get(sums.days);
+            buffer.position(size * Integer.BYTES).slice().asDoubleBuffer().get(sums.counts);
             return sums;
         }
     }
