@@ -13,10 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 from bench.peers.fold import write_states
 from bench.stack import kafka_running
 from bench.throughput_log import Log, Traffic, reference, write
-from bench.throughput_report import Measured, differences, machine, markdown, report
+from bench.throughput_report import Measured, differences, draw, machine, markdown, report
 from bench.throughput_rows import ROWS, Figures, run_once
 from shared.stream.topics import INTERACTIONS
 
@@ -56,16 +58,41 @@ class Bench:
         return self._logs[topic]
 
 
+class Size(msgspec.Struct, frozen=True):
+    """How much is run: events in the log, those of them that slow rows get, relationships, runs of each row."""
+
+    events: int = 1_000_000
+    slow_events: int = 100_000
+    relationships: int = 10_000
+    runs: int = 3
+
+
+QUICK = Size(events=50_000, slow_events=10_000, relationships=2_000, runs=1)
+
+
 def main() -> None:
+    """Run what was asked for; exits with 1 where final states differ."""
     asked = arguments().parse_args()
+    chosen = size(asked)
+    rows(asked, chosen)
+
+
+def size(asked: argparse.Namespace) -> Size:
+    """The size asked for: what is not given is QUICK's or the default."""
+    given = {name: getattr(asked, name) for name in Size.__struct_fields__ if getattr(asked, name) is not None}
+    return msgspec.structs.replace(QUICK if asked.quick else Size(), **given)
+
+
+def rows(asked: argparse.Namespace, chosen: Size) -> None:
+    """The rows beside one another."""
     measured: dict[str, Measured] = {name: Measured() for name in asked.rows}
-    traffic = Traffic(asked.events, asked.relationships)
-    short = Traffic(min(asked.events, asked.slow_events), asked.relationships)
+    traffic = Traffic(chosen.events, chosen.relationships)
+    short = Traffic(min(chosen.events, chosen.slow_events), chosen.relationships)
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as name, kafka_running(Path(name) / "kafka") as bootstrap:
         bench = Bench(bootstrap, Path(name), traffic, short)
         for row in asked.rows:
             extra = ["--profile", str(asked.profile)] if asked.profile and row == "rapport_memory" else []
-            for _ in range(asked.runs):
+            for _ in range(chosen.runs):
                 figures, wrong = bench.run(row, extra)
                 measured[row].add(figures, wrong)
                 print(f"{row:16} {figures.events_per_s:12,.0f}/s {figures.events_per_cpu_s:12,.0f}/CPU s", flush=True)
@@ -73,6 +100,8 @@ def main() -> None:
     told = report(measured, machine())
     if asked.json:
         asked.json.write_text(told)
+    if asked.svg:
+        draw(told, asked.svg)
     if wrong := [f"{name}: {line}" for name, row in measured.items() for line in row.wrong]:
         sys.exit("Final states differ from the reference:\n" + "\n".join(wrong))
 
@@ -80,10 +109,12 @@ def main() -> None:
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.throughput", description=__doc__.split("\n\n")[0])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="which rows; all by default")
-    parser.add_argument("--events", type=int, default=1_000_000, metavar="N", help="in the log (default 1,000,000)")
-    parser.add_argument("--slow-events", type=int, default=100_000, metavar="N", help="of them for the slow rows")
-    parser.add_argument("--relationships", type=int, default=10_000, metavar="N", help="default 10,000")
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="of each row (default 3)")
+    parser.add_argument("--events", type=int, metavar="N", help="in the log (default 1,000,000)")
+    parser.add_argument("--slow-events", type=int, metavar="N", help="of them for the slow rows (default 100,000)")
+    parser.add_argument("--relationships", type=int, metavar="N", help="default 10,000")
+    parser.add_argument("--runs", type=int, metavar="N", help="of each row (default 3)")
+    parser.add_argument("--quick", action="store_true", help="small, one run each: to see that it works")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw events per CPU second there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="profile rapport_memory (cProfile) into this file")
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bench.peers.environment import peers_python
 from bench.throughput_rows import Figures
 
 SHOWN = 5  # differences
@@ -68,6 +70,18 @@ def _cell(spread: Mapping[str, float]) -> str:
     if spread["min"] == spread["max"]:
         return f"{spread['median']:,.0f}"
     return f"{spread['median']:,.0f} ({spread['min']:,.0f}–{spread['max']:,.0f})"
+
+
+def draw(told: str, path: Path) -> None:
+    """Draw the figures of this JSON, in the peers' environment, which has what draws."""
+    path = path.resolve()
+    figures = path.with_suffix(".figures.json")
+    figures.write_text(told)
+    try:
+        command = [str(peers_python()), "-m", "bench.peers.picture", str(figures), str(path)]
+        subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
+    finally:
+        figures.unlink()
 
 
 def differences(expected: Path, found: Path) -> list[str]:
