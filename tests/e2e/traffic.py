@@ -27,6 +27,7 @@ LATE, LATEST = 0.1, 30 * DAY  # events that happened long before they are sent, 
 LATEST_ALERT = 5 * DAY  # the same for those that raise an alert: an answer of long ago raises none
 RETRACTED = 0.2  # messages taken back, some before they have come; they stay on the timeline, crossed out
 SPACING = SECOND // 2  # between the times of two events
+LAST_WITHIN = 30.0  # seconds that a sender told to stop tries on with the batch it has begun
 LAST = "last"  # the person whose answer, posted after everything else, shows that everything else has been judged
 
 
@@ -181,6 +182,7 @@ class Sender:
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
         self._stop = threading.Event()
+        self._until = 0.0
         self.accepted = 0
         self.repeated = 0
 
@@ -189,6 +191,7 @@ class Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._until = time.monotonic() + LAST_WITHIN
         self._stop.set()
         self._thread.join()
         self.check()
@@ -212,13 +215,15 @@ class Sender:
     def _send_all(self, client: httpx.Client) -> None:
         due = time.monotonic()
         for start in range(0, len(self._events), self._batch):
-            batch = self._events[start : start + self._batch]
-            body = b"[" + b",".join(one.event.raw for one in batch) + b"]"
-            while not self._stop.is_set() and not self._taken(client, body):
-                self.repeated += 1
-                self._stop.wait(0.05)
             if self._stop.is_set():
                 return
+            batch = self._events[start : start + self._batch]
+            body = b"[" + b",".join(one.event.raw for one in batch) + b"]"
+            while not self._taken(client, body):  # even when told to stop: some of it may be in the log already
+                self.repeated += 1
+                if self._stop.is_set() and time.monotonic() > self._until:
+                    raise AssertionError("ingest does not take the last batch")
+                time.sleep(0.05)
             self.accepted += len(batch)
             due = max(due + self._pause, time.monotonic() - 1)
             self._stop.wait(max(0.0, due - time.monotonic()))
