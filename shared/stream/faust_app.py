@@ -21,6 +21,7 @@ PARTITION_FETCH_BYTES = 4 << 20
 FETCH_BYTES = 32 << 20
 REQUEST_SECONDS = 40.0  # above any session timeout, as the client demands
 REBALANCE_SECONDS = 3 * REVOCATION_SECONDS  # a member has this long to give up its partitions
+METADATA_SECONDS = 5.0  # a topic that was gone and is back is noticed in this time, not in Faust's five minutes
 IDLE_SECONDS = 600.0  # a processor that takes no batch for so long hangs: others take over
 
 
@@ -90,6 +91,7 @@ def build(bootstrap: str, group: str, topic: str, runner: Runner, *, session: fl
         broker_request_timeout=REQUEST_SECONDS,
         broker_max_poll_interval=IDLE_SECONDS,
         consumer_max_fetch_size=PARTITION_FETCH_BYTES,
+        consumer_metadata_max_age_ms=int(METADATA_SECONDS * 1000),
         consumer_group_instance_id=instance or None,
     )
     app.conf.fetch_max_wait_ms = FETCH_WAIT_MS

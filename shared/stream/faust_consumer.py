@@ -131,7 +131,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Where reading begins, after an assignment and before the flow is resumed."""
         generation, epoch = self._generation, self._runner.ledger.epoch
         try:
-            starts = await self._thread.begin(self.assignment(), epoch)
+            starts = await self._thread.begin(self.assignment(), epoch, self._runner.incarnation())
         except Misconfigured as error:
             self._runner.fail(error)
         except IllegalStateError:

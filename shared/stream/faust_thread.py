@@ -29,6 +29,7 @@ from shared.domain.errors import Misconfigured
 from shared.stream.ledger import Fetched
 from shared.stream.ports import Batch, Record
 from shared.stream.runner import Commit
+from shared.telemetry import logger
 
 LEAVE_SECONDS = 1.0  # after which the session's timeout takes us out of the group
 COMMIT_SECONDS = 4.0  # then the broker counts as silent; the commit is repeated with the next flush
@@ -60,6 +61,8 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         super().__post_init__()
         self._epoch = -1
         self._sequence: dict[TP, int] = {}
+        self._incarnation = ""
+        self._begun: Any = None  # the assignment of which it is known where reading begins
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """Nothing: Faust prints a traceback here, but the member raises the same error."""
@@ -117,11 +120,13 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._coordinator.check_errors()  # else a refusal by the group (two of the same instance) goes unheard
         try:
             fetched = await super()._fetch_records(consumer, *args, **kwargs)
-        except OffsetOutOfRangeError as error:
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            if consumer._subscription.subscription.assignment is not self._begun:
+                return {}  # a fetch under way across an assignment: where reading begins, `_begin` says
+            if isinstance(error, NoOffsetForPartitionError):
+                raise
             (place, offset), *_ = error.args[0].items()
             raise beyond(place, offset, "which the log no longer has") from error
-        except NoOffsetForPartitionError:  # a fetch under way across an assignment: where reading begins, `begin` says
-            return {}
         state = consumer._subscription.subscription.assignment
         return {
             TP(place.topic, place.partition): [self._numbered(place, records, state.state_value(place).highwater)]
@@ -134,26 +139,22 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         batch = Batch(place.topic, place.partition, records, max(end, records[-1].offset + 1))
         return Fetched(batch, self._epoch, number)
 
-    async def begin(self, places: Iterable[TP], epoch: int) -> dict[TP, int]:
-        """From any loop: go to the committed offsets, or to the start of what there is; where reading begins."""
-        starts: dict[TP, int] = await self.call_thread(self._begin, list(places), epoch)
+    async def begin(self, places: Iterable[TP], epoch: int, incarnation: str) -> dict[TP, int]:
+        """From any loop: go to the offsets committed in this incarnation of the log, or to the start of what there is;
+        where reading begins."""
+        starts: dict[TP, int] = await self.call_thread(self._begin, list(places), epoch, incarnation)
         return starts
 
-    async def _begin(self, places: list[TP], epoch: int) -> dict[TP, int]:
+    async def _begin(self, places: list[TP], epoch: int, incarnation: str) -> dict[TP, int]:
         consumer = self._ensure_consumer()
-        first = await consumer.beginning_offsets([theirs(place) for place in places])
-        starts = {}
-        for place in places:
-            committed = await consumer.committed(theirs(place))
-            if committed is None:
-                starts[place] = first[place]
-            elif committed < first[place]:
-                raise beyond(place, committed, f"but the log starts at {first[place]}")
-            else:
-                starts[place] = committed
+        assignment = consumer._subscription.subscription.assignment
+        wanted = [theirs(place) for place in places]
+        first = await consumer.beginning_offsets(wanted)
+        committed = await consumer._coordinator.fetch_committed_offsets(wanted)
+        starts = {place: _start(place, first[place], committed.get(place), incarnation) for place in places}
         for place, offset in starts.items():
             consumer.seek(theirs(place), offset)
-        self._epoch, self._sequence = epoch, {}
+        self._epoch, self._sequence, self._incarnation, self._begun = epoch, {}, incarnation, assignment
         return starts
 
     async def commit_as(self, offsets: Mapping[TP, int], generation: int) -> Commit:
@@ -168,7 +169,7 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await consumer.commit(
-                    {theirs(place): OffsetAndMetadata(offset, "") for place, offset in offsets.items()}
+                    {theirs(place): OffsetAndMetadata(offset, self._incarnation) for place, offset in offsets.items()}
                 )
         except (CommitFailedError, IllegalStateError):  # expelled, or no longer assigned
             return Commit.EXPELLED
@@ -199,6 +200,19 @@ class SlimRecords(OrderedDict[TopicPartition, Any]):
         super().__setitem__(place, result)
 
 
+def _start(place: TP, first: int, committed: OffsetAndMetadata | None, incarnation: str) -> int:
+    """Where to begin, given the first offset there is. An offset that does not say of which log it is, is of this."""
+    if committed is None or committed.offset < 0:
+        return first
+    if committed.metadata and incarnation and committed.metadata != incarnation:
+        where = f"{place.topic}/{place.partition}"
+        logger().warning("of_another_log", place=where, committed=committed.offset, effect="read from the start")
+        return first
+    if committed.offset < first:
+        raise beyond(place, committed.offset, f"but the log starts at {first}")
+    return int(committed.offset)
+
+
 def theirs(place: TP) -> TopicPartition:
     """Faust's name of a partition in aiokafka's type, which insists on it."""
     return TopicPartition(place.topic, place.partition)
@@ -213,6 +227,7 @@ def beyond(place: Any, offset: int, what: str) -> Misconfigured:
     """What to do where the log does not have the committed offset: never skip, never read twice, in silence."""
     return Misconfigured(
         f"The group's committed offset {offset} of {place.topic}/{place.partition} is not in the log, {what}: records "
-        "were lost, or the topic was made anew. Restore the topic; or, to go on with what there is, delete the "
-        "group's offsets (kafka-consumer-groups.sh --delete-offsets)."
+        "were lost, or the topic was made anew. Restore the topic; or, to go on with what there is, stop all services, "
+        "run `rapport init --new-incarnation` and start them again (and should this be said once more, delete the "
+        "group's offsets: kafka-consumer-groups.sh --delete-offsets)."
     )

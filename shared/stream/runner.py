@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from time import monotonic
@@ -47,8 +47,10 @@ class Runner:
         session: float,
         metrics: Metrics | None = None,
         patience: float = REVOCATION_SECONDS,
+        incarnation: Callable[[], str] = str,
     ) -> None:
         self.ledger = Ledger()
+        self.incarnation = incarnation  # of the log that was assigned; "" where nobody knows
         self.group: Group | None = None
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._processor = processor

@@ -19,6 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.embedded.ports import LOOPBACK, free_port
 from shared.embedded.process import dies_with_parent
+from shared.stream.admin import create_topics, delete_topics
 from shared.stream.ports import Message
 from tests.contracts.logs import KINDS, OnKafka
 from tests.contracts.member_process import Options
@@ -186,6 +187,58 @@ async def test_a_committed_offset_before_the_log_stops_the_member_and_says_so(ka
     await log.close()
 
 
+async def test_offsets_of_another_incarnation_of_the_log_are_not_gone_on_from(kafka_bootstrap: str) -> None:
+    log = OnKafka(kafka_bootstrap)  # the embedded broker forgets offsets with their log, and keeps no word of theirs
+    topic = await log.topic()
+    await log.publisher().publish(topic, 0, messages(20))
+    await commit(log, topic, 15, "first")
+    assert await seen_by_a_member(log, topic, "first") == list(range(15, 20))
+
+    await commit(log, topic, 15, "first")  # by a member that does not know yet that the topic was made anew
+    assert await seen_by_a_member(log, topic, "second") == list(range(20))
+
+    await log.publisher().publish(topic, 0, messages(5))
+    assert await seen_by_a_member(log, topic, "second") == list(range(20, 25))
+
+
+async def test_an_offset_beyond_the_log_that_is_of_another_incarnation_is_no_obstacle(kafka_bootstrap: str) -> None:
+    log = OnKafka(kafka_bootstrap)  # the embedded broker forgets offsets with their log, and keeps no word of theirs
+    topic = await log.topic()
+    await log.publisher().publish(topic, 0, messages(10))
+    await commit(log, topic, 500, "first")
+    assert await seen_by_a_member(log, topic, "second") == list(range(10))
+
+
+async def test_a_topic_that_was_gone_for_a_while_is_read_again(kafka_bootstrap: str) -> None:
+    log = OnKafka(kafka_bootstrap)
+    topic = await log.topic()
+    recorder = Recorder(Store())
+    member = log.member(topic, recorder)
+    running = asyncio.create_task(member.run())
+    await until(lambda: recorder.owned, of=[running])
+
+    await delete_topics(kafka_bootstrap, [topic])
+    await until(lambda: not recorder.owned, of=[running])  # nobody can own what is not there
+    await create_topics(kafka_bootstrap, {topic: 1})
+    await log.publisher().publish(topic, 0, messages(5))
+    await until(lambda: recorder.seen[0] == list(range(5)), of=[running])
+
+    await member.stop()
+    await running
+    await log.close()
+
+
+async def seen_by_a_member(log: OnKafka, topic: str, incarnation: str) -> list[int]:
+    """The offsets that it takes until it has read everything."""
+    recorder = Recorder(Store())
+    member = log.member(topic, recorder, incarnation=lambda: incarnation)
+    running = asyncio.create_task(member.run())
+    await until(lambda: recorder.seen[0] and recorder.calls[-1] == "flush", of=[running])
+    await member.stop()
+    await running
+    return recorder.seen[0]
+
+
 async def test_a_member_without_a_broker_or_a_topic_says_so(tansu_bootstrap: str) -> None:
     nowhere = f"{LOOPBACK}:{free_port()}"
     with pytest.raises(Unavailable, match=nowhere):
@@ -212,13 +265,13 @@ async def test_a_member_can_be_stopped_at_any_moment_of_its_start(log: OnKafka) 
         assert recorder.calls.count("assigned") == recorder.calls.count("revoked")
 
 
-async def commit(log: OnKafka, topic: str, offset: int) -> None:
+async def commit(log: OnKafka, topic: str, offset: int, metadata: str = "") -> None:
     place = TopicPartition(topic, 0)
     consumer = AIOKafkaConsumer(bootstrap_servers=log.bootstrap, group_id=f"group-{topic}", enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign([place])
-        await consumer.commit({place: OffsetAndMetadata(offset, "")})
+        await consumer.commit({place: OffsetAndMetadata(offset, metadata)})
     finally:
         await consumer.stop()
 
