@@ -51,7 +51,6 @@ async def serve(settings: Settings) -> None:
         flush_max_ms=settings.flush_max_ms,
         session_timeout_ms=settings.session_timeout_ms,
         metrics=metrics,
-        incarnation=lambda: processor.incarnation,
     )
     gc.freeze()  # what is there from the start need not be looked at again
     try:

@@ -83,11 +83,6 @@ class Scoring:
         self._purged_at: Millis = 0
         self.scored: dict[int, int] = {}  # by partition that was ours last: the offset up to which state is stored
 
-    @property
-    def incarnation(self) -> str:
-        """Of the log that was assigned last."""
-        return self._incarnation
-
     # --- partitions come and go -----------------------------------------------------------------------------------
 
     async def assigned(self, partitions: Sequence[int]) -> None:

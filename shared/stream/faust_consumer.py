@@ -110,6 +110,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         outcome: Commit = await self._thread.commit_as(places, self._generation)
         return outcome
 
+    async def check_log(self) -> None:
+        await self._thread.check_log()
+
     def expelled(self) -> bool:
         return bool(self._thread.generation() != self._generation)
 
@@ -131,7 +134,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Where reading begins, after an assignment and before the flow is resumed."""
         generation, epoch = self._generation, self._runner.ledger.epoch
         try:
-            starts = await self._thread.begin(self.assignment(), epoch, self._runner.incarnation())
+            starts = await self._thread.begin(self.assignment(), epoch)
         except Misconfigured as error:
             self._runner.fail(error)
         except IllegalStateError:

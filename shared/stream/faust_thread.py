@@ -29,9 +29,14 @@ from shared.domain.errors import Misconfigured
 from shared.stream.ledger import Fetched
 from shared.stream.ports import Batch, Record
 from shared.stream.runner import Commit
-from shared.telemetry import logger
 
+TO_DO = (
+    "Restore the topic; or, to go on with what there is, stop all services, run `rapport init --new-incarnation` and "
+    "start them again; should an offset still not be in the log, delete the group's (kafka-consumer-groups.sh "
+    "--delete-offsets)."
+)
 LEAVE_SECONDS = 1.0  # after which the session's timeout takes us out of the group
+CHECK_SECONDS = 1.0
 COMMIT_SECONDS = 4.0  # then the broker counts as silent; the commit is repeated with the next flush
 
 
@@ -61,7 +66,7 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         super().__post_init__()
         self._epoch = -1
         self._sequence: dict[TP, int] = {}
-        self._incarnation = ""
+        self._known: set[TopicPartition] = set()  # of which the broker has a committed offset
         self._begun: Any = None  # the assignment of which it is known where reading begins
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
@@ -139,23 +144,47 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         batch = Batch(place.topic, place.partition, records, max(end, records[-1].offset + 1))
         return Fetched(batch, self._epoch, number)
 
-    async def begin(self, places: Iterable[TP], epoch: int, incarnation: str) -> dict[TP, int]:
-        """From any loop: go to the offsets committed in this incarnation of the log, or to the start of what there is;
-        where reading begins."""
-        starts: dict[TP, int] = await self.call_thread(self._begin, list(places), epoch, incarnation)
+    async def begin(self, places: Iterable[TP], epoch: int) -> dict[TP, int]:
+        """From any loop: go to the committed offsets, or to the start of what there is; where reading begins."""
+        starts: dict[TP, int] = await self.call_thread(self._begin, list(places), epoch)
         return starts
 
-    async def _begin(self, places: list[TP], epoch: int, incarnation: str) -> dict[TP, int]:
+    async def _begin(self, places: list[TP], epoch: int) -> dict[TP, int]:
         consumer = self._ensure_consumer()
         assignment = consumer._subscription.subscription.assignment
-        wanted = [theirs(place) for place in places]
-        first = await consumer.beginning_offsets(wanted)
-        committed = await consumer._coordinator.fetch_committed_offsets(wanted)
-        starts = {place: _start(place, first[place], committed.get(place), incarnation) for place in places}
+        first = await consumer.beginning_offsets([theirs(place) for place in places])
+        starts, known = {}, set()
+        for place in places:
+            committed = await consumer.committed(theirs(place))
+            if committed is None:
+                starts[place] = first[place]
+            elif committed < first[place]:
+                raise beyond(place, committed, f"but the log starts at {first[place]}")
+            else:
+                starts[place] = committed
+                known.add(theirs(place))
         for place, offset in starts.items():
             consumer.seek(theirs(place), offset)
-        self._epoch, self._sequence, self._incarnation, self._begun = epoch, {}, incarnation, assignment
+        self._epoch, self._sequence, self._known, self._begun = epoch, {}, known, assignment
         return starts
+
+    async def check_log(self) -> None:
+        """From any loop: raises Misconfigured where what was committed is not there any more.
+
+        A broker forgets it with the topic. Whoever goes on then takes positions of the old log into the new one.
+        """
+        await self.call_thread(self._check_log)
+
+    async def _check_log(self) -> None:
+        known = list(self._known)
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                found = await self._ensure_consumer()._coordinator.fetch_committed_offsets(known)
+        except (KafkaError, TimeoutError):
+            return  # nothing is known: neither is there anything new to take into any log
+        for place in known:
+            if place in self._known and (place not in found or found[place].offset < 0):
+                raise gone(place)
 
     async def commit_as(self, offsets: Mapping[TP, int], generation: int) -> Commit:
         """From any loop: commit as a member of that generation of the group, or not at all."""
@@ -169,12 +198,13 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await consumer.commit(
-                    {theirs(place): OffsetAndMetadata(offset, self._incarnation) for place, offset in offsets.items()}
+                    {theirs(place): OffsetAndMetadata(offset, "") for place, offset in offsets.items()}
                 )
         except (CommitFailedError, IllegalStateError):  # expelled, or no longer assigned
             return Commit.EXPELLED
         except (KafkaError, TimeoutError):
             return Commit.UNAVAILABLE
+        self._known.update(map(theirs, offsets))
         now = monotonic()
         self.tp_last_committed_at.update(dict.fromkeys(offsets, now))
         return Commit.DONE
@@ -200,19 +230,6 @@ class SlimRecords(OrderedDict[TopicPartition, Any]):
         super().__setitem__(place, result)
 
 
-def _start(place: TP, first: int, committed: OffsetAndMetadata | None, incarnation: str) -> int:
-    """Where to begin, given the first offset there is. An offset that does not say of which log it is, is of this."""
-    if committed is None or committed.offset < 0:
-        return first
-    if committed.metadata and incarnation and committed.metadata != incarnation:
-        where = f"{place.topic}/{place.partition}"
-        logger().warning("of_another_log", place=where, committed=committed.offset, effect="read from the start")
-        return first
-    if committed.offset < first:
-        raise beyond(place, committed.offset, f"but the log starts at {first}")
-    return int(committed.offset)
-
-
 def theirs(place: TP) -> TopicPartition:
     """Faust's name of a partition in aiokafka's type, which insists on it."""
     return TopicPartition(place.topic, place.partition)
@@ -227,7 +244,12 @@ def beyond(place: Any, offset: int, what: str) -> Misconfigured:
     """What to do where the log does not have the committed offset: never skip, never read twice, in silence."""
     return Misconfigured(
         f"The group's committed offset {offset} of {place.topic}/{place.partition} is not in the log, {what}: records "
-        "were lost, or the topic was made anew. Restore the topic; or, to go on with what there is, stop all services, "
-        "run `rapport init --new-incarnation` and start them again (and should this be said once more, delete the "
-        "group's offsets: kafka-consumer-groups.sh --delete-offsets)."
+        f"were lost, or the topic was made anew. {TO_DO}"
+    )
+
+
+def gone(place: TopicPartition) -> Misconfigured:
+    """What to do where the broker has forgotten what was committed."""
+    return Misconfigured(
+        f"The group's committed offset of {place.topic}/{place.partition} is gone: the topic was made anew. {TO_DO}"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -31,9 +30,6 @@ class KafkaMember:
     `run` returns after `stop`, and raises what the processor raised; Unavailable where no broker answers at the
     start; Misconfigured where the committed offset is not in the log, or the topic has fewer than `partitions`. Whoever
     runs it ends the process then, to be started again: nothing that was not flushed is committed.
-
-    `incarnation` tells, from the processor's `assigned` on, which log this is. Offsets are committed together with it;
-    where those of another one are found, they say nothing, and reading starts at the beginning.
     """
 
     def __init__(
@@ -50,7 +46,6 @@ class KafkaMember:
         session_timeout_ms: int = 10_000,
         metrics: Metrics | None = None,
         revocation_seconds: float = REVOCATION_SECONDS,
-        incarnation: Callable[[], str] = str,
     ) -> None:
         self._bootstrap = bootstrap
         self._group = group
@@ -62,7 +57,6 @@ class KafkaMember:
         self._session = session_timeout_ms / 1000
         self._metrics = metrics
         self._patience = revocation_seconds
-        self._incarnation = incarnation
         self._stopping = asyncio.Event()
         self._runner: Runner | None = None
         self._app: App | None = None
@@ -82,7 +76,6 @@ class KafkaMember:
             session=self._session,
             metrics=self._metrics,
             patience=self._patience,
-            incarnation=self._incarnation,
         )
         app = build(self._bootstrap, self._group, self._topic, runner, session=self._session, instance=self._instance)
         self._app = app

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from time import monotonic
@@ -34,6 +34,10 @@ class Group(Protocol):
         """Whether it is already known that the group went on without us."""
         ...
 
+    async def check_log(self) -> None:
+        """Raises Misconfigured where the log is known to be another one than what was committed belongs to."""
+        ...
+
 
 class Runner:
     """Drives one processor. `failure` is done once something went wrong: then it is never called again."""
@@ -47,10 +51,8 @@ class Runner:
         session: float,
         metrics: Metrics | None = None,
         patience: float = REVOCATION_SECONDS,
-        incarnation: Callable[[], str] = str,
     ) -> None:
         self.ledger = Ledger()
-        self.incarnation = incarnation  # of the log that was assigned; "" where nobody knows
         self.group: Group | None = None
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._processor = processor
@@ -140,8 +142,10 @@ class Runner:
                 self.fail(error)
 
     async def _flush(self) -> bool:
+        assert self.group is not None
         if not await self._still_ours():
             return False
+        await self.group.check_log()  # before anything is stored
         term, began = self.ledger.term, monotonic()
         stored = await self._processor.flush()
         self._policy.flushed(began, monotonic())

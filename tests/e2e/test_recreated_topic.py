@@ -9,14 +9,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.structs import OffsetAndMetadata
 
 from shared.clock import now_ms
 from shared.embedded.keyring import TENANT
 from shared.stream.admin import create_topics, delete_topics
 from shared.stream.topics import INTERACTIONS
-from tests.e2e.cluster import PARTITIONS, SCORING, Cluster, cluster, committed, until
+from tests.e2e.cluster import PARTITIONS, Cluster, cluster, until
 from tests.e2e.quiet import quiet
 from tests.e2e.state import differences, picture_in, state_of
 from tests.e2e.traffic import Sender, Sent, disordered
@@ -45,7 +43,6 @@ async def test_a_topic_made_anew_is_refused_until_init_gives_it_an_incarnation(t
         await calm.read(running)
         before = await state_of(running.store, TENANT)
         assert not differences(before, await state_of(calm.store, TENANT))
-        old = await committed(running.bootstrap, SCORING, INTERACTIONS)
 
         running.start_services()
         await running.well()
@@ -55,7 +52,6 @@ async def test_a_topic_made_anew_is_refused_until_init_gives_it_an_incarnation(t
         await send(running, plan.events[half : half + UNAWARE])
         await until(lambda: all(refused(running, name, since) for name in running.workers), "every worker refuses")
         await running.stop_services()
-        await commit_once_more(running, old)
         assert (await state_of(running.store, TENANT)).heads == before.heads
 
         await init(running)
@@ -75,20 +71,6 @@ def refused(running: Cluster, worker: str, since: int) -> int:
 async def send(running: Cluster, events: Sequence[Sent]) -> None:
     with Sender(running.ready, events, rate=1e6, batch=60) as sender:
         await until(lambda: sender.has_sent(len(events)), "all is accepted")
-
-
-async def commit_once_more(running: Cluster, offsets: dict[int, int]) -> None:
-    """Take offsets of the old topic into the new one, as a worker does that asks whether it is still a member."""
-    known = await running.store.incarnation(INTERACTIONS)
-    assert known is not None
-    places = {TopicPartition(INTERACTIONS, number): offset for number, offset in offsets.items()}
-    consumer = AIOKafkaConsumer(bootstrap_servers=running.bootstrap, group_id=SCORING, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign(list(places))
-        await consumer.commit({place: OffsetAndMetadata(offset, known.incarnation) for place, offset in places.items()})
-    finally:
-        await consumer.stop()
 
 
 async def init(running: Cluster) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from shared.domain.errors import Misconfigured
 from shared.stream.flush_policy import FlushPolicy
 from shared.stream.ledger import Fetched, Lost
 from shared.stream.ports import Batch, Record
@@ -19,6 +20,11 @@ class Group:
         self.commits: list[dict[int, int]] = []
         self.answer = Commit.DONE
         self.gone = False
+        self.other_log: Exception | None = None
+
+    async def check_log(self) -> None:
+        if self.other_log is not None:
+            raise self.other_log
 
     async def commit_offsets(self, offsets: dict[int, int]) -> Commit:
         self.commits.append(dict(offsets))
@@ -97,6 +103,19 @@ async def test_an_unanswered_commit_is_repeated_with_the_next_flush() -> None:
     await bench.runner.flush()
 
     assert bench.group.commits == [{0: 10}, {0: 10}]
+
+
+async def test_nothing_is_stored_or_committed_once_the_log_is_another_one() -> None:
+    bench = Bench()
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    bench.group.other_log = Misconfigured("the topic was made anew")
+    await bench.runner.flush()
+    await bench.runner.release()
+
+    assert bench.runner.failure.result() is bench.group.other_log
+    assert bench.processor.calls == ["assigned", "apply 0"]
+    assert bench.group.commits == []
 
 
 async def test_after_a_failure_nothing_is_called_any_more() -> None:
