@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import astuple
+
 from services.scoring import __main__ as worker
 from services.scoring import processor
 from shared.entry import main
@@ -32,14 +34,24 @@ class Fuse:
     def __call__(self, block: Any, items: Any, *others: Any) -> Any:
         if not self._path.exists():
             return self._engine(block, items, *others)
-        before = int(self._path.read_text()) - self._seen
-        self._seen += len(items)
-        if before >= len(items):
+        before, count = int(self._path.read_text()) - self._seen, length(items)
+        self._seen += count
+        if before >= count:
             return self._engine(block, items, *others)
         if before:
-            self._engine(block, items[:before], *others)
+            self._engine(block, first(items, before), *others)
         self._path.unlink()
-        raise Planted(f"planted in the engine, after {before} events of a batch of {len(items)}")
+        raise Planted(f"planted in the engine, after {before} events of a batch of {count}")
+
+
+def length(items: Any) -> int:
+    """How many events these are: a list, or a struct of columns."""
+    return len(items) if isinstance(items, list) else len(astuple(items)[0])
+
+
+def first(items: Any, count: int) -> Any:
+    """The first of them, in the same form."""
+    return items[:count] if isinstance(items, list) else type(items)(*(column[:count] for column in astuple(items)))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
+from shared.domain import dedup
 from shared.domain.alerts import Alert
 from shared.domain.fence import Fenced
 from shared.domain.usage import USE, Month, cells_of, day_name
@@ -127,9 +128,19 @@ def _remembered(chunks: Iterable[DedupChunk]) -> dict[str, Fields]:
     found: dict[str, Fields] = defaultdict(dict)
     for chunk in chunks:
         places = found[f"{chunk.tenant}/{chunk.relationship}"]
-        for hash, offset in zip(chunk.hashes, chunk.offsets, strict=True):
+        for hash, offset in _places(chunk):
             places.setdefault(f"{hash} of {chunk.incarnation}", set()).add(offset)
     return dict(found)
+
+
+def _places(chunk: Any) -> Iterator[tuple[int, int]]:
+    """Hashes of ids and their offsets: one by one, or packed into parts."""
+    if not hasattr(chunk, "parts"):
+        yield from zip(chunk.hashes, chunk.offsets, strict=True)
+        return
+    for part, packed in chunk.parts.items():
+        hashes, offsets = dedup.unpack(part, packed)  # type: ignore[attr-defined]
+        yield from zip(hashes.tolist(), offsets.tolist(), strict=True)
 
 
 def _alert(alert: Alert) -> Fields:
