@@ -40,7 +40,7 @@ fmt: $(STAMP) ## format and fix what can be fixed
 kafka: $(STAMP) ## run real Apache Kafka (KRaft) on 127.0.0.1:9092; needs Java 17 and Maven
 	@exec $(BIN)/python -m shared.embedded.real_kafka $(ARGS)
 
-bench: $(STAMP) ## measure latency from event to alert, rule by rule
+bench: $(STAMP) ## measure latency, throughput and paint times; ARGS="NAME --quick" for one of them
 	@exec $(BIN)/python -m bench $(ARGS)
 
 soak: $(STAMP) ## disturb scoring on real Kafka, round after round, and compare with a quiet run

@@ -16,6 +16,7 @@ BENCHES = {
     "dashboard": "painting and filtering 5,000 relationships in Chromium",
     "ingest": "events a core takes in over HTTP, beside a bare uvicorn app (needs Java 17 and Maven)",
     "latency": "from event to stored state and alert under load (needs Java 17 and Maven)",
+    "throughput": "scoring beside a bare loop, Faust, Quix Streams, Bytewax, Kafka Streams (needs Java 17 and Maven)",
 }
 
 

@@ -11,7 +11,7 @@ import asyncio
 import cProfile
 import gc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -23,107 +23,164 @@ from bench.throughput_log import until_committed
 from services.scoring.__main__ import terms
 from services.scoring.processor import Scoring
 from shared.clock import new_id
+from shared.domain.events import Millis
 from shared.domain.relationship import Head
+from shared.domain.scores import explained
 from shared.domain.usage import cells_of, day_of, month_of
 from shared.settings import Settings
 from shared.storage.memory import MemoryStore
 from shared.storage.mongo import MongoStore
-from shared.storage.store import Incarnation, Store
+from shared.storage.store import Incarnation, StateStore, Store
 from shared.stream.member import KafkaMember
-from shared.stream.ports import Batch, Processor
+from shared.stream.ports import Batch, Processor, Publisher
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import INTERACTIONS, UPDATES
 from shared.telemetry import Metrics
 
 MEMORY = "memory"
+HALF = "half"
 
 
 class Watched:
-    """A processor that starts the watch when it gets its partitions, and tells when the whole log is stored."""
+    """A processor that starts the watch, and tells when all of its partitions' log is stored.
 
-    def __init__(
-        self, processor: Processor, ends: Mapping[int, int], watch: Stopwatch, profile: cProfile.Profile | None
-    ):
+    The watch starts when it gets its partitions; where the log has halves, with the first record after them, once they
+    are stored.
+    """
+
+    def __init__(self, processor: Processor, log: Log, watch: Stopwatch, heard: Heard) -> None:
         self._processor = processor
-        self._ends = ends
+        self._log = log
         self._watch = watch
-        self._profile = profile
+        self._heard = heard
+        self._half = False
+        self._stored: dict[int, int] = {}
+        self.mine: dict[int, int] = {}  # the ends of our partitions
+        self.measured = 0  # events that were left when the watch started
         self.stored = asyncio.Event()
 
     async def assigned(self, partitions: Sequence[int]) -> None:
+        if self._half:
+            raise RuntimeError("the group was rebalanced after the half: these figures would not compare")
         await self._processor.assigned(partitions)
-        if partitions:
-            self._watch.begin()
-            if self._profile:
-                self._profile.enable()
+        self.mine = {number: self._log.ends[number] for number in partitions}
+        self._heard.partitions(partitions)
+        if partitions and not self._log.halves:
+            self._begin()
 
     async def apply(self, batch: Batch) -> None:
+        if self._half and not self._watch.running:
+            self._begin()
         await self._processor.apply(batch)
 
     async def flush(self) -> Mapping[int, int]:
         stored = await self._processor.flush()
-        if all(stored.get(number, 0) >= end for number, end in self._ends.items()):
+        self._stored |= stored  # a partition that comes again with nothing new is not in it
+        if not self._half and _beyond(
+            self._stored, {n: self._log.halves[n] for n in self.mine if n in self._log.halves}
+        ):
+            self._half = True
+            self._heard.half()
+        if _beyond(self._stored, self.mine):
             self.stored.set()
         return stored
 
     async def revoked(self, partitions: Sequence[int]) -> None:
         await self._processor.revoked(partitions)
 
+    def _begin(self) -> None:
+        self.measured = sum(end - self._log.halves.get(number, 0) for number, end in self.mine.items())
+        self._watch.begin()
+        self._heard.begun()
 
-def scoring(store: Store, publisher: KafkaPublisher, metrics: Metrics, last: int, partitions: int) -> Scoring:
-    """The processor as `rapport scoring` makes it. Its clock goes on from the receipt of the log's last event."""
+
+def _beyond(stored: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+    return bool(ends) and all(stored.get(number, 0) >= end for number, end in ends.items())
+
+
+class Heard:
+    """What is told outside on the way: partitions and the half in the file `ready`; and a profile that starts."""
+
+    def __init__(self, ready: Path | None = None, profile: cProfile.Profile | None = None) -> None:
+        self._ready = ready
+        self._profile = profile
+
+    def partitions(self, partitions: Sequence[int]) -> None:
+        if self._ready:
+            self._ready.write_text(" ".join(map(str, partitions)))
+
+    def half(self) -> None:
+        if self._ready:
+            self._ready.write_text(HALF)
+
+    def begun(self) -> None:
+        if self._profile:
+            self._profile.enable()
+
+
+def scoring(
+    store: StateStore, publisher: Publisher, metrics: Metrics, clock: Callable[[], Millis], partitions: int
+) -> Scoring:
+    """The processor as `rapport scoring` makes it."""
     settings = Settings()
-    began = monotonic()
     return Scoring(
         store,
         publisher,
         terms(settings),
         metrics,
-        lambda: last + round((monotonic() - began) * 1000),
+        clock,
         partitions=partitions,
         writer=new_id(),
         cache=settings.cache_relationships,
     )
 
 
-async def score_log(log: Log, store: Store, watch: Stopwatch, profile: cProfile.Profile | None = None) -> None:
-    """Score the whole log as one member of a new group."""
-    group = f"rapport-scoring-{os.getpid()}"
-    settings, metrics = Settings(), Metrics("scoring")
-    partitions = len(log.ends)
-    await store.prepare()
-    await store.set_incarnation(Incarnation(INTERACTIONS, log.incarnation, partitions))
-    await store.set_incarnation(Incarnation(UPDATES, log.incarnation, partitions))
+async def score_log(log: Log, store: StateStore, watch: Stopwatch, heard: Heard, group: str) -> int:
+    """Score what is ours of the log as a member of the group; how many events the watch has seen."""
+    metrics, partitions = Metrics("scoring"), len(log.ends)
+    for topic in (INTERACTIONS, UPDATES):
+        await store.set_incarnation(Incarnation(topic, log.incarnation, partitions))
     publisher = KafkaPublisher(log.bootstrap)
-    watched = Watched(scoring(store, publisher, metrics, log.last, partitions), log.ends, watch, profile)
-    member = KafkaMember(
-        bootstrap=log.bootstrap,
-        group=group,
-        topic=log.topic,
-        processor=watched,
-        flush_min_ms=settings.flush_min_ms,
-        flush_max_ms=settings.flush_max_ms,
-        session_timeout_ms=settings.session_timeout_ms,
-        metrics=metrics,
-    )
+    processor = scoring(store, publisher, metrics, clock_from(log.last), partitions)
+    watched = Watched(processor, log, watch, heard)
     gc.freeze()
+    member = _member(log, watched, metrics, group)
     running = asyncio.create_task(member.run())
     stored = asyncio.create_task(watched.stored.wait())
     await asyncio.wait({running, stored}, return_when=asyncio.FIRST_COMPLETED)
     if not stored.done():
         await running  # raises what went wrong
-    await until_committed(log.bootstrap, group, log.ends)
+    await until_committed(log.bootstrap, group, watched.mine)
     watch.end()
-    if profile:
-        profile.disable()
     await member.stop()
     await running
     await publisher.close()
+    return watched.measured
+
+
+def _member(log: Log, processor: Processor, metrics: Metrics, group: str) -> KafkaMember:
+    settings = Settings()
+    return KafkaMember(
+        bootstrap=log.bootstrap,
+        group=group,
+        topic=log.topic,
+        processor=processor,
+        flush_min_ms=settings.flush_min_ms,
+        flush_max_ms=settings.flush_max_ms,
+        session_timeout_ms=settings.session_timeout_ms,
+        metrics=metrics,
+    )
+
+
+def clock_from(last: Millis) -> Callable[[], Millis]:
+    """A clock that goes on from the receipt of the log's last event."""
+    began = monotonic()
+    return lambda: last + round((monotonic() - began) * 1000)
 
 
 def engagement_of(head: Head) -> int | None:
     """The stated score of a stored head, in ten-thousandths."""
-    value = head.scores.rv.factors["engagement"].value
+    value = explained(head).rv.factors["engagement"].value
     return None if value is None else round(value * SCALE)
 
 
@@ -150,19 +207,22 @@ def open_store(where: str) -> Store:
 
 
 async def run(asked: argparse.Namespace) -> None:
-    log, watch = Log(asked.log), Stopwatch()
-    store = open_store(asked.store)
+    """One row of the throughput bench."""
+    log, watch, store = Log(asked.log), Stopwatch(), open_store(asked.store)
+    await store.prepare()
     profile = cProfile.Profile() if asked.profile else None
-    await score_log(log, store, watch, profile)
+    group = f"rapport-scoring-{os.getpid()}"
+    events = await score_log(log, store, watch, Heard(profile=profile), group)
     if profile:
+        profile.disable()
         profile.dump_stats(asked.profile)
     keys = asked.keys.read_text().split()
-    digest = write_states(asked.states, await states(store, keys, log.last))
-    watch.write(asked.out, log.events, digest)
+    watch.write(asked.out, events, write_states(asked.states, await states(store, keys, log.last)))
     await store.close()
 
 
 def main() -> None:
+    """The command line."""
     arguments = argparse.ArgumentParser(prog="python -m bench.full_path", description=__doc__.split("\n\n")[0])
     arguments.add_argument("log", type=Path, help="description of the log, as the throughput bench writes it")
     arguments.add_argument("out", type=Path, help="figures go there")

@@ -20,6 +20,7 @@ from bench.stack import kafka_running
 from bench.throughput_log import Log, Traffic, reference, write
 from bench.throughput_report import Measured, differences, draw, machine, markdown, report
 from bench.throughput_rows import ROWS, Figures, run_once
+from bench.throughput_scaling import EVENTS, EXPONENTS, QUICK_EVENTS, QUICK_RELATIONSHIPS, RELATIONSHIPS, scale
 from shared.stream.topics import INTERACTIONS
 
 SHORT = "rapport.interactions.short"  # the first events of the log, for rows that would take minutes
@@ -73,8 +74,15 @@ QUICK = Size(events=50_000, slow_events=10_000, relationships=2_000, runs=1)
 def main() -> None:
     """Run what was asked for; exits with 1 where final states differ."""
     asked = arguments().parse_args()
-    chosen = size(asked)
-    rows(asked, chosen)
+    if asked.scaling:
+        scale(QUICK_RELATIONSHIPS if asked.quick else RELATIONSHIPS, list(EXPONENTS), scaled_events(asked), asked.json)
+    else:
+        rows(asked, size(asked))
+
+
+def scaled_events(asked: argparse.Namespace) -> int:
+    """The events of each log of the scaling bench."""
+    return int(asked.events or (QUICK_EVENTS if asked.quick else EVENTS))
 
 
 def size(asked: argparse.Namespace) -> Size:
@@ -114,6 +122,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--relationships", type=int, metavar="N", help="default 10,000")
     parser.add_argument("--runs", type=int, metavar="N", help="of each row (default 3)")
     parser.add_argument("--quick", action="store_true", help="small, one run each: to see that it works")
+    parser.add_argument("--scaling", action="store_true", help="instead: CPU an event as the work grows")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw events per CPU second there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="profile rapport_memory (cProfile) into this file")

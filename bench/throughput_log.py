@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from time import monotonic
 
 import msgspec
@@ -55,6 +55,7 @@ class Log(msgspec.Struct, frozen=True):
     events: int
     ends: dict[int, int]
     last: Millis  # receipt of the last one
+    halves: dict[int, int] = {}  # where the half begins that is measured, where not all is
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +81,8 @@ def _cumulative(traffic: Traffic) -> NDArray[np.float64] | None:
     if not traffic.zipf:
         return None
     shares = np.arange(1, traffic.relationships + 1, dtype=np.float64) ** -traffic.zipf
-    return np.cumsum(shares) / shares.sum()
+    cumulative: NDArray[np.float64] = np.cumsum(shares) / shares.sum()
+    return cumulative
 
 
 def _chunk(
@@ -108,12 +110,13 @@ def _chunk(
             again = made[-b]
             made.append(Sent(again.key, again.value, received))
             continue
-        event = _event(w, k, FEATURES[f], p, q, f"{first + at:08x}-{m:012x}", received - a)
+        event = interaction(w, k, FEATURES[f], p, q, f"{first + at:08x}-{m:012x}", received - a)
         made.append(Sent(relationship_key(TENANT, event.relationship).encode(), wire.encode(event), received))
     return made[len(before) :]
 
 
-def _event(who: int, kind: float, feature: str, person: int, quantity: int, id: str, time: Millis) -> Interaction:
+def interaction(who: int, kind: float, feature: str, person: int, quantity: int, id: str, time: Millis) -> Interaction:
+    """An event of one of the types there are, chosen by `kind` in [0, 1)."""
     name = f"acct-{who:07d}"
     mail = f"user{person}@{name}.example"
     if kind < USED:
@@ -126,22 +129,21 @@ def _event(who: int, kind: float, feature: str, person: int, quantity: int, id: 
     return Interaction(TENANT, name, id, "app.acme.example", type, time, raw)
 
 
+Parts = dict[int, list[Message]]
+"""Records by partition, in order."""
+
+
 async def write(bootstrap: str, topic: str, traffic: Traffic) -> Log:
     """Create the topic and write the records as ingest does: by key, with the incarnation, at the time of receipt."""
     incarnation = new_id()
-    headers = ((INCARNATION_HEADER, incarnation.encode()),)
-    await ensure_topics(bootstrap, traffic.partitions)
-    await create_topics(bootstrap, {topic: traffic.partitions})
-    publisher = KafkaPublisher(bootstrap, timeout=30.0)
     ends = dict.fromkeys(range(traffic.partitions), 0)
     last = BASE
+    await create(bootstrap, topic, traffic.partitions)
+    publisher = KafkaPublisher(bootstrap, timeout=30.0)
     try:
         for chunk in records(traffic):
-            parts: dict[int, list[Message]] = {}
-            for sent in chunk:
-                message = Message(sent.value, sent.key, headers, sent.received)
-                parts.setdefault(partition_of(sent.key, traffic.partitions), []).append(message)
-            await asyncio.gather(*(publisher.publish(topic, number, part) for number, part in parts.items()))
+            parts = by_partition(chunk, traffic.partitions, incarnation)
+            await append(publisher, topic, parts)
             for number, part in parts.items():
                 ends[number] += len(part)
             last = chunk[-1].received
@@ -150,7 +152,28 @@ async def write(bootstrap: str, topic: str, traffic: Traffic) -> Log:
     return Log(bootstrap, topic, incarnation, traffic.events, ends, last)
 
 
-async def until_committed(bootstrap: str, group: str, ends: dict[int, int], within: float = 30.0) -> None:
+async def create(bootstrap: str, topic: str, partitions: int) -> None:
+    """The topic, and those that scoring writes to."""
+    await ensure_topics(bootstrap, partitions)
+    await create_topics(bootstrap, {topic: partitions})
+
+
+def by_partition(chunk: Iterable[Sent], partitions: int, incarnation: str) -> Parts:
+    """Records as messages for their partitions."""
+    headers = ((INCARNATION_HEADER, incarnation.encode()),)
+    parts: Parts = {}
+    for sent in chunk:
+        message = Message(sent.value, sent.key, headers, sent.received)
+        parts.setdefault(partition_of(sent.key, partitions), []).append(message)
+    return parts
+
+
+async def append(publisher: KafkaPublisher, topic: str, parts: Parts) -> None:
+    """Append to all partitions at once."""
+    await asyncio.gather(*(publisher.publish(topic, number, part) for number, part in parts.items()))
+
+
+async def until_committed(bootstrap: str, group: str, ends: Mapping[int, int], within: float = 30.0) -> None:
     """Returns when the broker has the group's commit of the whole log; TimeoutError after `within` seconds."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 from quixstreams import Application
@@ -33,7 +33,14 @@ from bench.peers.fold import (
 )
 from bench.peers.measure import Log, Stopwatch
 
-STATE = "state"  # key of what is kept of a relationship as a whole: sums by day, and the score
+STATE = "state"  # the key of a Whole
+
+
+class Whole(TypedDict):
+    """What is kept of a relationship as a whole: uses and touches by day, and the score."""
+
+    days: dict[str, list[float]]
+    score: int | None
 
 
 def fold(value: bytes, key: Any, received: int, headers: Any, state: KeyState) -> int | None:
@@ -41,7 +48,7 @@ def fold(value: bytes, key: Any, received: int, headers: Any, state: KeyState) -
     event = decode(value)
     name = "id:" + id_of(event)
     seen = state.get(name)
-    whole = state.get(STATE) or {"days": {}, "score": None}
+    whole: Whole = state.get(STATE) or Whole(days={}, score=None)
     if seen is not None and received - seen <= WINDOW:
         return whole["score"]
     state.set(name, received)

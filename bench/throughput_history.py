@@ -1,0 +1,81 @@
+"""90 days of history for the scaling bench: a few relationships, scored by the engine itself, as stored documents."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench.full_path import scoring
+from bench.throughput_log import BASE, FEATURES, PERSONS, TENANT, interaction
+from bench.throughput_store import NAME, Templates
+from shared import wire
+from shared.clock import new_id
+from shared.domain.events import CLOCK_KEY, DAY, HOUR, Clock
+from shared.domain.usage import day_of, month_of
+from shared.storage.documents import document
+from shared.storage.memory import MemoryStore
+from shared.storage.store import Incarnation
+from shared.stream.memory import MemoryLog
+from shared.stream.ports import Batch, Record
+from shared.stream.topics import INTERACTIONS, UPDATES
+from shared.telemetry import Metrics
+
+DAYS = 90
+TEMPLATES = 16
+EVENTS = 180  # of each: two a day
+WAVE = 100  # records a batch
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def history(number: int, rng: np.random.Generator) -> list[tuple[int, bytes, bytes]]:
+    """Receipt, key and value of each event of one relationship, in order. It ends an hour before the traffic begins."""
+    times = np.sort(rng.integers(BASE - DAYS * DAY, BASE - HOUR, EVENTS)).tolist()
+    name = NAME.format(number)
+    found = []
+    for at, kind in zip(times, rng.random(EVENTS).tolist(), strict=True):
+        feature, person = FEATURES[int(rng.integers(len(FEATURES)))], int(rng.integers(PERSONS))
+        event = interaction(number, kind, feature, person, 1, f"{int(rng.integers(1 << 62)):016x}", at)
+        found.append((at, f"{TENANT}/{name}".encode(), wire.encode(event)))
+    return found
+
+
+def templates(seed: int = 11) -> Templates:
+    """Documents of TEMPLATES relationships with history, evaluated up to the hour before the traffic."""
+    return asyncio.run(_templates(np.random.default_rng(seed)))
+
+
+async def _templates(rng: np.random.Generator) -> Templates:
+    events = sorted(event for number in range(TEMPLATES) for event in history(number, rng))
+    last = BASE - HOUR
+    records = [Record(offset, at, key, value) for offset, (at, key, value) in enumerate(events)]
+    records.append(Record(len(records), last, CLOCK_KEY, wire.encode(Clock(last))))
+    store, log = MemoryStore(), MemoryLog()
+    for topic in (INTERACTIONS, UPDATES):
+        await store.set_incarnation(Incarnation(topic, new_id(), 1))
+    now = BASE - DAYS * DAY
+    processor = scoring(store, log.publisher(), Metrics("scoring"), lambda: now, 1)
+    await processor.assigned([0])
+    for at in range(0, len(records), WAVE):
+        now = records[at].timestamp
+        await processor.apply(Batch(INTERACTIONS, 0, records[at : at + WAVE], len(records)))
+        await processor.flush()
+    return [await _documents(store, number) for number in range(TEMPLATES)]
+
+
+async def _documents(store: MemoryStore, number: int) -> dict[str, dict[str, bytes]]:
+    """All but the timeline of one relationship, under the name of number 0."""
+    key = f"{TENANT}/{NAME.format(number)}"
+    months = await store.months([key], month_of(day_of(BASE) - DAYS - 31))
+    stored: dict[str, list[Any]] = {
+        "relationships": list((await store.heads([key])).values()),
+        "months": list(months),
+        "dedup": list(await store.dedup_chunks([key], 0)),
+    }
+    mine, first = NAME.format(number).encode(), NAME.format(0).encode()
+    return {
+        collection: {one.id[len(key) :]: _pack(document(one)).replace(mine, first) for one in found}
+        for collection, found in stored.items()
+    }

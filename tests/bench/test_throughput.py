@@ -1,0 +1,193 @@
+"""The throughput bench: its log, its fold beside Rapport's engine, and what it reports. No Kafka here."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.full_path import clock_from, scoring, states
+from bench.peers.fold import DAY, Relationship, decode, engagement, id_of, write_states
+from bench.throughput import QUICK, Size, arguments, size
+from bench.throughput_log import BASE, Sent, Traffic, by_partition, records, reference
+from bench.throughput_report import Measured, differences, machine, markdown, report
+from bench.throughput_rows import ROWS, Figures
+from shared import wire
+from shared.domain.events import HOUR, Interaction
+from shared.storage.memory import MemoryStore
+from shared.storage.store import Incarnation
+from shared.stream.memory import MemoryLog
+from shared.stream.ports import Batch, Record
+from shared.stream.topics import INTERACTIONS, UPDATES, partition_of
+from shared.telemetry import Metrics
+
+SMALL = Traffic(events=600, relationships=20, partitions=2)
+
+
+def all_of(traffic: Traffic) -> list[Sent]:
+    return [sent for chunk in records(traffic) for sent in chunk]
+
+
+# --- the log
+
+
+def test_the_same_seed_makes_the_same_log() -> None:
+    assert all_of(SMALL) == all_of(SMALL)
+    assert all_of(SMALL) != all_of(msgspec.structs.replace(SMALL, seed=8))
+
+
+def test_records_are_interactions_under_their_relationships_key() -> None:
+    for sent in all_of(SMALL):
+        event = wire.decode(sent.value, Interaction)
+        assert sent.key.decode() == f"{event.tenant}/{event.relationship}"
+        assert 0 <= sent.received - event.time < SMALL.days * DAY + HOUR
+
+
+def test_all_is_received_within_one_hour_in_order() -> None:
+    received = [sent.received for sent in all_of(SMALL)]
+    assert received == sorted(received)
+    million = BASE + 1_000_000 // 10
+    assert million // HOUR == BASE // HOUR
+
+
+def test_the_mix_is_as_stated() -> None:
+    sent = all_of(Traffic(events=10_000, relationships=500))
+    events = [decode(one.value) for one in sent]
+    types = Counter(event.type for event in events)
+    shares = [types[name] / len(sent) for name in ("usage.feature_used", "usage.login", "message.received")]
+    assert shares == pytest.approx([0.92, 0.03, 0.05], abs=0.01)
+    recent = sum(one.received - event.time < DAY for one, event in zip(sent, events, strict=True))
+    assert recent / len(sent) == pytest.approx(0.8, abs=0.02)
+    again = len(sent) - len({id_of(event) for event in events})
+    assert again / len(sent) == pytest.approx(0.01, abs=0.004)
+    assert sum(len(one.value) for one in sent) / len(sent) == pytest.approx(260, abs=25)
+
+
+def test_zipf_traffic_has_a_favourite() -> None:
+    even = Counter(sent.key for sent in all_of(SMALL)).most_common(1)[0][1]
+    uneven = Counter(sent.key for sent in all_of(msgspec.structs.replace(SMALL, zipf=1.1))).most_common(1)[0][1]
+    assert uneven > 5 * even
+
+
+def test_partitions_are_those_of_ingest_and_keep_the_order() -> None:
+    parts = by_partition(all_of(SMALL), SMALL.partitions, "i-1")
+    assert sum(map(len, parts.values())) == SMALL.events
+    for number, messages in parts.items():
+        assert {partition_of(message.key or b"", SMALL.partitions) for message in messages} == {number}
+        assert [message.timestamp for message in messages] == sorted(message.timestamp or 0 for message in messages)
+
+
+# --- the fold
+
+
+async def scored(sent: Sequence[Sent], partitions: int, batch: int) -> MemoryStore:
+    """What Rapport's full path stores of these records."""
+    store, log = MemoryStore(), MemoryLog(partitions)
+    for topic in (INTERACTIONS, UPDATES):
+        await store.set_incarnation(Incarnation(topic, "i-1", partitions))
+    processor = scoring(store, log.publisher(), Metrics("scoring"), clock_from(sent[-1].received), partitions)
+    await processor.assigned(range(partitions))
+    for number, messages in by_partition(sent, partitions, "i-1").items():
+        found = [Record(at, one.timestamp or 0, one.key, one.value, one.headers) for at, one in enumerate(messages)]
+        for at in range(0, len(found), batch):
+            await processor.apply(Batch(INTERACTIONS, number, found[at : at + batch], len(found)))
+            await processor.flush()
+    return store
+
+
+async def test_the_fold_is_what_rapport_stores() -> None:
+    expected = reference(SMALL)
+    store = await scored(all_of(SMALL), SMALL.partitions, batch=100)
+    assert await states(store, sorted(expected), all_of(SMALL)[-1].received) == expected
+
+
+def test_a_duplicate_counts_once() -> None:
+    one, event = Relationship(), decode(all_of(SMALL)[0].value)
+    assert one.add(event, BASE)
+    assert not one.add(event, BASE + 7 * DAY)
+    before = dict(one.cells)
+    assert one.add(event, BASE + 8 * DAY)
+    assert one.cells == {cell: 2 * amount for cell, amount in before.items()}
+
+
+def test_the_windows_move_with_the_day_of_receipt() -> None:
+    one, first = Relationship(), decode(all_of(SMALL)[0].value)
+    later = msgspec.structs.replace(first, id="later", time=first.time + 40 * DAY)
+    one.add(first, BASE)
+    one.add(later, BASE + 40 * DAY)
+    amount = first.data.quantity if first.type.startswith("usage") else 1.0
+    assert sorted(one.sums) == sorted([amount, amount, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("sums", "score"),
+    [
+        ((0, 0, 0, 0), None),
+        ((3, 0, 0, 0), 10_000),
+        ((0, 3, 0, 0), 3_333),
+        ((0, 3, 5, 0), 6_667),
+        ((1, 9, 1, 9), 4_286),
+    ],
+)
+def test_engagement(sums: tuple[float, float, float, float], score: int | None) -> None:
+    assert engagement(sums) == score
+
+
+# --- what is reported
+
+
+def figures(events: int, wall: float, cpu: float, state: str = "x") -> Figures:
+    return Figures(events, wall, cpu, 100.0, state)
+
+
+def test_rows_have_min_median_and_max() -> None:
+    row = Measured()
+    for cpu in (1.0, 4.0, 2.0):
+        row.add(figures(1_000, 2.0, cpu), [])
+    told = json.loads(report({"bare": row}, machine()))
+    assert told["rows"] == [
+        {
+            "name": "bare",
+            "events": 1_000,
+            "events_per_s": {"min": 500.0, "median": 500.0, "max": 500.0},
+            "events_per_cpu_s": {"min": 250.0, "median": 500.0, "max": 1_000.0},
+            "peak_rss_mib": {"min": 100.0, "median": 100.0, "max": 100.0},
+        }
+    ]
+    assert told["states_equal"]
+    assert told["machine"]["cores"] >= 1
+    assert "| bare | 1,000 | 500 | 500 (250–1,000) | 100 |" in markdown({"bare": row})
+
+
+def test_a_difference_is_told_and_unequal(tmp_path: Path) -> None:
+    expected, found = tmp_path / "expected", tmp_path / "found"
+    cells = {("use:search", "ann", 20_000): 2.0}
+    digest = write_states(expected, {"acme/a": (9_000, cells), "acme/b": (None, {})})
+    assert digest != write_states(
+        found, {"acme/a": (9_000, {("use:search", "ann", 20_000): 3.0}), "acme/b": (None, {})}
+    )
+    wrong = differences(expected, found)
+    assert wrong[0] == "1 relationships differ"
+    assert "('use:search', 'ann', 20000, 2)" in wrong[1]
+    assert "('use:search', 'ann', 20000, 3)" in wrong[1]
+    row = Measured()
+    row.add(figures(1, 1.0, 1.0), wrong)
+    assert not json.loads(report({"quix": row}, machine()))["states_equal"]
+
+
+def test_states_do_not_depend_on_the_order_of_counters(tmp_path: Path) -> None:
+    one = {("use:a", "ann", 1): 1.0, ("use:b", "bob", 2): 2.0, ("use:c", "", 3): 0.0}
+    other = {("use:b", "bob", 2): 2.0, ("use:a", "ann", 1): 1.0}
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert write_states(first, {"acme/a": (1, one)}) == write_states(second, {"acme/a": (1, other)})
+
+
+def test_sizes() -> None:
+    assert size(arguments().parse_args([])) == Size()
+    assert size(arguments().parse_args(["--quick"])) == QUICK
+    assert size(arguments().parse_args(["--quick", "--events", "7"])) == msgspec.structs.replace(QUICK, events=7)
+    assert set(arguments().parse_args([]).rows) == set(ROWS)
