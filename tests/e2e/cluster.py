@@ -36,8 +36,8 @@ from tests.e2e.failing_worker import FUSE
 PARTITIONS = 6
 SESSION_MS = 6_000  # Apache Kafka refuses less
 GRAIN_SECONDS = 5
-WITHIN = 120.0  # seconds for anything to happen on a busy machine
-PATIENCE = Patience(first_pause=0.2, longest_pause=2.0, healthy_after=5.0)
+WITHIN = 240.0  # seconds for anything to happen on a busy machine
+PATIENCE = Patience(first_pause=0.2, longest_pause=2.0, healthy_after=5.0, ready_within=WITHIN)
 DATABASE = "rapport"
 
 
@@ -95,7 +95,7 @@ class Server:
 
     async def start(self) -> None:
         self._child = await Child.start(self._launch, self._journal)
-        await self._child.ready()
+        await self._child.ready(WITHIN)
 
     async def stop(self, number: signal.Signals | None = None) -> None:
         """In order, or by this signal."""

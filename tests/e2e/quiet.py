@@ -25,7 +25,7 @@ from shared.stream.member import KafkaMember
 from shared.stream.memory import MemoryLog
 from shared.stream.topics import INTERACTIONS, UPDATES
 from shared.telemetry import Metrics
-from tests.e2e.cluster import DATABASE, PARTITIONS, SESSION_MS, Cluster, committed, ends, until
+from tests.e2e.cluster import DATABASE, PARTITIONS, SESSION_MS, WITHIN, Cluster, committed, ends, until
 
 ALL_AT_ONCE = 1_000_000
 
@@ -95,7 +95,7 @@ class Quiet:
 async def quiet(cluster: Cluster, here: Path) -> AsyncIterator[Quiet]:
     """With a store of its own, empty at first."""
     port = free_port()
-    async with running(mongo.launch(port, here), cluster.journal):
+    async with running(mongo.launch(port, here), cluster.journal, WITHIN):
         store = MongoStore(f"mongodb://{LOOPBACK}:{port}", DATABASE)
         try:
             await store.prepare()

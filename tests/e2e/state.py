@@ -44,7 +44,7 @@ async def state_of(store: Store, tenant: str) -> State:
         timeline=_plain(timeline),
         ids=_remembered(await store.dedup_chunks(ids, 0)),
         partitions=_plain(one for one in partitions if one is not None),
-        alerts={alert.id: _alert(alert) for alert in await _alerts(store, tenant)},
+        alerts={alert.id: await _alert(alert, store) for alert in await _alerts(store, tenant)},
     )
 
 
@@ -143,12 +143,14 @@ def _places(chunk: Any) -> Iterator[tuple[int, int]]:
         yield from zip(hashes.tolist(), offsets.tolist(), strict=True)
 
 
-def _alert(alert: Alert) -> Fields:
-    """What a verdict makes of an alert; not when the alerts service got to it, and how the news came batched."""
+async def _alert(alert: Alert, store: Store) -> Fields:
+    """What a verdict makes of an alert, and which messages it owes; not when the alerts service got to it, and how the
+    news came batched."""
     fields: Fields = msgspec.to_builtins(alert)
     for name in ("opened_at", "updated_at", "resolved_at", "received", "published_version"):
         fields.pop(name, None)
     fields["lags"] = alert.published_version < alert.version
+    fields["deliveries"] = sorted(one.id for one in await store.deliveries(alert.tenant, alert.id))
     fields["timeline"] = [(entry.what, entry.who, entry.text, entry.version) for entry in alert.timeline]
     return fields
 

@@ -27,7 +27,7 @@ LATE, LATEST = 0.1, 30 * DAY  # events that happened long before they are sent, 
 LATEST_ALERT = 5 * DAY  # the same for those that raise an alert: an answer of long ago raises none
 RETRACTED = 0.2  # messages taken back, some before they have come; they stay on the timeline, crossed out
 SPACING = SECOND // 2  # between the times of two events
-LAST_WITHIN = 30.0  # seconds that a sender told to stop tries on with the batch it has begun
+LAST_WITHIN = 120.0  # seconds that a sender told to stop tries on with the batch it has begun
 LAST = "last"  # the person whose answer, posted after everything else, shows that everything else has been judged
 
 
