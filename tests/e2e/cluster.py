@@ -53,7 +53,7 @@ async def until(condition: Callable[[], Any], what: str, within: float = WITHIN)
                         return
                 except (KafkaError, OSError, Unavailable) as error:
                     reason = f" ({type(error).__name__}: {error})"
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.2)
     except TimeoutError:
         raise AssertionError(f"not within {within:g} s: {what}{reason}") from None
 

@@ -36,6 +36,7 @@ def faults(outage: float) -> Mapping[str, Fault]:
 
     table = (
         Fault("kill", kill),
+        Fault("kill all", kill_all),
         Fault("pause", pause),
         Fault("broker restart", broker_restart),
         Fault("broker killed", broker_killed),
@@ -49,6 +50,11 @@ def faults(outage: float) -> Mapping[str, Fault]:
 async def kill(cluster: Cluster, chance: Random) -> None:
     """Kill -9 of a worker."""
     await ended(some_worker(cluster, chance), signal.SIGKILL)
+
+
+async def kill_all(cluster: Cluster, chance: Random) -> None:
+    """Kill -9 of every worker at once."""
+    await asyncio.gather(*(ended(cluster.services[name], signal.SIGKILL) for name in cluster.workers))
 
 
 async def pause(cluster: Cluster, chance: Random) -> None:
@@ -81,7 +87,9 @@ async def engine_fails(cluster: Cluster, chance: Random) -> None:
     """An exception in the middle of a batch, once: the worker must end, and what it had not stored be read again."""
     worker = cluster.services[cluster.workers[0]]
     restarts = worker.keeper.restarts
-    cluster.fuse.write_text(str(chance.randrange(FUSE_EVENTS)))
+    fuse = cluster.fuse.with_suffix(".new")
+    fuse.write_text(str(chance.randrange(FUSE_EVENTS)))
+    fuse.replace(cluster.fuse)  # at once: it is never seen without its number
     await until(lambda: not cluster.fuse.exists(), "the engine has failed")
     await until(lambda: worker.keeper.restarts > restarts, "the worker whose engine failed has ended")
 
