@@ -63,7 +63,10 @@ def main() -> None:
     seconds = asked.seconds or (QUICK_SECONDS if asked.quick else SECONDS)
     with bench_stack(REAL) as stack:
         found = asyncio.run(measured(stack.ready(), [Plan(rate, WARM_SECONDS, seconds) for rate in asked.rates]))
-    figures = {"load": os.getloadavg()[0], "rates": {str(tries.plan.rate): summary(tries) for tries in found}}
+    figures: dict[str, Any] = {
+        "load": os.getloadavg()[0],
+        "rates": {str(tries.plan.rate): summary(tries) for tries in found},
+    }
     print(table(figures))
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))

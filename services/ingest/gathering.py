@@ -45,9 +45,12 @@ class Gathering:
             raise Busy("More events wait for the broker than may: send more slowly.")
         self._bytes += size
         sent = _Sent(items, size, asyncio.get_running_loop().create_future())
-        waiting = self._waiting.setdefault(tenant, deque())
+        waiting = self._waiting.get(tenant)
+        if waiting is None:
+            waiting = self._waiting[tenant] = deque()
+            self._under_way[tenant] = set()
         waiting.append(sent)
-        under_way = self._under_way.setdefault(tenant, set())
+        under_way = self._under_way[tenant]
         if len(under_way) < UNDER_WAY:
             under_way.add(asyncio.create_task(self._take_all(tenant, waiting), name=f"events of {tenant}"))
         return sent.receipt
