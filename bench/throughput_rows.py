@@ -73,7 +73,7 @@ def _faust(job: Job) -> list[str]:
 def _peer(module: str) -> Callable[[Job], list[str]]:
     def command(job: Job) -> list[str]:
         files = [str(path) for path in (job.log, job.out, job.states)]
-        return [str(peers_python()), "-m", f"bench.peers.{module}", *files]
+        return [str(peers_python()), "-W", "ignore::DeprecationWarning", "-m", f"bench.peers.{module}", *files]
 
     return command
 

@@ -97,7 +97,8 @@ class Server:
     def _note(self, collection: str, id: str, found: Document) -> None:
         if collection == "relationships":
             at, partition = found.get("next_due_at", 0), found["partition"]
-            self._due[partition] = min(at, self._due.get(partition, at)) if at else self._due.get(partition, 0)
+            if at:
+                self._due[partition] = min(at, self._due.get(partition, at))
         elif "relationship" in found:
             key = f"{found['tenant']}/{found['relationship']}"
             self._suffixes.setdefault((collection, key), set()).add(id[len(key) :])
