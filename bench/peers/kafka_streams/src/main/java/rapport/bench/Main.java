@@ -38,7 +38,10 @@ public final class Main {
         Progress progress = new Progress(ends);
         Path directory = Path.of(arguments[1]).resolveSibling("streams");
         Properties settings = settings(log.get("bootstrap").asText(), directory);
-        try (KafkaStreams streams = new KafkaStreams(topology(topic, progress), settings)) {
+        Map<String, Object> broker = Map.of(
+                StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, settings.get(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG));
+        try (Admin admin = Admin.create(broker);
+                KafkaStreams streams = new KafkaStreams(topology(topic, progress), settings)) {
             streams.setUncaughtExceptionHandler(error -> {
                 error.printStackTrace();
                 Runtime.getRuntime().halt(1);
@@ -46,7 +49,7 @@ public final class Main {
             });
             streams.start();
             progress.await();
-            untilCommitted(settings, topic, ends);
+            untilCommitted(admin, settings, topic, ends);
             String figures = progress.figures();
             String digest = States.write(streams, Path.of(arguments[2]));
             Files.writeString(Path.of(arguments[1]), String.format(
@@ -81,19 +84,16 @@ public final class Main {
                 .withLoggingDisabled();
     }
 
-    private static void untilCommitted(Properties settings, String topic, Map<Integer, Long> ends) throws Exception {
+    private static void untilCommitted(
+            Admin admin, Properties settings, String topic, Map<Integer, Long> ends) throws Exception {
         String group = settings.getProperty(StreamsConfig.APPLICATION_ID_CONFIG);
-        Map<String, Object> broker = Map.of(
-                StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, settings.get(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG));
-        try (Admin admin = Admin.create(broker)) {
-            while (true) {
-                Map<TopicPartition, OffsetAndMetadata> found =
-                        admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get();
-                if (ends.entrySet().stream().allMatch(end -> committed(found, topic, end))) {
-                    return;
-                }
-                Thread.sleep(10);
+        while (true) {
+            Map<TopicPartition, OffsetAndMetadata> found =
+                    admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get();
+            if (ends.entrySet().stream().allMatch(end -> committed(found, topic, end))) {
+                return;
             }
+            Thread.sleep(10);
         }
     }
 
