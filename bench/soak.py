@@ -14,6 +14,7 @@ import asyncio
 import json
 import shutil
 import sys
+import traceback
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -23,7 +24,7 @@ import msgspec
 
 from shared.clock import now_ms
 from tests.e2e.faults import faults
-from tests.e2e.trial import Trial, undergo
+from tests.e2e.trial import Outcome, Trial, undergo
 
 SECONDS_A_FAULT = 18.0  # on an idle machine, with an outage of 30 s now and then
 LOGS = Path("artifacts") / "soak"
@@ -32,16 +33,7 @@ SHOWN = 20  # differences
 
 def main() -> None:
     """Run the rounds, print what came of each, and write it if asked to."""
-    arguments = argparse.ArgumentParser(
-        prog="python -m bench.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    arguments.add_argument("--minutes", type=float, default=10.0, help="of faults a round, about (default 10)")
-    arguments.add_argument("--rounds", type=int, default=1, help="how many, one after another (default 1)")
-    arguments.add_argument("--workers", type=int, default=3, help="scoring workers (default 3)")
-    arguments.add_argument("--outage", type=float, default=30.0, help="seconds that broker or store stay away (30)")
-    arguments.add_argument("--seed", type=int, help="of the first round (default: chance); the others count up")
-    arguments.add_argument("--json", type=Path, help="write the outcomes there")
-    asked = arguments.parse_args()
+    asked = arguments()
     seed = now_ms() % 1_000_000 if asked.seed is None else asked.seed
     rounds = [
         soaked(round, trial(seed + round, asked.minutes, asked.workers, asked.outage)) for round in range(asked.rounds)
@@ -52,6 +44,24 @@ def main() -> None:
     if failed := [one["seed"] for one in rounds if one["differences"]]:
         sys.exit(f"{len(failed)} of {len(rounds)} rounds differ: seeds {failed}. Their logs are in {LOGS}.")
     print(f"{len(rounds)} of {len(rounds)} rounds: nothing lost, nothing doubled.")
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=10.0, help="of faults a round, about (default 10)")
+    parser.add_argument("--quick", action="store_true", help="every fault once, with outages of 8 s")
+    parser.add_argument("--rounds", type=int, default=1, help="how many, one after another (default 1)")
+    parser.add_argument("--workers", type=int, default=3, help="scoring workers (default 3)")
+    parser.add_argument("--outage", type=float, default=30.0, help="seconds that broker or store stay away (30)")
+    parser.add_argument("--seed", type=int, help="of the first round (default: chance); the others count up")
+    parser.add_argument("--json", type=Path, help="write the outcomes there")
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.minutes, asked.outage = 0.0, 8.0
+    return asked
 
 
 def trial(seed: int, minutes: float, workers: int, outage: float) -> Trial:
@@ -76,7 +86,11 @@ def soaked(number: int, trial: Trial) -> dict[str, Any]:
     def say(text: str) -> None:
         print(f"  {monotonic() - began:6.1f} s  {text}", flush=True)
 
-    outcome = asyncio.run(undergo(trial, here, say))
+    try:
+        outcome = asyncio.run(undergo(trial, here, say))
+    except Exception as error:  # noqa: BLE001 - not swallowed: the round counts as failed, and the next one begins
+        traceback.print_exception(error)
+        outcome = Outcome(trial.seed, [fault.name for fault in trial.faults], differences=[f"not finished: {error!r}"])
     for difference in outcome.differences[:SHOWN]:
         print(f"  differs: {difference}")
     if not outcome.differences:

@@ -21,7 +21,7 @@ from tests.e2e.traffic import Sender, Sent, disordered
 from tests.e2e.trial import missed, settle
 from tests.servers import needs_real_kafka
 
-EVENTS, RELATIONSHIPS = 1_800, 20
+EVENTS, RELATIONSHIPS = 1_200, 20
 UNAWARE = 120  # events sent to the new topic before anybody has been told
 REFUSED = '"event": "misconfigured"'
 
