@@ -18,6 +18,7 @@ from tests.e2e.traffic import SOURCE, Picture
 
 PAGE = 500
 FIRST_MONTH = "1970-01"
+FENCE = ("incarnation", "partition", "offset")
 Fields = dict[str, Any]
 
 
@@ -109,17 +110,17 @@ def _plain(documents: Iterable[Fenced]) -> dict[str, Fields]:
 
 
 def _fields(document: Fenced) -> Fields:
-    """Its fields; counters by what they count, since the order of a month's names is of no meaning."""
+    """Its fields; of a month what was counted and recorded, however it is laid out."""
     fields: Fields = {
         name: msgspec.to_builtins(getattr(document, name))
         for name in document.__struct_fields__
         if name not in ("rev", "writer")
     }
     if isinstance(document, Month):
-        del fields["names"]
-        fields["days"] = {
-            f"{cell.metric} {cell.person} {day_name(cell.day)}": cell.count for cell in cells_of(document) if cell.count
-        }
+        fields = {name: fields[name] for name in (*FENCE, "scores")}
+        for cell in cells_of(document):
+            if cell.count:
+                fields[f"{cell.metric} {cell.person} {day_name(cell.day)}"] = cell.count
     return fields
 
 
