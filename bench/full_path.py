@@ -131,7 +131,7 @@ def scoring(
         clock,
         partitions=partitions,
         writer=new_id(),
-        cache=settings.cache_relationships,
+        memory=settings.memory_mb << 20,
     )
 
 

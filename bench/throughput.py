@@ -94,8 +94,8 @@ def size(asked: argparse.Namespace) -> Size:
 def rows(asked: argparse.Namespace, chosen: Size) -> None:
     """The rows beside one another."""
     measured: dict[str, Measured] = {name: Measured() for name in asked.rows}
-    traffic = Traffic(chosen.events, chosen.relationships)
-    short = Traffic(min(chosen.events, chosen.slow_events), chosen.relationships)
+    traffic = Traffic(chosen.events, chosen.relationships, recent=asked.recent, each=asked.each)
+    short = msgspec.structs.replace(traffic, events=min(chosen.events, chosen.slow_events))
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as name, kafka_running(Path(name) / "kafka") as bootstrap:
         bench = Bench(bootstrap, Path(name), traffic, short)
         for row in asked.rows:
@@ -120,6 +120,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=int, metavar="N", help="in the log (default 1,000,000)")
     parser.add_argument("--slow-events", type=int, metavar="N", help="of them for the slow rows (default 100,000)")
     parser.add_argument("--relationships", type=int, metavar="N", help="default 10,000")
+    parser.add_argument("--recent", type=float, default=0.98, help="share of event times within the last day (0.98)")
+    parser.add_argument("--each", type=int, default=3, help="features that each person uses, of 12 (3)")
     parser.add_argument("--runs", type=int, metavar="N", help="of each row (default 3)")
     parser.add_argument("--quick", action="store_true", help="small, one run each: to see that it works")
     parser.add_argument("--scaling", action="store_true", help="instead: CPU an event as the work grows")

@@ -35,12 +35,16 @@ CHUNK = 50_000
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """What the log is made of. `zipf` 0 is uniform; `recent`: share of event times within the last day."""
+    """What the log is made of. `zipf` 0 is uniform.
+
+    `recent`: share of event times within the last day; `each`: of how many features each person uses some.
+    """
 
     events: int = 1_000_000
     relationships: int = 10_000
     partitions: int = 4
-    recent: float = 0.8
+    recent: float = 0.98
+    each: int = 3
     days: int = 90
     zipf: float = 0.0
     seed: int = 7
@@ -110,9 +114,16 @@ def _chunk(
             again = made[-b]
             made.append(Sent(again.key, again.value, received))
             continue
-        event = interaction(w, k, FEATURES[f], p, q, f"{first + at:08x}-{m:012x}", received - a)
+        event = interaction(
+            w, k, FEATURES[_used(w, p, f % traffic.each)], p, q, f"{first + at:08x}-{m:012x}", received - a
+        )
         made.append(Sent(relationship_key(TENANT, event.relationship).encode(), wire.encode(event), received))
     return made[len(before) :]
+
+
+def _used(who: int, person: int, draw: int) -> int:
+    """Which feature: each person uses those that follow on a first one of their own."""
+    return (who + 5 * person + draw) % len(FEATURES)
 
 
 def interaction(who: int, kind: float, feature: str, person: int, quantity: int, id: str, time: Millis) -> Interaction:

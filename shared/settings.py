@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     dedup_days: int = Field(7, ge=1, le=90, description="days during which an event id counts once")
     flush_min_ms: int = Field(200, description="flush interval of scoring when quiet")
     flush_max_ms: int = Field(5000, description="flush interval of scoring when saturated")
-    cache_relationships: int = Field(
-        20_000, description="relationships kept in a scoring worker's memory, about 20 KB each"
+    memory_mb: int = Field(
+        1024, ge=256, description="memory of a scoring worker, MiB: it keeps as many relationships at hand as fit"
     )
     playbook: str = Field("", description="path of a playbook YAML; empty = the built-in one")
     webhook_url: str = Field("", description="where alerts are delivered; empty = log only")

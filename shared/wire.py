@@ -8,14 +8,14 @@ import msgspec
 
 from shared.domain.alerts import Alert
 from shared.domain.errors import Poison
-from shared.domain.events import Clock, Interaction, UsageData
+from shared.domain.events import Clock, Interaction
 from shared.domain.verdicts import UpdateBatch
 
 T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (Interaction, Clock, UsageData, UpdateBatch, Alert, dict)
+    kind: msgspec.json.Decoder(kind) for kind in (Interaction, Clock, UpdateBatch, Alert, dict)
 }
 
 

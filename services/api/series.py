@@ -53,8 +53,8 @@ def score_history(months: Sequence[Month], days: range) -> ScoreHistory:
     items = []
     for month in months:
         first = day_number(month.month + "-01")
-        for number, (ri, rv) in sorted(month.scores.items(), key=lambda pair: int(pair[0])):
-            day = first + int(number) - 1
+        for number, (ri, rv) in sorted(month.scores.items(), key=lambda pair: int(pair[0][1:])):
+            day = first + int(number[1:]) - 1
             if day in days:
                 items.append(ScoreDay(day=day_name(day), ri=ri, rv=rv))
     return ScoreHistory(items=items)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.api import schemas as out
 from shared.domain.events import Millis
 from shared.domain.facts import Facts
 from shared.domain.present import time_json
 from shared.domain.relationship import Directory, Factor, Head, Score, Scores, Windows
+from shared.domain.scores import explained
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import iso
 from shared.domain.verdicts import Evidence, Severity, StandingFlag
@@ -42,8 +45,8 @@ def relationship_short(head: Head) -> out.RelationshipShort:
     )
 
 
-def relationship_out(head: Head) -> out.RelationshipOut:
-    """A relationship with everything."""
+def relationship_out(head: Head, features: Mapping[str, tuple[float, float]]) -> out.RelationshipOut:
+    """A relationship with everything; `features` as from shared.domain.display."""
     known = head.directory
     return out.RelationshipOut(
         id=head.relationship,
@@ -54,12 +57,12 @@ def relationship_out(head: Head) -> out.RelationshipOut:
         stage=known.stage,
         status=known.status,
         directory=_directory(known),
-        scores=_scores(head.scores),
+        scores=_scores(explained(head)),
         flags=[_flag(flag) for flag in _by_severity(head)],
         facts=_facts(head.facts),
         features=[
             out.FeatureOut(feature=name, last_7_days=seen, usual_7_days=usual)
-            for name, (seen, usual) in sorted(head.features.items())
+            for name, (seen, usual) in sorted(features.items())
         ],
         windows=_windows(head.windows),
         spark=list(head.spark),

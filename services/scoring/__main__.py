@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 
+from services.scoring.garbage import Garbage
 from services.scoring.processor import Scoring
 from shared.clock import new_id, now_ms
 from shared.domain.engine import Terms
 from shared.domain.errors import Unavailable
-from shared.domain.events import DAY, SECOND
+from shared.domain.events import SECOND
 from shared.entry import as_far_as_possible, main, told_to_stop, until_told
 from shared.patience import pause_unless
 from shared.playbooks.loader import load_playbook
@@ -37,8 +37,9 @@ async def serve(settings: Settings) -> None:
         now_ms,
         partitions=settings.partitions,
         writer=new_id(),
-        cache=settings.cache_relationships,
+        memory=settings.memory_mb << 20,
         pause=pause_unless(stop),
+        garbage=Garbage(),
     )
     member = KafkaMember(
         bootstrap=settings.kafka,
@@ -52,7 +53,6 @@ async def serve(settings: Settings) -> None:
         session_timeout_ms=settings.session_timeout_ms,
         metrics=metrics,
     )
-    gc.freeze()  # what is there from the start need not be looked at again
     try:
         await store.prepare()
         async with contextlib.AsyncExitStack() as opened:
@@ -70,7 +70,7 @@ async def serve(settings: Settings) -> None:
 def terms(settings: Settings) -> Terms:
     """What the engine goes by, from the settings."""
     playbook = load_playbook(settings.playbook or None)
-    return Terms(playbook, settings.evaluation_seconds * SECOND, settings.dedup_days * DAY)
+    return Terms(playbook, settings.evaluation_seconds * SECOND, settings.dedup_days)
 
 
 async def run(member: KafkaMember, stop: asyncio.Event, drain: float) -> None:

@@ -2,72 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from services.scoring.saving import head_fields
+from services.scoring.saving import head_values
 from shared.domain.block import TOTAL_DAYS, Block, Row
 from shared.domain.corrections import target_of
-from shared.domain.dedup import IdChunk
-from shared.domain.engine import Item, Known
+from shared.domain.dedup import IdChunk, unpack
+from shared.domain.engine import Item, Known, Run
 from shared.domain.errors import Misconfigured
-from shared.domain.events import DAY, EventClass, Millis, event_key, event_type
-from shared.domain.fence import Fence
+from shared.domain.events import DAY, EventClass, Millis, Use, event_key, event_type
+from shared.domain.fence import Fence, Fenced
 from shared.domain.relationship import Head
 from shared.domain.times import parse_moment
 from shared.domain.touchpoints import Touchpoint, touchpoint_id
-from shared.domain.usage import day_of, month_id, month_of
+from shared.domain.usage import Month, day_of, month_id, month_of
 from shared.storage.store import DedupChunk, StateStore
 
 
 class Loader:
-    """Loads misses in bulk, so that the engine finds every relationship of a batch in the block."""
+    """Loads misses in bulk, so that the engine finds every relationship of a run in the block."""
 
-    def __init__(self, store: StateStore, block: Block, dedup_window: Millis) -> None:
+    def __init__(self, store: StateStore, block: Block, dedup_days: int) -> None:
         self._store = store
         self._block = block
-        self._window = dedup_window
+        self._window = dedup_days * DAY
 
-    async def prepare(self, items: Sequence[Item], here: Fence) -> Known:
-        """Everything `step_many` needs for these items. `here.offset` is the end of the partition's log."""
-        named = {f"{item.event.tenant}/{item.event.relationship}": item for item in items}
-        await self.load(named, min(item.received for item in items), here, create=named)
-        known = Known({}, {})
+    async def prepare(self, run: Run, end: Fence) -> Known:
+        """Everything `step_many` needs for this run. `end` is the end of the partition's log."""
+        rows = self._block.rows
+        missing = [span.id for span in run.spans if span.id not in rows]
+        if missing:
+            await self.load(missing, min(run.received), min(run.offsets), end)
+        for id in missing:
+            if id not in rows:
+                tenant, relationship = id.split("/", 1)
+                self._block.add(Head(id=id, tenant=tenant, relationship=relationship))
+        known, items = Known({}, {}), run.items()
         await self._known_touchpoints(items, known)
         await self._timelines(items, known)
-        await self._old_months(items, known)
+        await self._old_months(self._needed_months(run, items, known), end)
         return known
 
-    async def load(
-        self, ids: Iterable[str], now: Millis, here: Fence, create: dict[str, Item] | None = None
-    ) -> list[Row]:
-        """Rows of these relationships; `create` makes those that the store does not have.
+    async def load(self, ids: Iterable[str], now: Millis, next: int, end: Fence) -> list[Row]:
+        """Rows of those of these relationships that the store has.
 
-        No record is received before `now`: event ids are known as far back as the window reaches from there.
+        No record is received before `now`: event ids are known as far back as the window reaches from there. `next` is
+        the offset of the next record to be folded, those from there on may have been folded before.
         """
         wanted = list(ids)
         missing = [id for id in wanted if id not in self._block.rows]
         if missing:
-            await self._load_missing(missing, now, here, create or {})
+            await self._load_missing(missing, now, next, end)
         return [self._block.rows[id] for id in wanted if id in self._block.rows]
 
-    async def _load_missing(self, missing: list[str], now: Millis, here: Fence, create: dict[str, Item]) -> None:
+    async def _load_missing(self, missing: list[str], now: Millis, next: int, end: Fence) -> None:
         heads = await self._store.heads(missing)
         stored = list(heads)
+        if not stored:
+            return
         since = month_of(day_of(min([now, *(head.clock or now for head in heads.values())])) - TOTAL_DAYS)
-        months = await self._store.months(stored, since) if stored else []
-        chunks = await self._store.dedup_chunks(stored, now - self._window - DAY) if stored else []
-        for id in missing:
-            head = heads.get(id)
-            if head is None and id in create:
-                event = create[id].event
-                self._block.add(Head(id=id, tenant=event.tenant, relationship=event.relationship))
-            elif head is not None:
-                _refuse_future(head, here)
-                row = self._block.add(head, unknown_months=True)
-                row.stored = head_fields(head)
-                row.ids.load(_chunk(chunk) for chunk in chunks if f"{chunk.tenant}/{chunk.relationship}" == id)
+        months = await self._store.months(stored, since)
+        chunks = await self._store.dedup_chunks(stored, now - self._window - DAY)
+        for head in heads.values():
+            _refuse_future(head, end)
+            row = self._block.add(head, unknown_months=True)
+            row.stored = head_values(head)
+            _note_folded(row, head, end)
         for month in months:
-            self._block.add_month(self._block.rows[f"{month.tenant}/{month.relationship}"], month)
+            self._add_month(self._block.rows[f"{month.tenant}/{month.relationship}"], month, end)
+        for chunk in sorted(chunks, key=lambda chunk: chunk.number):
+            self._add_chunk(self._block.rows[f"{chunk.tenant}/{chunk.relationship}"], chunk, next, end)
+
+    def _add_month(self, row: Row, month: Month, end: Fence) -> None:
+        self._block.add_month(row, month)
+        _note_folded(row, month, end)
+
+    def _add_chunk(self, row: Row, chunk: DedupChunk, next: int, end: Fence) -> None:
+        """Its ids, in the order of the chunks' numbers, of which the last one may be gone on with."""
+        again = (end.partition, next) if _same_log(chunk, end) else None
+        for part, packed in chunk.parts.items():
+            self._block.ids.load(row.tag, chunk.number, *unpack(part, packed), again)
+        row.chunks = [IdChunk(chunk.number, chunk.rev, chunk.count, chunk.newest)]
+        row.chunks[0].fence = Fence(chunk.incarnation, chunk.partition, chunk.offset)
+        _note_folded(row, chunk, end)
 
     async def _known_touchpoints(self, items: Sequence[Item], known: Known) -> None:
         """Timeline entries that these touchpoints may be duplicates of: relationships never stored have none."""
@@ -88,21 +105,29 @@ class Loader:
                     timeline = await self._store.whole_timeline(row.head.tenant, row.head.relationship)
                 known.timelines[row.head.id] = timeline
 
-    async def _old_months(self, items: Sequence[Item], known: Known) -> None:
-        """Months further back than the series reach, when an event or a correction touches them."""
-        touched: dict[str, tuple[Row, str]] = {}
+    def _needed_months(self, run: Run, items: Sequence[Item], known: Known) -> dict[str, tuple[Row, str]]:
+        """Months further back than the series reach, when an event or a correction touches them, by their ids."""
+        touched: list[tuple[Row, int]] = []
+        for span in run.spans:
+            row = self._block.rows[span.id]
+            if row.unknown_months:
+                uses = [event for event in run.events[span.start : span.end] if event.__class__ is Use]
+                days = {use.time // DAY for use in uses} - row.days.keys()
+                touched += [(row, day) for day in days]
         for item in items:
-            row = self._row(item)
-            if not row.unknown_months:
-                continue
-            for day in _days(item, known):
-                month = month_of(day)
-                if month not in row.cells:
-                    touched[month_id(row.head.tenant, row.head.relationship, month)] = (row, month)
-        if touched:
-            found = await self._store.months_by_id(list(touched))
-            for id, document in found.items():
-                self._block.add_month(touched[id][0], document)
+            if (row := self._row(item)).unknown_months:
+                touched += [(row, day) for day in _days(item, known)]
+        named = {(row.head.id, month_of(day)): row for row, day in touched}
+        return {
+            month_id(row.head.tenant, row.head.relationship, month): (row, month)
+            for (_, month), row in named.items()
+            if month not in row.cells
+        }
+
+    async def _old_months(self, needed: Mapping[str, tuple[Row, str]], end: Fence) -> None:
+        if needed:
+            for id, document in (await self._store.months_by_id(list(needed))).items():
+                self._add_month(needed[id][0], document, end)
 
     def _row(self, item: Item) -> Row:
         return self._block.rows[f"{item.event.tenant}/{item.event.relationship}"]
@@ -123,18 +148,21 @@ def _days(item: Item, known: Known) -> set[int]:
     return days
 
 
-def _chunk(document: DedupChunk) -> IdChunk:
-    fence = Fence(document.incarnation, document.partition, document.offset)
-    chunk = IdChunk(document.number, document.rev, fence)
-    chunk.entries = list(zip(document.hashes, document.offsets, document.received, strict=True))
-    return chunk
+def _same_log(document: Fenced, end: Fence) -> bool:
+    return (document.incarnation, document.partition) == (end.incarnation, end.partition)
 
 
-def _refuse_future(head: Head, here: Fence) -> None:
+def _note_folded(row: Row, document: Fenced, end: Fence) -> None:
+    """A document that holds records which may be read again makes the engine look at each of them."""
+    if _same_log(document, end):
+        row.folded = max(row.folded, document.offset)
+
+
+def _refuse_future(head: Head, end: Fence) -> None:
     """A fence beyond the log's end means that the log is not the one the state was made from."""
-    if (head.incarnation, head.partition) == (here.incarnation, here.partition) and head.offset >= here.offset:
+    if (head.incarnation, head.partition) == (end.incarnation, end.partition) and head.offset >= end.offset:
         raise Misconfigured(
             f"{head.id} has been folded up to offset {head.offset} of partition {head.partition}, but the log ends at"
-            f" {here.offset}: rapport.interactions was recreated behind Rapport's back. Stop all services, run"
+            f" {end.offset}: rapport.interactions was recreated behind Rapport's back. Stop all services, run"
             " `rapport init --new-incarnation` and start them again."
         )

@@ -10,13 +10,14 @@ from typing import TypeVar
 import msgspec
 
 from services.scoring.decode import Bad, Tick, end_of, segments
+from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
 from services.scoring.saving import Saver
 from services.scoring.telling import batches_of, told_last, update_batches
 from shared import wire
 from shared.domain.baseline import days_needed
 from shared.domain.block import Block, Row
-from shared.domain.engine import Item, Terms, step_many, tick
+from shared.domain.engine import Run, Terms, step_many, tick
 from shared.domain.errors import Misconfigured
 from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
 from shared.domain.fence import Fence
@@ -34,6 +35,8 @@ T = TypeVar("T")
 CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
 PURGE_EVERY = HOUR
 PAGE = 500  # heads read at once when everything is told again
+ROWS_SHARE = 0.5  # of a worker's memory for relationships; the rest for the program, batches and arrays that grow
+FOLD_AT_ONCE = 50_000  # records of a backlog that are gathered to be folded together
 DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
 SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
 
@@ -43,12 +46,15 @@ class Owned(msgspec.Struct):
 
     state: PartitionState
     next: int = -1
+    end: int = -1  # the end of its log, as of the last fetch
+    waiting: list[Record] = msgspec.field(default_factory=list)  # fetched, and to be folded together with what follows
     folded: int = -1  # the offset after the last record folded, even within a batch
     flushed: int = -1
     clocked_at: Millis = 0  # when we last appended a clock record
     moved: bool = False  # the state differs from what is stored
     touched: dict[str, Row] = msgspec.field(default_factory=dict)
     received: Millis = 0  # receipt of the newest event since the last flush
+    reached: Millis = 0  # receipt of the event that was folded last, about
 
 
 class Scoring:
@@ -64,8 +70,9 @@ class Scoring:
         *,
         partitions: int,
         writer: str,
-        cache: int,
+        memory: int,
         pause: Pause = asyncio.sleep,
+        garbage: Garbage | None = None,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -73,11 +80,12 @@ class Scoring:
         self._metrics = metrics
         self._clock = clock
         self._partitions = partitions
-        self._cache = cache
+        self._budget = round(memory * ROWS_SHARE)
         self._pause = pause
-        self._block = Block(_feature_days(terms.playbook))
-        self._loader = Loader(store, self._block, terms.dedup_window)
-        self._saver = Saver(store, self._block, terms.playbook, writer, terms.dedup_window)
+        self._garbage = garbage
+        self._block = Block(_feature_days(terms.playbook), terms.dedup_days)
+        self._loader = Loader(store, self._block, terms.dedup_days)
+        self._saver = Saver(store, self._block, writer)
         self._incarnation = ""
         self._owned: dict[int, Owned] = {}
         self._purged_at: Millis = 0
@@ -115,41 +123,50 @@ class Scoring:
     # --- records --------------------------------------------------------------------------------------------------
 
     async def apply(self, batch: Batch) -> None:
+        """Fold what was fetched; while a backlog is worked off, much of it at once: see `segments`."""
         owned = self._owned[batch.partition]
         if owned.flushed < 0:
             owned.flushed = batch.records[0].offset
             await self._resume(owned, batch)
-        for segment in segments(_from(batch.records, owned.state.begins)):
-            if isinstance(segment, Tick):
-                await self._tick(owned, batch.partition, segment, batch.end)
-            elif isinstance(segment, Bad):
-                await self._quarantine(batch, segment)
-            else:
-                await self._fold(owned, batch, segment)
-            owned.folded = end_of(segment)
+        owned.waiting.extend(_from(batch.records, owned.state.begins))
+        owned.end = batch.end
         owned.next = batch.records[-1].offset + 1
+        if owned.next >= batch.end or len(owned.waiting) >= FOLD_AT_ONCE:
+            await self._fold_waiting(batch.partition, owned)
+
+    async def _fold_waiting(self, partition: int, owned: Owned) -> None:
+        records, owned.waiting = owned.waiting, []
+        end = Fence(self._incarnation, partition, owned.end)
+        for segment in segments(records):
+            if isinstance(segment, Tick):
+                await self._tick(owned, partition, segment, end)
+            elif isinstance(segment, Bad):
+                await self._quarantine(partition, segment)
+            else:
+                await self._fold(owned, segment, end)
+            owned.folded = max(owned.folded, end_of(segment))
 
     async def _resume(self, owned: Owned, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""
-        here = Fence(self._incarnation, batch.partition, batch.end)
-        load = partial(self._loader.load, owned.state.untold, batch.records[0].timestamp, here)
+        first, end = batch.records[0], Fence(self._incarnation, batch.partition, batch.end)
+        load = partial(self._loader.load, owned.state.untold, first.timestamp, first.offset, end)
         rows = await self._patiently(load, "load")
         owned.touched.update((row.head.id, row) for row in rows)
 
-    async def _fold(self, owned: Owned, batch: Batch, items: list[Item]) -> None:
-        here = Fence(self._incarnation, batch.partition, batch.end)
-        known = await self._patiently(partial(self._loader.prepare, items, here), "load")
-        step = step_many(self._block, items, known, self._terms, self._incarnation, batch.partition)
+    async def _fold(self, owned: Owned, run: Run, end: Fence) -> None:
+        owned.reached = min(run.received)
+        self._block.ids.expire(min(owned.reached for owned in self._owned.values() if owned.reached) // DAY)
+        known = await self._patiently(partial(self._loader.prepare, run, end), "load")
+        step = step_many(self._block, run, known, self._terms, self._incarnation, end.partition)
         owned.touched.update(step.touched)
-        owned.received = max(owned.received, items[-1].received)
+        owned.received = max(owned.received, *run.received)
         self._metrics.duplicates.inc(step.duplicates)
 
-    async def _tick(self, owned: Owned, partition: int, record: Tick, end: int) -> None:
+    async def _tick(self, owned: Owned, partition: int, record: Tick, end: Fence) -> None:
         """Evaluate what is due, in parts that are stored one after another; then the partition's clock has moved."""
         if record.now <= owned.state.clock:
             return
         place = Fence(self._incarnation, partition, record.offset)
-        here = Fence(self._incarnation, partition, end)
         done: set[str] = set()
         while True:
             await self._store_and_tell()  # the store must know of every due moment before it is asked
@@ -157,7 +174,7 @@ class Scoring:
             ids = [id for id in await self._patiently(find, "due") if id not in done]
             if not ids:
                 break
-            rows = await self._patiently(partial(self._loader.load, ids, record.now, here), "load")
+            rows = await self._patiently(partial(self._loader.load, ids, record.now, record.offset, end), "load")
             tick(self._block, rows, record.now, self._terms, place)
             await self._note_untold(owned, rows, place)
             owned.touched.update((row.head.id, row) for row in rows)
@@ -180,9 +197,9 @@ class Scoring:
             await self._patiently(partial(self._saver.save, (), (owned.state,)), "save")
             owned.state.rev += 1
 
-    async def _quarantine(self, batch: Batch, bad: Bad) -> None:
+    async def _quarantine(self, partition: int, bad: Bad) -> None:
         poison = bad.poison
-        origin = f"{INTERACTIONS}/{batch.partition}/{bad.record.offset}"
+        origin = f"{INTERACTIONS}/{partition}/{bad.record.offset}"
         tenant = (bad.record.key or b"").decode(errors="replace").split("/")[0]
         reason = Reason(poison.reason, poison.detail)
         message = quarantine_message(tenant, SCORING, reason, self._clock(), bad.record.value, origin)
@@ -212,20 +229,30 @@ class Scoring:
     # --- flush ----------------------------------------------------------------------------------------------------
 
     async def flush(self) -> Mapping[int, int]:
-        if any(owned.touched or owned.moved for owned in self._owned.values()):
+        for number, owned in self._owned.items():
+            await self._fold_waiting(number, owned)
+        busy = any(owned.touched or owned.moved for owned in self._owned.values())
+        if busy:
             await self._store_and_tell()
             await self._save()  # that it has been told
         for owned in self._owned.values():
             owned.flushed = max(owned.flushed, owned.next)
         await self._append_clock_records()
         await self._purge()
+        if self._garbage is not None:
+            self._garbage.look(self._clock(), idle=not busy)
         return {number: owned.next for number, owned in self._owned.items() if owned.next >= 0}
 
     async def _store_and_tell(self) -> None:
         await self._check_incarnation()
         await self._save()
         await self._tell()
-        for row in self._block.oldest(self._cache):
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what has not been used for longest, and of event ids that will not come again."""
+        self._block.ids.passed({number: owned.folded for number, owned in self._owned.items()})
+        for row in self._block.surplus(self._budget):
             self._block.evict(row)
 
     async def _check_incarnation(self) -> None:
@@ -277,12 +304,16 @@ class Scoring:
                 await self._patiently(partial(self._publisher.publish, INTERACTIONS, number, [message]), "clock")
 
     async def _purge(self) -> None:
-        """Once an hour the owner of the first partition drops event ids that no longer matter, of all partitions."""
+        """Once an hour, drop the event ids of our partitions that no longer matter where their reading has got to."""
         now = self._clock()
-        if 0 in self._owned and now - self._purged_at >= PURGE_EVERY:
-            self._purged_at = now
-            before = now - self._terms.dedup_window - DAY  # a day more than the window: clocks differ
-            await self._patiently(partial(self._store.purge_dedup, before), "purge")
+        if now - self._purged_at < PURGE_EVERY:
+            return
+        self._purged_at = now
+        for number, owned in self._owned.items():
+            reached = now if owned.next >= owned.end else owned.reached
+            if owned.next >= 0 and reached:
+                before = reached - (self._terms.dedup_days + 1) * DAY
+                await self._patiently(partial(self._store.purge_dedup, number, before), "purge")
 
     async def _patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
         return await until_available(work, self._metrics, operation, self._pause)

@@ -15,27 +15,23 @@ import msgspec
 
 from shared.domain.block import Block, Row
 from shared.domain.counters import MonthCells
-from shared.domain.dedup import IdChunk
+from shared.domain.dedup import IdChunk, chunked
 from shared.domain.display import refresh
 from shared.domain.errors import Conflict
-from shared.domain.events import DAY
 from shared.domain.fence import Fence, Fenced
-from shared.domain.playbooks import Playbook
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import day_name, month_id, month_of
+from shared.domain.usage import day_field, month_id, month_of
 from shared.storage.store import PartitionState, StateStore, Write
 
 
 class Saver:
     """Stores rows and partition states under this worker's name."""
 
-    def __init__(self, store: StateStore, block: Block, playbook: Playbook, writer: str, dedup_window: int) -> None:
+    def __init__(self, store: StateStore, block: Block, writer: str) -> None:
         self._store = store
         self._block = block
-        self._playbook = playbook
         self._writer = writer
-        self._window = dedup_window
 
     async def save(self, rows: Sequence[Row], partitions: Iterable[PartitionState]) -> None:
         """Store what has changed in these rows; raises Conflict when somebody else wrote a document meanwhile.
@@ -43,16 +39,17 @@ class Saver:
         It may be called again after Unavailable: what this writer had stored already counts as stored.
         """
         changed = [row for row in rows if row.changed]
-        refresh(self._block, changed, self._playbook)
-        fields = [_changed_fields(row) for row in changed]
-        scored = [(row, month) for row in rows for month in _carry_scores(row)]
+        refresh(self._block, changed)
+        values = [head_values(row.head) for row in changed]
+        fields = [_changed_fields(row, mine) for row, mine in zip(changed, values, strict=True)]
+        scored = [(row, month) for row in rows for month in _carry_scores(row) if row.stored_rev]  # new: head first
         await self._write([self._month(row, month) for row, month in scored])
         await self._write([self._head(row, new) for row, new in zip(changed, fields, strict=True)])
         carried = {id(month) for _, month in scored}
         months = [
             (row, month) for row in rows for month in row.cells.values() if month.changed and id(month) not in carried
         ]
-        chunks = [(row, chunk) for row in rows for chunk in row.ids.changed()]
+        chunks = [(row, chunk) for row in rows for chunk in _chunks(row)]
         await asyncio.gather(
             self._write([self._month(row, month) for row, month in months]),
             self._write([self._chunk(row, chunk) for row, chunk in chunks]),
@@ -60,8 +57,8 @@ class Saver:
         await self._timeline(rows)  # last: what a correction takes back from the counters is read off the old entry
         states = list(partitions)
         await self._write([self._state(state) for state in states])
-        for row, new in zip(changed, fields, strict=True):
-            row.stored |= new
+        for row, mine in zip(changed, values, strict=True):
+            row.stored = mine
         self._settle(changed, [*scored, *months], chunks, rows)
 
     def _settle(
@@ -75,14 +72,15 @@ class Saver:
             row.stored_rev += 1
             row.changed = False
         for _, month in months:
-            month.rev += 1
-            month.changed = False
-        for row, chunk in chunks:
+            month.stored()
+        for _, chunk in chunks:
             chunk.rev += 1
-            chunk.changed = False
-            row.ids.expire(row.head.clock - self._window - DAY)
+            chunk.new = []
         for row in rows:
             row.pending = {}
+            self._block.weigh(row)
+            row.chunks = row.chunks[-1:]
+            row.days = {}
 
     async def _write(self, writes: list[Write]) -> None:
         if not writes:
@@ -106,15 +104,13 @@ class Saver:
         return Write("relationships", row.head.id, row.stored_rev, self._fenced(_fence(row.head), fields))
 
     def _month(self, row: Row, month: MonthCells) -> Write:
-        head = row.head
-        names = {"tenant": head.tenant, "relationship": head.relationship, "month": month.month}
-        id = month_id(head.tenant, head.relationship, month.month)
+        id = month_id(row.head.tenant, row.head.relationship, month.month)
+        names = {} if month.rev else {**_names(row.head), "month": month.month}
         return Write("months", id, month.rev, self._fenced(month.fence, names | month.fields()))
 
     def _chunk(self, row: Row, chunk: IdChunk) -> Write:
-        head = row.head
-        names = {"tenant": head.tenant, "relationship": head.relationship}
-        id = f"{head.id}/{chunk.number}"
+        names = {} if chunk.rev else _names(row.head)
+        id = f"{row.head.id}/{chunk.number}"
         return Write("dedup", id, chunk.rev, self._fenced(chunk.fence, names | chunk.fields()))
 
     def _state(self, state: PartitionState) -> Write:
@@ -139,23 +135,38 @@ def _own(kind: type[Fenced]) -> tuple[str, ...]:
     return tuple(name for name in kind.__struct_fields__ if name not in Fenced.__struct_fields__)
 
 
-_HEAD_FIELDS = _own(Head)
-_UNKNOWN = object()
+_FENCE = len(Fenced.__struct_fields__)
+_HEAD_FIELDS = Head.__struct_fields__[_FENCE:]
 _TOUCHPOINT_FIELDS = _own(Touchpoint)
+
+
+def _names(head: Head) -> dict[str, Any]:
+    return {"tenant": head.tenant, "relationship": head.relationship}
+
+
+def _chunks(row: Row) -> list[IdChunk]:
+    """The chunks that hold event ids that are not stored yet."""
+    if row.new_ids:
+        chunked(row.chunks, row.new_ids, _fence(row.head))
+        row.new_ids = []
+    return [chunk for chunk in row.chunks if chunk.new]
 
 
 def _fence(document: Fenced) -> Fence:
     return Fence(document.incarnation, document.partition, document.offset)
 
 
-def head_fields(head: Head) -> dict[str, Any]:
+def head_values(head: Head) -> tuple[Any, ...]:
     """Everything a head document holds beside its id, fence and revision; the values are never changed in place."""
-    return {name: getattr(head, name) for name in _HEAD_FIELDS}
+    return msgspec.structs.astuple(head)[_FENCE:]
 
 
-def _changed_fields(row: Row) -> dict[str, Any]:
+def _changed_fields(row: Row, values: tuple[Any, ...]) -> dict[str, Any]:
     """The head's fields that differ from what is stored; all of them where nothing is."""
-    return {name: value for name, value in head_fields(row.head).items() if row.stored.get(name, _UNKNOWN) != value}
+    if not row.stored:
+        return dict(zip(_HEAD_FIELDS, values, strict=True))
+    known = zip(_HEAD_FIELDS, values, row.stored, strict=True)
+    return {name: value for name, value, before in known if value is not before and value != before}
 
 
 def _carry_scores(row: Row) -> list[MonthCells]:
@@ -167,12 +178,13 @@ def _carry_scores(row: Row) -> list[MonthCells]:
     carried = []
     for day, pair in row.head.score_days.items():
         name = month_of(int(day))
-        number = str(int(day_name(int(day))[8:]))
+        number = day_field(int(day))
         month = row.cells.get(name)
         if month is None:
             month = row.cells[name] = MonthCells(name)
         if month.scores.get(number) != pair:
             month.scores[number] = pair
+            month.changed_scores.add(number)
             if not month.changed:
                 carried.append(month)
             month.changed = True

@@ -6,15 +6,16 @@ of daily counts in rings, facts as numbers); what changes seldom (directory, fac
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.counters import MonthCells
-from shared.domain.dedup import SeenIds
-from shared.domain.events import DAY
+from shared.domain.counters import CELL_BYTES, DayCells, MonthCells
+from shared.domain.dedup import IdChunk, Seen, SeenIds
+from shared.domain.events import DAY, Millis
 from shared.domain.factcolumns import FACT_COLUMNS, fact_values
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
@@ -27,8 +28,16 @@ Ints = NDArray[np.int64]
 TOTAL_DAYS = 400  # a year and a month: the 365-day window, with room for days that come early
 USAGE, INBOUND, OUTBOUND = range(3)  # the totals every row has
 
-_NEVER = -1_000_000  # a day before all others
+# About what a row takes, as tracemalloc has it for rows of 20 to 100 counters: its series and facts, its head with what
+# is stored of it, and what comes with each counter and with each person, day or change that its facts hold.
+ROW_BYTES = (3 * TOTAL_DAYS + len(FACT_COLUMNS)) * 8 + 9_000
+BYTES_A_CELL = 140
+BYTES_A_FACT = 250
+
+NEVER: Day = -1_000_000  # a day before all others
+_YEAR = 365  # days
 _DIGITS = 6  # decimals of a day's count: sums of the same amounts in another order are the same number
+_FIRST_SEEN = FACT_COLUMNS.index("first_seen")
 
 
 class Entry(NamedTuple):
@@ -44,51 +53,62 @@ class Row:
     """One relationship's place in the block."""
 
     __slots__ = (
+        "active",
         "cells",
         "changed",
+        "chunks",
+        "days",
+        "folded",
         "head",
-        "horizon",
-        "ids",
         "index",
+        "new_ids",
         "pending",
         "people",
-        "republish",
         "slots",
         "stored",
         "stored_rev",
-        "touched_at",
+        "tag",
         "unknown_months",
+        "weight",
     )
 
-    def __init__(self, index: int, head: Head) -> None:
+    def __init__(self, index: int, tag: int, head: Head) -> None:
         self.index = index
+        self.tag = tag  # among the event ids of the block
         self.head = head
         self.stored_rev = head.rev
-        self.stored: dict[str, object] = {}  # the head's fields as they are stored, by name, once that is known
-        self.horizon: Day = _NEVER  # the newest day its series reach
+        self.stored: tuple[object, ...] = ()  # the values of the head as they are stored, once that is known
+        self.folded = -1  # its documents as they were loaded hold records of the present log up to this offset
         self.slots: dict[str, int] = {}  # feature → its series
         self.cells: dict[str, MonthCells] = {}  # month → counters
+        self.days: dict[Day, DayCells] = {}  # days whose counters are at hand
         self.people: dict[str, Day] = {}  # person → last day with usage
-        self.ids = SeenIds()  # event ids that have counted already
+        self.active: list[Day] | None = None  # the last active day of everybody who has not left, once asked for
+        self.chunks: list[IdChunk] = []  # of its event ids: the last one, and those that are not stored yet
+        self.new_ids: list[Seen] = []  # event ids that are not stored yet
         self.pending: dict[str, Touchpoint] = {}  # timeline entries new or changed since the last flush, by id
-        self.unknown_months = False  # months before those loaded may be in the store
+        self.unknown_months = False  # months that are not in memory may be in the store
         self.changed = False  # the head differs from what is stored
-        self.republish = False  # a redelivered record touched it: say again what may not have been heard
-        self.touched_at = 0  # the block's tick of its last use, for eviction
+        self.weight = 0  # about the memory it takes: bytes
 
 
 class Block:
-    """Rows by id, their series, and the numbers of their facts. `feature_days`: how far back features must reach."""
+    """Rows by id, their series, and the numbers of their facts.
 
-    def __init__(self, feature_days: int, capacity: int = 64) -> None:
+    `feature_days`: how far back features must reach; `window`: days within which an event id counts once.
+    """
+
+    def __init__(self, feature_days: int, window: int = 7, capacity: int = 64) -> None:
         self.feature_days = feature_days
-        self.rows: dict[str, Row] = {}
+        self.rows: OrderedDict[str, Row] = OrderedDict()  # the one used longest ago first
+        self.weight = 0  # of all rows
+        self.ids = SeenIds(window)
         self.totals: Floats = np.zeros((capacity, 3, TOTAL_DAYS))
         self.facts: Floats = np.full((capacity, len(FACT_COLUMNS)), np.nan)
+        self.horizons: Ints = np.full(capacity, NEVER)  # the newest day the series of a row reach
         self.features: Floats = np.zeros((capacity * 4, feature_days))
         self._free_rows = list(range(capacity - 1, -1, -1))
         self._free_slots = list(range(capacity * 4 - 1, -1, -1))
-        self._tick = 0
 
     # --- rows come and go ---------------------------------------------------------------------------------------
 
@@ -96,14 +116,15 @@ class Block:
         """Take a relationship in: its head and the month documents that reach back over the series."""
         if not self._free_rows:
             self._grow_rows()
-        row = Row(self._free_rows.pop(), head)
+        row = Row(self._free_rows.pop(), self.ids.enter(), head)
         row.unknown_months = unknown_months
         self.totals[row.index] = 0
-        self.facts[row.index] = fact_values(head)
+        self.horizons[row.index] = NEVER
+        self.refresh_facts(row)
         self.rows[head.id] = row
-        self.touch(row)
         for month in months:
             self.add_month(row, month)
+        self.weigh(row)
         return row
 
     def add_month(self, row: Row, month: Month) -> None:
@@ -116,30 +137,56 @@ class Block:
     def evict(self, row: Row) -> None:
         """Let a row go; whoever calls has stored it, or means to forget it."""
         del self.rows[row.head.id]
+        self.weight -= row.weight
+        for month in row.cells.values():
+            month.days = {}  # days know their month: without this only a look for garbage would free them
+        self.ids.leave(row.tag)
         self._free_rows.append(row.index)
         self._free_slots.extend(row.slots.values())
 
     def touch(self, row: Row) -> None:
-        """Note a use, for eviction of what was used longest ago."""
-        self._tick += 1
-        row.touched_at = self._tick
+        """Note a use: what was used longest ago is let go of first."""
+        self.rows.move_to_end(row.head.id)
 
-    def oldest(self, keep: int) -> list[Row]:
-        """Rows beyond `keep`, least recently used first, that hold nothing unsaved."""
-        surplus = len(self.rows) - keep
-        if surplus <= 0:
-            return []
-        idle = [row for row in self.rows.values() if not row.changed and not row.pending]
-        return sorted(idle, key=lambda row: row.touched_at)[:surplus]
+    def weigh(self, row: Row) -> None:
+        """Note about how much memory a row takes now."""
+        cells = sum(month.bytes for month in row.cells.values()) // CELL_BYTES
+        facts = len(row.head.facts.people) + len(row.head.facts.inbound_days) + len(row.head.changes)
+        series = len(row.slots) * self.feature_days * 8
+        weight = ROW_BYTES + series + cells * BYTES_A_CELL + (len(row.people) + facts) * BYTES_A_FACT
+        self.weight += weight - row.weight
+        row.weight = weight
+
+    def surplus(self, budget: int) -> list[Row]:
+        """Rows to let go of so that the others and the event ids take at most `budget` bytes, as far as that goes.
+
+        Those used longest ago first; none that holds anything unsaved.
+        """
+        excess = self.weight + self.ids.nbytes - budget
+        found: list[Row] = []
+        for row in self.rows.values():
+            if excess <= 0:
+                break
+            if not (row.changed or row.pending or row.new_ids):
+                found.append(row)
+                excess -= row.weight
+        return found
 
     def refresh_facts(self, row: Row) -> None:
         """The row's facts have changed: renew their numbers."""
         self.facts[row.index] = fact_values(row.head)
+        row.active = None
+
+    def first_seen(self, row: Row, time: Millis) -> None:
+        """The row is known from an earlier moment on."""
+        row.head.first_seen = time
+        self.facts[row.index, _FIRST_SEEN] = time or np.nan
 
     def _grow_rows(self) -> None:
         had = len(self.totals)
         self.totals = np.concatenate([self.totals, np.zeros_like(self.totals)])
         self.facts = np.concatenate([self.facts, np.full_like(self.facts, np.nan)])
+        self.horizons = np.concatenate([self.horizons, np.full_like(self.horizons, NEVER)])
         self._free_rows.extend(range(2 * had - 1, had - 1, -1))
 
     # --- counting -----------------------------------------------------------------------------------------------
@@ -155,12 +202,35 @@ class Block:
         for entry, month, fresh in zip(entries, months, admitted, strict=True):
             if not fresh:
                 continue
-            month.fence = fence
+            month.move(fence)
             metric, person = month.kept(entry.day, entry.metric, entry.person)
             known = (metric, person) == (entry.metric, entry.person)
             fold = month.set_total if absolute and known else month.add
             for who, delta in fold(entry.day, metric, person, entry.amount):
                 self._record(row, metric, who, entry.day, delta)
+
+    def open_day(self, row: Row, day: Day, place: Fence) -> DayCells:
+        """The counters of a day, into which a record there is about to be folded."""
+        if day > self.horizons[row.index]:
+            self.advance(row, day)
+        month = self._month(row, month_of(day))
+        if (month.incarnation, month.partition) != (place.incarnation, place.partition):
+            month.move(Fence(place.incarnation, place.partition))  # of this log nothing has been folded in yet
+        cells = row.days[day] = month.open(day)
+        return cells
+
+    def slot(self, row: Row, feature: str, day: Day) -> int:
+        """The series of a feature, -1 where this day is beyond its reach."""
+        return self._slot(row, feature) if self.horizons[row.index] - day < self.feature_days else -1
+
+    def record_uses(self, index: Ints, slots: Ints, days: Ints, amounts: Floats) -> None:
+        """Add uses to the series of rows (by their index) and features (by slot, -1 for none)."""
+        age = self.horizons[index] - days
+        near = age < TOTAL_DAYS
+        uses = self.totals[:, USAGE]
+        np.add.at(uses, (index[near], days[near] % TOTAL_DAYS), amounts[near])
+        near = (age < self.feature_days) & (slots >= 0)
+        np.add.at(self.features, (slots[near], days[near] % self.feature_days), amounts[near])
 
     def _month(self, row: Row, name: str) -> MonthCells:
         month = row.cells.get(name)
@@ -169,9 +239,9 @@ class Block:
         return month
 
     def _record(self, row: Row, metric: str, person: str, day: Day, delta: float) -> None:
-        if day > row.horizon:
+        if day > self.horizons[row.index]:
             self.advance(row, day)
-        age = row.horizon - day
+        age = self.horizons[row.index] - day
         usage = metric.startswith(USE)
         if usage and age < self.feature_days:
             slot = self._slot(row, metric[len(USE) :])  # first, for it may put a larger array in place
@@ -183,13 +253,15 @@ class Block:
             self._saw(row, person, day, delta)
 
     def _saw(self, row: Row, person: str, day: Day, delta: float) -> None:
-        last = row.people.get(person, _NEVER)
+        last = row.people.get(person, NEVER)
         if delta > 0 and day > last:
             row.people[person] = day
+            row.active = None
         elif delta < 0 and day == last:
             row.people[person] = max(
-                (day for month in row.cells.values() for day in month.days_with(person)), default=_NEVER
+                (day for month in row.cells.values() for day in month.days_with(person)), default=NEVER
             )
+            row.active = None
 
     def _slot(self, row: Row, feature: str) -> int:
         slot = row.slots.get(feature)
@@ -204,7 +276,7 @@ class Block:
 
     def advance(self, row: Row, day: Day) -> None:
         """Let the row's series reach `day`: the days in between had nothing so far."""
-        step = day - row.horizon
+        step = day - int(self.horizons[row.index])
         if step <= 0:
             return
         days = np.arange(day - min(step, TOTAL_DAYS) + 1, day + 1)
@@ -213,15 +285,16 @@ class Block:
             slots = np.fromiter(row.slots.values(), np.int64)
             recent = days[-self.feature_days :]
             self.features[slots[:, None], recent[None, :] % self.feature_days] = 0
-        row.horizon = day
+        self.horizons[row.index] = day
 
     # --- what rules and scores look at -----------------------------------------------------------------------------
 
     def view(self, rows: Sequence[Row], at: Sequence[int]) -> View:
         """These rows as of these moments (ms, one a row, none before the row's last evaluation)."""
-        for row, moment in zip(rows, at, strict=True):
-            self.advance(row, day_of(moment))
-        return View(self, rows, np.asarray(at, np.int64))
+        view = View(self, rows, np.asarray(at, np.int64))
+        for position in np.flatnonzero(view.day > self.horizons[view.index]).tolist():
+            self.advance(rows[position], int(view.day[position]))
+        return view
 
 
 def _totals_of(metric: str) -> tuple[int, ...]:
@@ -244,6 +317,8 @@ class View:
         self.day = at // DAY
         self.elapsed: Floats = (at % DAY) / DAY  # the share of the present day that has passed
         self.index = np.fromiter((row.index for row in rows), np.int64, len(rows))
+        self._totals: dict[int, Floats] = {}
+        self._people: tuple[Ints, Ints] | None = None  # position and last active day of everybody
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -255,7 +330,17 @@ class View:
 
     def total(self, which: int, days: int) -> Floats:
         """Daily counts of a total over the last `days` days: shape (rows, days), today first."""
-        columns = (self.day[:, None] - np.arange(days)[None, :]) % TOTAL_DAYS
+        known = self._totals.get(which)
+        if known is None or known.shape[1] < days:
+            known = self._totals[which] = self._total(which, max(days, _YEAR))
+        return known[:, :days]
+
+    def _total(self, which: int, days: int) -> Floats:
+        back = np.arange(days)
+        if len(self) and (self.day == self.day[0]).all():  # all of one day, as after a flush: no index a cell
+            of_all: Floats = self.block.totals[self.index, which][:, (self.day[0] - back) % TOTAL_DAYS].round(_DIGITS)
+            return of_all
+        columns = (self.day[:, None] - back[None, :]) % TOTAL_DAYS
         counts: Floats = self.block.totals[self.index[:, None], which, columns].round(_DIGITS)
         return counts
 
@@ -269,18 +354,32 @@ class View:
         used = np.flatnonzero(counts.any(axis=1))
         return position[used], [found[at][1] for at in used], counts[used]
 
+    def daily(self, position: int, feature: str, days: int) -> Floats:
+        """Daily uses of a feature ("" for all) of one row over the last `days` days, today first."""
+        if not feature:
+            of_all: Floats = self.total(USAGE, days)[position]
+            return of_all
+        columns = (self.day[position] - np.arange(days)) % self.block.feature_days
+        counts: Floats = self.block.features[self.rows[position].slots[feature], columns].round(_DIGITS)
+        return counts
+
     def people(self, days: int) -> Ints:
-        """Distinct people with usage or inbound touches in the last `days` days."""
-        return np.fromiter(
-            (len(active_people(row, int(day) - days)) for row, day in zip(self.rows, self.day, strict=True)),
-            np.int64,
-            len(self.rows),
-        )
+        """Distinct people with usage or inbound touches in the last `days` days, who have not left."""
+        if self._people is None:
+            known = [active_days(row) for row in self.rows]
+            position = np.repeat(np.arange(len(known)), [len(one) for one in known])
+            self._people = position, np.fromiter((day for one in known for day in one), np.int64, len(position))
+        position, last = self._people
+        counted = position[last > self.day[position] - days]
+        return np.bincount(counted, minlength=len(self.rows)).astype(np.int64)
 
 
-def active_people(row: Row, after: Day) -> set[str]:
-    """People with usage or inbound touches later than day `after`, who have not left."""
-    facts = row.head.facts
-    active = {name for name, day in row.people.items() if day > after}
-    active.update(name for name, person in facts.people.items() if day_of(person.last_in) > after)
-    return {name for name in active if name not in facts.people or not facts.people[name].left_at}
+def active_days(row: Row) -> list[Day]:
+    """The last day with usage or an inbound touch of everybody who has not left."""
+    if row.active is None:
+        facts = row.head.facts.people
+        last = dict(row.people)
+        for name, person in facts.items():
+            last[name] = max(last.get(name, NEVER), day_of(person.last_in))
+        row.active = [day for name, day in last.items() if name not in facts or not facts[name].left_at]
+    return row.active

@@ -22,8 +22,8 @@ def works_every_day(row: Row) -> bool:
     return row.head.directory.custom.get("calendar") == EVERYDAY
 
 
-def _silence_evidence(row: Row, subject: str, at: Millis, numbers: dict[str, float]) -> Evidence:
-    return Evidence(events=(row.head.facts.last_in_event,))
+def _silence_evidence(view: View, position: int, subject: str, numbers: dict[str, float]) -> Evidence:
+    return Evidence(events=(view.rows[position].head.facts.last_in_event,))
 
 
 def _silence_words(row: Row, subject: str, numbers: dict[str, float]) -> str:
@@ -66,8 +66,8 @@ def silence(view: View, playbook: Playbook) -> Hits:
     )
 
 
-def _promise_evidence(row: Row, subject: str, at: Millis, numbers: dict[str, float]) -> Evidence:
-    return Evidence(events=(row.head.facts.promises[subject].event,))
+def _promise_evidence(view: View, position: int, subject: str, numbers: dict[str, float]) -> Evidence:
+    return Evidence(events=(view.rows[position].head.facts.promises[subject].event,))
 
 
 def _promise_words(row: Row, subject: str, numbers: dict[str, float]) -> str:

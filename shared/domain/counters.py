@@ -1,4 +1,4 @@
-"""One month of counters while it is in memory: cells by day, folded up to a fence of its own."""
+"""One month of counters while it is in memory: days of cells, folded up to a fence of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from shared.domain.fence import Fence
-from shared.domain.usage import Day, Month, day_name, day_number
+from shared.domain.usage import METRICS_MOST, USE, Day, Month, code_parts, day_field, day_number
 
 METRICS_KEPT = 500  # in a month of one relationship; what comes later counts as OTHERS of its family
 MONTH_BYTES = 8 << 20  # about as much as a month's document may take: half of what MongoDB stores in one
@@ -17,105 +17,190 @@ Delta = tuple[str, float]
 """A person ("" for nobody in particular) and by how much their counter has changed."""
 
 
-class MonthCells:
-    """Counters of one relationship in one month, by day and (metric, person), in the order they appeared.
+class DayCells:
+    """Counts of one day by code (see `usage.code_parts`), in the order they appeared."""
 
-    Bounded: beyond METRICS_KEPT and MONTH_BYTES, what is new counts together, as OTHERS.
+    __slots__ = ("changed", "counts", "day", "month")
+
+    def __init__(self, day: Day, month: MonthCells) -> None:
+        self.day = day
+        self.month = month
+        self.counts: dict[int, float] = {}
+        self.changed = False
+
+
+class MonthCells:
+    """Counters of one relationship in one month, by day, metric and person.
+
+    Metrics and persons are numbered in the order they appeared. Bounded: beyond METRICS_KEPT and MONTH_BYTES, what is
+    new counts together, as OTHERS.
     """
 
-    __slots__ = ("_bytes", "_metrics", "_persons", "changed", "days", "fence", "month", "rev", "scores")
+    __slots__ = (
+        "bytes",
+        "changed",
+        "changed_scores",
+        "days",
+        "incarnation",
+        "metrics",
+        "month",
+        "offset",
+        "partition",
+        "persons",
+        "rev",
+        "scores",
+        "stored_metrics",
+        "stored_persons",
+        "uses",
+    )
 
     def __init__(self, month: str) -> None:
         self.month = month
-        self.fence = Fence()
+        self.incarnation, self.partition, self.offset = "", -1, -1  # folded up to here
         self.rev = 0
-        self.days: dict[Day, dict[tuple[str, str], float]] = {}
+        self.days: dict[Day, DayCells] = {}
+        self.metrics: dict[str, int] = {}  # metric → its part of a code, which is its place
+        self.persons: dict[str, int] = {"": 0}  # person → their part of a code: their place × METRICS_MOST
+        self.stored_metrics = self.stored_persons = 0  # so many are in the document
+        self.uses: dict[str, int] = {}  # feature → what `metrics` has for its use
         self.scores: dict[str, tuple[float | None, float | None]] = {}
+        self.changed_scores: set[str] = set()
         self.changed = False
-        self._bytes = 0
-        self._metrics: set[str] = set()
-        self._persons: set[str] = set()
+        self.bytes = 0
 
     @classmethod
     def load(cls, month: Month) -> MonthCells:
         """From its document."""
         cells = cls(month.month)
-        cells.fence = Fence(month.incarnation, month.partition, month.offset)
+        cells.incarnation, cells.partition, cells.offset = month.incarnation, month.partition, month.offset
         cells.rev = month.rev
         cells.scores = {day: (pair[0], pair[1]) for day, pair in month.scores.items()}
+        for metric in month.metrics:
+            cells._enter_metric(metric)
+        for person in month.persons[1:]:
+            cells._enter_person(person)
+        cells.stored_metrics, cells.stored_persons = len(cells.metrics), len(cells.persons)
         first = day_number(month.month + "-01")
-        for number, flat in month.days.items():
-            cells.days[first + int(number) - 1] = {
-                (month.names[int(flat[at])], month.names[int(flat[at + 1])]): flat[at + 2]
-                for at in range(0, len(flat), 3)
-            }
-        for day in cells.days.values():
-            for metric, person in day:
-                cells._measure(metric, person)
+        for name, (codes, counts) in month.days.items():
+            number = first + int(name[1:]) - 1
+            day = cells.days[number] = DayCells(number, cells)
+            day.counts = dict(zip(codes, counts, strict=True))
+            cells.bytes += CELL_BYTES * len(day.counts)
         return cells
 
-    def admits(self, fence: Fence) -> bool:
+    @property
+    def fence(self) -> Fence:
+        """The place of the last record that was folded in."""
+        return Fence(self.incarnation, self.partition, self.offset)
+
+    def admits(self, place: Fence) -> bool:
         """Whether a record there has not been folded in yet."""
-        same = fence.incarnation == self.fence.incarnation and fence.partition == self.fence.partition
-        return not same or fence.offset > self.fence.offset
+        same = place.incarnation == self.incarnation and place.partition == self.partition
+        return not same or place.offset > self.offset
+
+    def move(self, place: Fence) -> None:
+        """A record there has been folded in."""
+        self.incarnation, self.partition, self.offset = place.incarnation, place.partition, place.offset
 
     def items(self) -> Iterator[tuple[Day, str, str, float]]:
         """Every counter: day, metric, person, count."""
-        for day, cells in self.days.items():
-            for (metric, person), amount in cells.items():
-                yield day, metric, person, amount
+        metrics, persons = list(self.metrics), list(self.persons)
+        for number, day in self.days.items():
+            for code, count in day.counts.items():
+                person, metric = code_parts(code)
+                yield number, metrics[metric], persons[person], count
+
+    def open(self, day: Day) -> DayCells:
+        """The cells of a day of this month."""
+        cells = self.days.get(day)
+        if cells is None:
+            cells = self.days[day] = DayCells(day, self)
+        return cells
+
+    def code(self, metric: str, person: str) -> int:
+        """The code of a counter, whose names are entered where they are new."""
+        what, who = self.metrics.get(metric), self.persons.get(person)
+        if what is None:
+            what = self._enter_metric(metric)
+        if who is None:
+            who = self._enter_person(person)
+        return who + what
 
     def add(self, day: Day, metric: str, person: str, amount: float) -> Iterable[Delta]:
         """Add to a counter."""
-        cells = self.days.setdefault(day, {})
-        self._enter(cells, metric, person)
-        cells[metric, person] = cells.get((metric, person), 0.0) + amount
-        self.changed = True
+        cells = self.open(day)
+        code = self.code(metric, person)
+        known = cells.counts.get(code)
+        if known is None:
+            self.bytes += CELL_BYTES
+        cells.counts[code] = (known or 0.0) + amount
+        cells.changed = self.changed = True
         return ((person, amount),)
 
     def set_total(self, day: Day, metric: str, person: str, amount: float) -> Iterable[Delta]:
         """Set a counter; without a person, set the metric's total of the day and forget who made it up."""
-        cells = self.days.setdefault(day, {})
         targets = {person: amount}
         if not person:
-            targets = {who: 0.0 for what, who in cells if what == metric} | targets
-        deltas = []
-        for who, wanted in targets.items():
-            self._enter(cells, metric, who)
-            deltas.append((who, wanted - cells.get((metric, who), 0.0)))
-            cells[metric, who] = wanted
-        self.changed = True
-        return deltas
+            persons, place = list(self.persons), self.metrics.get(metric)
+            found = [who for who, what in map(code_parts, self.open(day).counts) if what == place]
+            targets = {persons[who]: 0.0 for who in found} | targets
+        return [(who, self._set(day, metric, who, wanted)) for who, wanted in targets.items()]
+
+    def _set(self, day: Day, metric: str, person: str, wanted: float) -> float:
+        """Set one counter; by how much it has changed."""
+        self.add(day, metric, person, 0.0)
+        counts, code = self.days[day].counts, self.code(metric, person)
+        had, counts[code] = counts[code], wanted
+        return wanted - had
 
     def kept(self, day: Day, metric: str, person: str) -> tuple[str, str]:
         """The metric and person of the counter to use for these: themselves, or OTHERS beyond the bounds."""
-        if (metric, person) in self.days.get(day, ()):
+        what, who = self.metrics.get(metric), self.persons.get(person)
+        if what is not None and who is not None and day in self.days and who + what in self.days[day].counts:
             return metric, person
-        if metric not in self._metrics and len(self._metrics) >= METRICS_KEPT:
+        if what is None and len(self.metrics) >= METRICS_KEPT:
             metric = metric[: metric.index(":") + 1] + OTHERS
-        return metric, person if self._bytes < MONTH_BYTES or not person else OTHERS
+        return metric, person if self.bytes < MONTH_BYTES or not person else OTHERS
 
-    def _enter(self, cells: dict[tuple[str, str], float], metric: str, person: str) -> None:
-        if (metric, person) not in cells:
-            self._measure(metric, person)
+    @property
+    def roomy(self) -> bool:
+        """Whether whatever comes can have a counter of its own."""
+        return len(self.metrics) < METRICS_KEPT and self.bytes < MONTH_BYTES
 
-    def _measure(self, metric: str, person: str) -> None:
-        self._bytes += CELL_BYTES
-        self._metrics.add(metric)
-        if person not in self._persons:
-            self._persons.add(person)
-            self._bytes += CELL_BYTES + len(person.encode())
+    def _enter_metric(self, metric: str) -> int:
+        what = self.metrics[metric] = len(self.metrics)
+        if metric.startswith(USE):
+            self.uses[metric[len(USE) :]] = what
+        return what
+
+    def _enter_person(self, person: str) -> int:
+        who = self.persons[person] = len(self.persons) * METRICS_MOST
+        self.bytes += CELL_BYTES + len(person.encode())
+        return who
 
     def days_with(self, person: str) -> Iterator[Day]:
         """Days on which this person has used anything."""
-        return (day for day, metric, who, amount in self.items() if who == person and amount and metric[:4] == "use:")
+        return (day for day, metric, who, count in self.items() if who == person and count and metric.startswith(USE))
 
     def fields(self) -> dict[str, Any]:
-        """Names, days and scores as the month's document holds them."""
-        names: dict[str, int] = {"": 0}
-        days: dict[str, list[float]] = {}
-        for day, cells in self.days.items():
-            flat = days[str(int(day_name(day)[8:]))] = []
-            for (metric, person), amount in cells.items():
-                flat += [names.setdefault(metric, len(names)), names.setdefault(person, len(names)), amount]
-        return {"names": list(names), "days": days, "scores": {day: list(pair) for day, pair in self.scores.items()}}
+        """What has changed since it was stored, by dotted path: days, scores, and the names if there are more."""
+        fields: dict[str, Any] = {
+            f"days.{day_field(number)}": [list(day.counts), list(day.counts.values())]
+            for number, day in self.days.items()
+            if day.changed
+        }
+        fields |= {f"scores.{day}": list(self.scores[day]) for day in sorted(self.changed_scores)}
+        if len(self.metrics) > self.stored_metrics:
+            fields["metrics"] = list(self.metrics)
+        if len(self.persons) > self.stored_persons:
+            fields["persons"] = list(self.persons)
+        return fields
+
+    def stored(self) -> None:
+        """Everything is in the document now."""
+        self.rev += 1
+        self.stored_metrics, self.stored_persons = len(self.metrics), len(self.persons)
+        self.changed_scores.clear()
+        for day in self.days.values():
+            day.changed = False
+        self.changed = False

@@ -1,113 +1,305 @@
-"""Event ids that have counted: 64-bit hashes with the offset and receipt of the event, in chunks by day of receipt.
+"""Event ids that have counted: one open-addressed table for all relationships of a block, 12 bytes a slot.
 
-A duplicate is an id seen at a smaller offset within the window; the same id at the same offset is a redelivery of the
-same record. Two different ids of one relationship share a hash with probability n²/2⁶⁵ for n ids in the window: below
-10⁻⁹ for up to 190,000 ids.
+A duplicate is an id that its relationship has seen at a smaller offset, at most `window` days of receipt ago (UTC days:
+an id counts once until the end of the last day of the window). The same id at the same offset is a redelivery of the
+same record. Two ids of one relationship are taken for one if their 64-bit hashes are equal: for a new event, with n
+resident ids of its relationship, with probability n/2⁶⁴, which is below 10⁻⁹ up to 18 billion ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from hashlib import blake2b
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
 from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
 
+Hashes = NDArray[np.uint64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Tags = NDArray[np.uint32]
+
 CHUNK_IDS = 1024  # a chunk is sealed when it is this full, or when a new day begins
 CHUNKS_A_DAY = 100_000  # chunk number = day × this + sequence within the day
 
+_BUCKET = 8  # slots that are looked at together: one line of the processor's cache
+_DAY_BITS = 12  # days are kept modulo 4096: eleven years
+_TAGS = 1 << 20  # relationships that a table can tell apart
+_FULL = 0.9  # share of slots in use above which the table is made anew
+_SPACIOUS, _TIGHT = 0.45, 0.76  # share in use after that: of a small table, and of one from LARGE ids on (16 B an id)
+_LARGE = 1 << 21
 
-def id_hash(event_key: str) -> int:
-    """64 signed bits of BLAKE2b over the event's key."""
-    return int.from_bytes(blake2b(event_key.encode(), digest_size=8).digest(), "little", signed=True)
+
+def id_hash(source: str, event_id: str) -> int:
+    """64 bits of XXH3 over what makes an event the same event, never 0, which stands for an empty slot."""
+    return xxh3_64_intdigest(f"{source}\n{event_id}".encode()) or 1  # no name holds a line's end
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """One id that has counted: its hash, the offset of its event, and when that was received."""
+
+    hash: int
+    offset: int
+    received: Millis
 
 
 class IdChunk:
-    """One chunk while in memory: entries of (hash, offset, receipt in ms), and its own fence."""
+    """Ids of one relationship as they are stored: how many it holds, and those that are not stored yet."""
 
-    __slots__ = ("changed", "entries", "fence", "number", "rev")
+    __slots__ = ("count", "fence", "new", "newest", "number", "rev")
 
-    def __init__(self, number: int, rev: int = 0, fence: Fence | None = None) -> None:
+    def __init__(self, number: int, rev: int = 0, count: int = 0, newest: Millis = 0) -> None:
         self.number = number
         self.rev = rev
-        self.fence = fence or Fence()
-        self.entries: list[tuple[int, int, Millis]] = []
-        self.changed = False
+        self.count = count
+        self.newest = newest
+        self.fence = Fence()
+        self.new: list[Seen] = []
+
+    def add(self, ids: Sequence[Seen], place: Fence) -> None:
+        """Take some more in; `place` is that of the last one."""
+        self.new.extend(ids)
+        self.count += len(ids)
+        self.newest = max(self.newest, *(one.received for one in ids))
+        self.fence = place
 
     def fields(self) -> dict[str, Any]:
-        """As the chunk's document holds it."""
-        return {
-            "number": self.number,
-            "hashes": [entry[0] for entry in self.entries],
-            "offsets": [entry[1] for entry in self.entries],
-            "received": [entry[2] for entry in self.entries],
-            "newest": max(entry[2] for entry in self.entries),
-        }
+        """What is to be written of the chunk's document: the new ids as a part of their own."""
+        part = f"parts.o{self.new[0].offset}"
+        return {"number": self.number, "count": self.count, "newest": self.newest, part: pack(self.new)}
+
+
+def pack(ids: Sequence[Seen]) -> str:
+    """Hashes and offsets (from the first on) of 8 and 4 bytes each, little-endian, as base64."""
+    hashes = np.array([one.hash for one in ids], "<u8")
+    offsets = np.array([one.offset - ids[0].offset for one in ids], "<u4")
+    return b64encode(hashes.tobytes() + offsets.tobytes()).decode()
+
+
+def unpack(part: str, packed: str) -> tuple[Hashes, Ints]:
+    """The hashes and offsets in a part of a chunk's document."""
+    raw = b64decode(packed)
+    count = len(raw) // 12
+    offsets = np.frombuffer(raw, "<u4", count, count * 8).astype(np.int64) + int(part[1:])
+    return np.frombuffer(raw, "<u8", count), offsets
+
+
+def chunked(chunks: list[IdChunk], ids: Sequence[Seen], log: Fence) -> None:
+    """Put new ids of a relationship into the last of its chunks as far as there is room, then into new ones.
+
+    `log`: incarnation and partition they were read from.
+    """
+    at = 0
+    while at < len(ids):
+        chunk = _open(chunks, ids[at].received // DAY, log)
+        end = min(len(ids), at + CHUNK_IDS - chunk.count)
+        midnight = (chunk.number // CHUNKS_A_DAY + 1) * DAY
+        if max(one.received for one in ids[at:end]) >= midnight:
+            end = next(later for later in range(at, end) if ids[later].received >= midnight)
+        chunk.add(ids[at:end], Fence(log.incarnation, log.partition, ids[end - 1].offset))
+        at = end
+
+
+def _open(chunks: list[IdChunk], day: int, log: Fence) -> IdChunk:
+    """The chunk for an id of this day: offsets of two logs do not go together."""
+    last = chunks[-1] if chunks else None
+    if (
+        last is not None
+        and last.number // CHUNKS_A_DAY >= day
+        and last.count < CHUNK_IDS
+        and (last.fence.incarnation, last.fence.partition) == (log.incarnation, log.partition)
+    ):
+        return last
+    number = day * CHUNKS_A_DAY
+    chunks.append(IdChunk(number if last is None or last.number < number else last.number + 1))
+    return chunks[-1]
 
 
 class SeenIds:
-    """The ids of one relationship within the window."""
+    """The ids of all relationships of a block, each under the tag of its relationship."""
 
-    __slots__ = ("_chunks", "_where")
+    def __init__(self, window: int, capacity: int = 1024) -> None:
+        """`window`: days of receipt within which an id counts once; `capacity`: ids to make room for."""
+        self._window = window
+        self._next_tag = 0
+        self._free_tags: list[int] = []
+        self._left: set[int] = set()  # tags whose ids are still in the table
+        self._ahead: dict[tuple[int, int, int], int] = {}  # (tag, hash, offset) → partition: may be delivered again
+        self._today: int | None = None
+        self._used = 0
+        self._allocate(capacity)
 
-    def __init__(self) -> None:
-        self._where: dict[int, tuple[str, int, Millis]] = {}
-        self._chunks: list[IdChunk] = []
+    @property
+    def resident(self) -> int:
+        """How many ids are in memory."""
+        return self._used
 
-    def load(self, chunks: Iterable[IdChunk]) -> None:
-        """Take stored chunks in, in the order of their numbers."""
-        for chunk in sorted(chunks, key=lambda chunk: chunk.number):
-            self._chunks.append(chunk)
-            for key, offset, received in chunk.entries:
-                self._where[key] = (chunk.fence.incarnation, offset, received)
+    @property
+    def nbytes(self) -> int:
+        """The memory they take."""
+        return self._hashes.nbytes + self._owners.nbytes
 
-    def is_duplicate(self, key: int, fence: Fence, received: Millis, window: Millis) -> bool:
-        """Whether this id has counted at an earlier place of the log, within the window."""
-        seen = self._where.get(key)
-        if seen is None or received - seen[2] > window:
-            return False
-        return seen[0] != fence.incarnation or seen[1] < fence.offset
+    def enter(self) -> int:
+        """The tag of one more relationship."""
+        if not self._free_tags and self._next_tag == _TAGS:
+            self._rebuild(0)
+        if self._free_tags:
+            return self._free_tags.pop()
+        self._next_tag += 1
+        return self._next_tag - 1
 
-    def add(self, key: int, fence: Fence, received: Millis) -> None:
-        """Remember an id; the redelivery of what is remembered from there or from further on changes nothing."""
-        seen = self._where.get(key)
-        if seen is not None and seen[0] == fence.incarnation and seen[1] >= fence.offset:
+    def leave(self, tag: int) -> None:
+        """The relationship is let go of; its ids make room when the table is next made anew."""
+        self._left.add(tag)
+
+    def load(self, tag: int, number: int, hashes: Hashes, offsets: Ints, again: tuple[int, int] | None) -> None:
+        """Take the ids of a stored chunk in, in the order of their numbers.
+
+        `again`: the partition and the offset from which on its records may be delivered again; None if they cannot.
+        """
+        day = number // CHUNKS_A_DAY
+        self._enter(hashes, np.full(len(hashes), tag, np.uint32), np.full(len(hashes), day, np.int64))
+        if again is not None:
+            for at in np.flatnonzero(offsets >= again[1]).tolist():
+                self._ahead[tag, int(hashes[at]), int(offsets[at])] = again[0]
+
+    def admit(self, hashes: Hashes, tags: Tags, days: Ints, offsets: Sequence[int]) -> tuple[Bools, Bools]:
+        """For events in the order of the log: which of them count, and which of these were never seen before.
+
+        Those are remembered. The others that count are deliveries of what was seen at the same place.
+        """
+        slots = self._find(hashes, tags)
+        known = slots >= 0
+        if known.any():
+            known &= ~self._expired(days, self._owners.flat[slots])
+        counts = ~known
+        if self._ahead:
+            self._deliveries(known, counts, hashes, tags, offsets)
+        new = ~known
+        enter = self._within(new, counts, hashes, tags, days)
+        self._enter(hashes[enter], tags[enter], days[enter], slots[enter])
+        return counts, new
+
+    def passed(self, positions: Mapping[int, int]) -> None:
+        """Records before these offsets, by partition, will not be delivered again."""
+        if self._ahead:
+            self._ahead = {
+                key: partition
+                for key, partition in self._ahead.items()
+                if key[2] >= positions.get(partition, key[2] + 1)
+            }
+
+    def expire(self, today: int) -> None:
+        """Nothing is read that was received before this day: what is older than the window can go."""
+        self._today = today
+
+    # --- duplicates within a batch, and deliveries again
+
+    def _deliveries(self, known: Bools, counts: Bools, hashes: Hashes, tags: Tags, offsets: Sequence[int]) -> None:
+        for at, key in enumerate(zip(tags.tolist(), hashes.tolist(), offsets, strict=True)):
+            if key in self._ahead:
+                known[at] = counts[at] = True
+
+    def _within(self, new: Bools, counts: Bools, hashes: Hashes, tags: Tags, days: Ints) -> Bools:
+        """Of ids that come more than once in a batch, only the first counts, within the window; which to remember."""
+        enter = new.copy()
+        ordered = np.sort(hashes[new])
+        if not (ordered[1:] == ordered[:-1]).any():
+            return enter
+        last: dict[tuple[int, int], int] = {}
+        for at in np.flatnonzero(new).tolist():
+            key = (int(tags[at]), int(hashes[at]))
+            before = last.get(key)
+            if before is not None and days[at] - days[before] <= self._window:
+                new[at] = counts[at] = enter[at] = False
+                continue
+            if before is not None:
+                enter[before] = False
+            last[key] = at
+        return enter
+
+    def _expired(self, days: Ints | np.int64, owners: Tags) -> Bools:
+        """Whether ids of these owners no longer count as seen on these days (an id may have come on a later one)."""
+        age = (days - (owners & _DAY_MASK).astype(np.int64)) % (1 << _DAY_BITS)
+        return (age > self._window) & (age < 1 << (_DAY_BITS - 1))
+
+    # --- the table: buckets of slots, filled from the left; a full one goes on in the next
+
+    def _allocate(self, ids: int) -> None:
+        buckets = max(8, -(-ids // _BUCKET))
+        self._hashes: Hashes = np.zeros((buckets, _BUCKET), np.uint64)
+        self._owners: Tags = np.zeros((buckets, _BUCKET), np.uint32)  # tag, and day of receipt
+        self._used = 0
+
+    def _home(self, hashes: Hashes) -> Ints:
+        return (((hashes >> _HALF) * np.uint64(len(self._hashes))) >> _HALF).astype(np.int64)
+
+    def _find(self, hashes: Hashes, tags: Tags) -> Ints:
+        """The slots of these ids, -1 where there is none."""
+        slots = np.full(len(hashes), -1, np.int64)
+        left, bucket = np.arange(len(hashes)), self._home(hashes)
+        while len(left):
+            lines = self._hashes[bucket]
+            same = lines == hashes[left, None]
+            some = np.flatnonzero(same.any(axis=1))
+            if len(some):
+                same[some] &= self._owners[bucket[some]] >> np.uint32(_DAY_BITS) == tags[left[some], None]
+                hit = some[same[some].any(axis=1)]
+                slots[left[hit]] = bucket[hit] * _BUCKET + same[hit].argmax(axis=1)
+            more = (lines[:, -1] != 0) & (slots[left] < 0)
+            left, bucket = left[more], (bucket[more] + 1) % len(self._hashes)
+        return slots
+
+    def _enter(self, hashes: Hashes, tags: Tags, days: Ints, slots: Ints | None = None) -> None:
+        """Write these ids; no two are the same. `slots`: where they are already, -1 where they are not, if known."""
+        if not len(hashes):
             return
-        self._where[key] = (fence.incarnation, fence.offset, received)
-        chunk = self._open_chunk(received // DAY, fence)
-        chunk.entries.append((key, fence.offset, received))
-        chunk.fence = fence
-        chunk.changed = True
+        if self._used + len(hashes) > _FULL * self._hashes.size:
+            self._rebuild(len(hashes))
+            slots = None
+        if slots is None:
+            slots = self._find(hashes, tags)
+        owners = tags.astype(np.uint32) << np.uint32(_DAY_BITS) | (days & _DAY_MASK).astype(np.uint32)
+        known = slots >= 0
+        self._owners.flat[slots[known]] = owners[known]
+        self._place(hashes[~known], owners[~known])
 
-    def changed(self) -> list[IdChunk]:
-        """Chunks that differ from what is stored."""
-        return [chunk for chunk in self._chunks if chunk.changed]
+    def _place(self, hashes: Hashes, owners: Tags) -> None:
+        """Put ids that are not there into the first free slots from their home on."""
+        self._used += len(hashes)
+        bucket = self._home(hashes)
+        while len(hashes):
+            order = np.argsort(bucket)
+            hashes, owners, bucket = hashes[order], owners[order], bucket[order]
+            starts = np.flatnonzero(np.r_[True, bucket[1:] != bucket[:-1]])
+            rank = np.arange(len(bucket)) - np.repeat(starts, np.diff(np.r_[starts, len(bucket)]))
+            slot = np.count_nonzero(self._hashes[bucket], axis=1) + rank
+            fits = slot < _BUCKET
+            self._hashes[bucket[fits], slot[fits]] = hashes[fits]
+            self._owners[bucket[fits], slot[fits]] = owners[fits]
+            hashes, owners, bucket = hashes[~fits], owners[~fits], (bucket[~fits] + 1) % len(self._hashes)
 
-    def expire(self, before: Millis) -> None:
-        """Forget sealed chunks whose newest id was received before this."""
-        kept = [
-            chunk
-            for chunk in self._chunks
-            if chunk.changed or chunk is self._chunks[-1] or max(entry[2] for entry in chunk.entries) >= before
-        ]
-        if len(kept) != len(self._chunks):
-            self._chunks = kept
-            remembered = {entry[0] for chunk in kept for entry in chunk.entries}
-            self._where = {key: seen for key, seen in self._where.items() if key in remembered}
+    def _rebuild(self, more: int) -> None:
+        """Make the table anew with room for `more` ids, without those that have expired or whose relationship left."""
+        kept = np.flatnonzero(self._hashes)
+        hashes, owners = self._hashes.flat[kept], self._owners.flat[kept]
+        live = np.ones(len(hashes), np.bool_)
+        if self._today is not None:
+            live = ~self._expired(np.int64(self._today), owners)
+        if self._left:
+            live &= ~np.isin(owners >> np.uint32(_DAY_BITS), np.fromiter(self._left, np.uint32))
+        self._free_tags += self._left
+        self._left = set()
+        ids = np.count_nonzero(live) + more
+        self._allocate(int(ids / (_SPACIOUS if ids < _LARGE else _TIGHT)) + _BUCKET)
+        self._place(hashes[live], owners[live])
 
-    def _open_chunk(self, day: int, fence: Fence) -> IdChunk:
-        last = self._chunks[-1] if self._chunks else None
-        if (
-            last is not None
-            and last.number // CHUNKS_A_DAY >= day
-            and len(last.entries) < CHUNK_IDS
-            and last.fence.incarnation == fence.incarnation  # offsets of two logs do not compare
-        ):
-            return last
-        number = day * CHUNKS_A_DAY
-        if last is not None and last.number >= number:
-            number = last.number + 1
-        chunk = IdChunk(number)
-        self._chunks.append(chunk)
-        return chunk
+
+_DAY_MASK = (1 << _DAY_BITS) - 1
+_HALF = np.uint64(32)

@@ -1,50 +1,57 @@
-"""What a head shows beside its verdicts: windows, the sparkline, features now and usual, as of the row's clock."""
+"""What is shown of a relationship beside its verdicts.
+
+Windows, the sparkline and scores are in its head, as of its clock; its features are made up when somebody looks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from shared.domain.baseline import compare, days_needed
 from shared.domain.block import INBOUND, OUTBOUND, USAGE, Block, Row
-from shared.domain.playbooks import DropParams, Playbook
-from shared.domain.relationship import Windows
-from shared.domain.scores import score
-from shared.domain.verdicts import Rule
+from shared.domain.playbooks import DropParams
+from shared.domain.relationship import Head, Windows
+from shared.domain.scores import score_columns
+from shared.domain.usage import Month
 
 WINDOWS = (7, 30, 90, 365)  # days
 SPARK_DAYS = 30
+USUAL = DropParams()  # a feature's use is shown over the window, and against the baseline, of the built-in rules
+FEATURE_DAYS = days_needed(USUAL.window_days, USUAL.baseline_weeks)
+_EARLY_DAYS = 2  # events come up to 24 hours ahead of the clock
 
 
-def refresh(block: Block, rows: Sequence[Row], playbook: Playbook) -> None:
-    """Renew windows, sparkline, features and scores of these rows: a pure function of what has been folded."""
+def refresh(block: Block, rows: Sequence[Row]) -> None:
+    """Renew windows, sparkline and scores of these rows: a pure function of what has been folded."""
     if not rows:
         return
     view = block.view(rows, [row.head.clock for row in rows])
-    use, inbound, outbound = (view.total(which, max(WINDOWS)) for which in (USAGE, INBOUND, OUTBOUND))
-    sums = [[counts[:, :days].sum(axis=1) for days in WINDOWS] for counts in (use, inbound, outbound)]
-    people = [view.people(days) for days in WINDOWS]
-    spark = (use + inbound + outbound)[:, SPARK_DAYS - 1 :: -1]
-    scores = score(view)
-    for at, row in enumerate(rows):
+    totals = [view.total(which, max(WINDOWS)) for which in (USAGE, INBOUND, OUTBOUND)]
+    sums = [np.stack([counts[:, :days].sum(axis=1) for days in WINDOWS], axis=1).tolist() for counts in totals]
+    people = np.stack([view.people(days) for days in WINDOWS], axis=1).tolist()
+    use, inbound, outbound = (counts[:, :SPARK_DAYS] for counts in totals)
+    spark = (use + inbound + outbound)[:, ::-1].tolist()
+    shown = zip(rows, *sums, people, spark, score_columns(view).rows(), strict=True)
+    for row, used, came, went, active, days, (scores, numbers) in shown:
         head = row.head
-        head.windows = Windows(
-            usage=_four(sums[0], at),
-            inbound=_four(sums[1], at),
-            outbound=_four(sums[2], at),
-            people=(int(people[0][at]), int(people[1][at]), int(people[2][at]), int(people[3][at])),
-        )
-        head.spark = tuple(float(count) for count in spark[at])
-        head.scores = scores[at]
-        head.features = {}
-    params = playbook.params(Rule.FEATURE_DECLINE, DropParams)
-    position, names, counts = view.features(days_needed(params.window_days, params.baseline_weeks))
-    found = compare(counts, view.elapsed[position], params.window_days, params.baseline_weeks)
-    for at, name, seen, usual in zip(position, names, found.seen, np.nan_to_num(found.expected), strict=True):
-        rows[at].head.features[name] = (round(float(seen), 2), round(float(usual), 2))
+        head.windows = Windows(tuple(used), tuple(came), tuple(went), tuple(active))
+        head.spark = tuple(days)
+        head.scores = scores
+        head.numbers = numbers
 
 
-def _four(columns: list[np.ndarray[tuple[int], np.dtype[np.float64]]], at: int) -> tuple[float, float, float, float]:
-    first, second, third, fourth = (float(column[at]) for column in columns)
-    return first, second, third, fourth
+def features(head: Head, months: Iterable[Month]) -> dict[str, tuple[float, float]]:
+    """Uses of each feature in the last 7 days, and how many are usual in 7 days, as of the head's clock.
+
+    `months` must reach back FEATURE_DAYS from there.
+    """
+    block = Block(FEATURE_DAYS + _EARLY_DAYS, capacity=1)
+    view = block.view([block.add(head, months)], [head.clock])
+    position, names, counts = view.features(FEATURE_DAYS)
+    found = compare(counts, view.elapsed[position], USUAL.window_days, USUAL.baseline_weeks)
+    return {
+        name: (round(float(seen), 2), round(float(usual), 2))
+        for name, seen, usual in zip(names, found.seen, np.nan_to_num(found.expected), strict=True)
+    }

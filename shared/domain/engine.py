@@ -8,33 +8,48 @@ that wait are evaluated together, in waves.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 import shared.domain.contact_rules
 import shared.domain.usage_rules  # noqa: F401  (enters its rules into the table)
 from shared.domain.block import Block, Entry, Row
 from shared.domain.corrections import correct
-from shared.domain.dedup import id_hash
+from shared.domain.dedup import Bools, Seen, id_hash
 from shared.domain.directory import updated
 from shared.domain.evaluation import evaluate, judge, next_boundary
-from shared.domain.events import DAY, HOUR, SECOND, EventClass, Interaction, JsonObject, Millis, event_key, event_type
+from shared.domain.events import (
+    DAY,
+    HOUR,
+    SECOND,
+    EventClass,
+    Interaction,
+    JsonObject,
+    Millis,
+    Use,
+    event_key,
+    event_type,
+    relationship_key,
+)
 from shared.domain.fence import Fence
 from shared.domain.fold import fold_touchpoint
 from shared.domain.playbooks import Playbook
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint, made_of, touchpoint_id
 from shared.domain.usage import USE, day_number, day_of
+from shared.domain.uses import Uses
 
 SETTLE = 5 * SECOND  # loaded history is evaluated when nothing more has come for this long
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What the engine goes by: the playbook, the canonical grain and the window within which an id counts once."""
+    """What the engine goes by: the playbook, the canonical grain and the days within which an id counts once."""
 
     playbook: Playbook
     grain: Millis = HOUR
-    dedup_window: Millis = 7 * DAY
+    dedup_days: int = 7
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -47,15 +62,77 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     usage: Entry | None = None
 
 
+class Span(NamedTuple):
+    """Events of one relationship that follow one another in a run: `tenant/relationship`, the first and the end."""
+
+    id: str
+    start: int
+    end: int
+
+
+class Run(msgspec.Struct):
+    """Events of one partition as columns, plain uses as they are, all others as items.
+
+    Those of each relationship are in the order of the log, and follow one another in one span, or in several.
+    """
+
+    events: list[Use | Item] = []
+    hashes: list[int] = []  # of the events' ids
+    offsets: list[int] = []
+    received: list[Millis] = []
+    spans: list[Span] = []
+    others: list[int] = []  # where the items are
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> Run:
+        """These items as a run."""
+        run = cls()
+        for item in items:
+            event = item.event
+            run.add(item, id_hash(event.source, event.id), item.offset, item.received)
+            run.close(relationship_key(event.tenant, event.relationship), len(run) - 1)
+        return run
+
+    def add(self, event: Use | Item, hash: int, offset: int, received: Millis) -> None:
+        """Append an event."""
+        if event.__class__ is Item:
+            self.others.append(len(self.events))
+        self.events.append(event)
+        self.hashes.append(hash)
+        self.offsets.append(offset)
+        self.received.append(received)
+
+    def close(self, id: str, start: int) -> None:
+        """What has been appended from `start` on is of this relationship."""
+        if start < len(self.events):
+            self.spans.append(Span(id, start, len(self.events)))
+
+    def items(self) -> list[Item]:
+        """All that are not plain uses."""
+        return [self.item(at) for at in self.others]
+
+    def item(self, at: int) -> Item:
+        """The event there as an item."""
+        event = self.events[at]
+        if isinstance(event, Item):
+            return event
+        entry = Entry(USE + event.feature, event.data.person, day_of(event.time), event.data.quantity)
+        whole = Interaction(event.tenant, event.relationship, event.id, event.source, event.type, event.time)
+        return Item(self.offsets[at], self.received[at], whole, {}, entry)
+
+
 class Known(msgspec.Struct):
-    """What was read from the store for a batch: timeline entries that exist, and whole timelines for corrections."""
+    """What was read from the store for a run: timeline entries that exist, and whole timelines for corrections."""
 
     touchpoints: dict[str, Touchpoint]
     timelines: dict[str, list[Touchpoint]]
 
 
 class Step(msgspec.Struct):
-    """What came of a batch: rows it touched (to store, or to tell of again), and how many duplicates it dropped."""
+    """What came of a run: rows it touched (to store, or to tell of again), and how many duplicates it dropped."""
 
     touched: dict[str, Row]
     duplicates: int = 0
@@ -70,32 +147,142 @@ def usage_entry(event: Interaction, data: JsonObject) -> Entry | None:
     return Entry(USE + feature, str(data.get("person", "")), day, float(data.get("quantity", 1)))
 
 
-def step_many(
-    block: Block, items: Sequence[Item], known: Known, terms: Terms, incarnation: str, partition: int
-) -> Step:
-    """Fold a batch of one partition, in order. Every relationship in it must be in the block."""
-    step = Step({})
-    waiting = list(items)
+def step_many(block: Block, run: Run, known: Known, terms: Terms, incarnation: str, partition: int) -> Step:
+    """Fold a run of one partition, in order. Every relationship in it must be in the block."""
+    rows = [block.rows[span.id] for span in run.spans]
+    lengths = [span.end - span.start for span in run.spans]
+    tags = np.repeat(np.fromiter((row.tag for row in rows), np.uint32, len(rows)), lengths)
+    days = np.array(run.received, np.int64) // DAY
+    counts, new = block.ids.admit(np.array(run.hashes, np.uint64), tags, days, run.offsets)
+    fold = _Fold(block, run, new.tolist(), known, terms, Fence(incarnation, partition))
+    fold.step.duplicates = len(run) - int(np.count_nonzero(counts))
+    waiting = _waiting(rows, run.spans, counts)
     while waiting:
-        late: list[Item] = []
-        due: dict[str, tuple[Row, Fence, Millis]] = {}
-        for item in waiting:
-            row = block.rows[f"{item.event.tenant}/{item.event.relationship}"]
-            place = Fence(incarnation, partition, item.offset)
-            if row.head.id in due:
-                late.append(item)
-            elif _is_duplicate(row, item, known, terms, place):
-                step.duplicates += 1
-            elif _overdue(row, item, place):
-                due[row.head.id] = (row, place, _moment(row.head, item))
-                late.append(item)
+        waiting = fold.through(waiting)
+        _evaluate_due(block, fold.due, terms)
+    return fold.step
+
+
+Waiting = list[tuple[Row, Sequence[int]]]
+"""Rows, each with where its events are that have not been folded yet."""
+
+
+def _waiting(rows: Sequence[Row], spans: Sequence[Span], counts: Bools) -> Waiting:
+    if counts.all():
+        return [(row, range(span.start, span.end)) for row, span in zip(rows, spans, strict=True)]
+    kept = [
+        (row, [at for at, counted in enumerate(counts[span.start : span.end].tolist(), span.start) if counted])
+        for row, span in zip(rows, spans, strict=True)
+    ]
+    return [(row, positions) for row, positions in kept if positions]
+
+
+class _Fold:
+    """Goes through a run, as often as it takes: events of a relationship that is due wait for the next time."""
+
+    def __init__(self, block: Block, run: Run, new: list[bool], known: Known, terms: Terms, log: Fence) -> None:
+        self.block = block
+        self.run = run
+        self.new = new  # by event: its id has never been seen
+        self.known = known
+        self.terms = terms
+        self.log = log
+        self.latest = max(run.received)
+        self.step = Step({})
+        self.due: list[tuple[Row, Fence, Millis]] = []  # rows, by what record, up to which moment
+        self.uses = Uses(block, log)
+
+    def through(self, waiting: Waiting) -> Waiting:
+        """One pass over these events; those that must wait for an evaluation."""
+        late: Waiting = []
+        blocked: set[str] = set()  # a relationship may have several spans
+        self.due, self.uses = [], Uses(self.block, self.log)
+        for row, positions in waiting:
+            rest = positions if row.head.id in blocked else self._row(row, positions)
+            if rest:
+                late.append((row, rest))
+                blocked.add(row.head.id)
+        self.uses.record()
+        return late
+
+    def _row(self, row: Row, positions: Sequence[int]) -> Sequence[int]:
+        """Fold the events of a row, until it must be evaluated; the events that are left."""
+        run, new, count = self.run, self.new, self.uses.count
+        events, offsets, received, hashes = run.events, run.offsets, run.received, run.hashes
+        head, calm = row.head, False
+        for done, at in enumerate(positions):
+            event = events[at]
+            if event.__class__ is Use and (calm or self._calm(row, at)):
+                calm = True
+                offset, now, time = offsets[at], received[at], event.time
+                if new[at]:
+                    row.new_ids.append(Seen(hashes[at], offset, now))
+                head.offset = offset
+                head.events += 1
+                if now > head.clock:
+                    head.clock = now
+                if time > head.last_seen:
+                    head.last_seen = time
+                if time < head.first_seen or not head.first_seen:
+                    self.block.first_seen(row, time)
+                count(row, event, offset)
+            elif self._must_wait(row, at):
+                return positions[done:]
             else:
-                block.touch(row)
-                step.touched[row.head.id] = row
-                _fold(block, row, item, known, terms, place)
-        _evaluate_due(block, list(due.values()), terms)
-        waiting = late
-    return step
+                calm = self._one(row, at) and calm
+        return ()
+
+    def _calm(self, row: Row, at: int) -> bool:
+        """Whether nothing falls due in this run, so that uses need no further look: if so, the row is made ready."""
+        head = row.head
+        if self.run.offsets[at] <= row.folded:
+            return False
+        end = max(head.clock, self.latest)
+        boundary = next_boundary(max(head.clock, self.run.received[at]), self.terms.grain)
+        if 0 < head.next_due_at <= end or boundary <= end:
+            return False
+        row.changed = True
+        head.incarnation, head.partition = self.log.incarnation, self.log.partition
+        head.next_due_at = min(head.next_due_at or boundary, boundary)
+        self._touch(row)
+        return True
+
+    def _must_wait(self, row: Row, at: int) -> bool:
+        """Whether the relationship must be evaluated before this event."""
+        item = self.run.item(at)
+        place = self._place(item)
+        if not _overdue(row, item, place):
+            return False
+        self.due.append((row, place, _moment(row.head, item)))
+        return True
+
+    def _one(self, row: Row, at: int) -> bool:
+        """Fold one event that is not a plain use of a calm row; whether the row stays calm if it was."""
+        item = self.run.item(at)
+        place = self._place(item)
+        if _is_known_touchpoint(row, item, self.known, place):
+            self.step.duplicates += 1
+            return True
+        self._touch(row)
+        if self.new[at]:
+            row.new_ids.append(Seen(self.run.hashes[at], item.offset, item.received))
+        _fold(self.block, row, item, self.known, self.terms, place)
+        return not item.event.backfill  # which makes it due sooner
+
+    def _touch(self, row: Row) -> None:
+        self.block.touch(row)
+        self.step.touched[row.head.id] = row
+
+    def _place(self, item: Item) -> Fence:
+        return Fence(self.log.incarnation, self.log.partition, item.offset)
+
+
+def _overdue(row: Row, item: Item, place: Fence) -> bool:
+    """Whether the relationship must be evaluated before this event; loaded history waits for its end."""
+    head = row.head
+    if not _fresh(head, place) or (item.event.backfill and head.quiet_until > head.evaluated_at):
+        return False
+    return 0 < head.next_due_at <= _moment(head, item)
 
 
 def tick(block: Block, rows: Sequence[Row], now: Millis, terms: Terms, place: Fence) -> None:
@@ -116,14 +303,6 @@ def _moment(head: Head, item: Item) -> Millis:
     return max(head.clock, item.received)
 
 
-def _overdue(row: Row, item: Item, place: Fence) -> bool:
-    """Whether the relationship must be evaluated before this event; loaded history waits for its end."""
-    head = row.head
-    if not _fresh(head, place) or (item.event.backfill and head.quiet_until > head.evaluated_at):
-        return False
-    return 0 < head.next_due_at <= _moment(head, item)
-
-
 def _fresh(head: Head, place: Fence) -> bool:
     """Whether the head has not been folded this far yet."""
     same = head.incarnation == place.incarnation and head.partition == place.partition
@@ -134,14 +313,12 @@ def _move_fence(row: Row, place: Fence) -> None:
     row.head.incarnation, row.head.partition, row.head.offset = place.incarnation, place.partition, place.offset
 
 
-def _is_duplicate(row: Row, item: Item, known: Known, terms: Terms, place: Fence) -> bool:
+def _is_known_touchpoint(row: Row, item: Item, known: Known, place: Fence) -> bool:
+    """Whether a touchpoint is on the timeline from an earlier place: touchpoints count once for ever."""
     event = item.event
-    key = event_key(event.source, event.id)
-    if row.ids.is_duplicate(id_hash(key), place, item.received, terms.dedup_window):
-        return True
     if event_type(event.type).kind is not EventClass.TOUCHPOINT:  # nothing else has an entry, or can be retracted
         return False
-    entry_id = touchpoint_id(event.tenant, event.relationship, key)
+    entry_id = touchpoint_id(event.tenant, event.relationship, event_key(event.source, event.id))
     entry = row.pending.get(entry_id) or known.touchpoints.get(entry_id)
     if entry is None:
         return False
@@ -152,7 +329,6 @@ def _fold(block: Block, row: Row, item: Item, known: Known, terms: Terms, place:
     """Fold one event into every document of its relationship that has not been folded this far."""
     event, head = item.event, row.head
     fresh = _fresh(head, place)
-    row.ids.add(id_hash(event_key(event.source, event.id)), place, item.received)
     kind = event_type(event.type).kind
     if kind is EventClass.USAGE and item.usage is not None:
         block.count(row, (item.usage,), place, absolute=event.type == "usage.daily_total")
@@ -163,7 +339,6 @@ def _fold(block: Block, row: Row, item: Item, known: Known, terms: Terms, place:
         at, playbook = _moment(head, item), terms.playbook
         correct(block, row, event, item.data, timeline.values(), place, at=at, playbook=playbook, fresh=fresh)
     if not fresh:
-        row.republish = True
         return
     if kind is EventClass.DIRECTORY:
         head.directory = updated(head.directory, item.data, event.time)
@@ -177,8 +352,7 @@ def _advance(block: Block, row: Row, item: Item, terms: Terms) -> None:
     event, head = item.event, row.head
     head.events += 1
     if not head.first_seen or event.time < head.first_seen:
-        head.first_seen = event.time
-        block.refresh_facts(row)
+        block.first_seen(row, event.time)
     head.last_seen = max(head.last_seen, event.time)
     if event.backfill:
         head.clock = max(head.clock, min(event.time, item.received))

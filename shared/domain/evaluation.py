@@ -13,7 +13,7 @@ from shared.domain.fence import Fence
 from shared.domain.flags import REASONS, STATE_RULES, Hits, Ints
 from shared.domain.playbooks import Playbook
 from shared.domain.relationship import Head
-from shared.domain.scores import score
+from shared.domain.scores import score_columns
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import day_of
 from shared.domain.verdicts import Cause, Evidence, FlagChange, Rule, Severity, StandingFlag, flag_key
@@ -42,11 +42,12 @@ def evaluate(block: Block, rows: Sequence[Row], playbook: Playbook, places: Sequ
                 found[hits.position[entry]][flag_key(rule, hits.subject[entry])] = (rule, hits, entry)
             due = _earlier(due, hits.due)
     due = _earlier(due, _daily(view))
-    recorded = score(view)
+    recorded = score_columns(view).rows()
     for position, row in enumerate(rows):
         ended = has_ended(row.head)
-        _settle(row, {} if ended else found[position], at[position], quiet[position], playbook, places[position])
-        _record(row, at[position], recorded[position].ri.index, recorded[position].rv.index)
+        _settle(view, position, {} if ended else found[position], quiet[position], playbook, places[position])
+        scores, _ = recorded[position]
+        _record(row, at[position], scores.ri.index, scores.rv.index)
         row.head.evaluated_at = at[position]
         row.head.clock = max(row.head.clock, at[position])
         row.head.next_due_at = 0 if ended else _with_expiries(row, int(due[position]))
@@ -75,14 +76,15 @@ def _with_expiries(row: Row, due: Millis) -> Millis:
 
 
 def _settle(
-    row: Row,
+    view: View,
+    position: int,
     found: dict[str, tuple[Rule, Hits, int]],
-    at: Millis,
     quiet: bool,
     playbook: Playbook,
     place: Fence,
 ) -> None:
     """Compare what holds with what stands: clear, keep, raise."""
+    row, at = view.rows[position], int(view.at[position])
     ended = has_ended(row.head)
     for key, flag in list(row.head.flags.items()):
         expired = flag.until and at >= flag.until
@@ -104,7 +106,7 @@ def _settle(
             at,
             place,
             quiet=quiet and not _of_today(row, rule, subject),
-            evidence=STATE_RULES[rule].evidence(row, subject, at, numbers),
+            evidence=STATE_RULES[rule].evidence(view, position, subject, numbers),
             reason=REASONS[rule](row, subject, numbers),
             cooldown=round(playbook.rules[rule].cooldown_days * DAY),
         )

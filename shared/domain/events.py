@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -149,13 +149,37 @@ class Clock(msgspec.Struct, frozen=True, gc=False):
 CLOCK_KEY = b"\x00clock"
 
 
-class UsageData(msgspec.Struct, frozen=True, gc=False):
-    """`data` of the usage types. `quantity` is at least 0; `day` (YYYY-MM-DD) only with daily totals."""
+_Name = Annotated[str, msgspec.Meta(max_length=512)]
 
-    feature: str = ""
-    person: str = ""
-    quantity: float = 1.0
-    day: str = ""
+
+class UseData(msgspec.Struct, frozen=True, gc=False):
+    """`data` of a plain use."""
+
+    feature: _Name = ""
+    person: _Name = ""
+    quantity: Annotated[float, msgspec.Meta(ge=0, le=10**12)] = 1.0
+
+
+class Use(msgspec.Struct, frozen=True, gc=False):
+    """An interaction of one of the types in PLAIN_USE, decoded in one go: by far the most of what comes."""
+
+    tenant: str
+    relationship: str
+    id: str
+    source: str
+    type: str
+    time: Millis
+    data: UseData = UseData()
+    backfill: bool = False
+
+    @property
+    def feature(self) -> str:
+        """What was used; an event without one is of the feature its type names."""
+        return self.data.feature or PLAIN_USE[self.type]
+
+
+PLAIN_USE = {"usage.feature_used": "", "usage.login": "login", "usage.api_called": "api_called"}
+"""Types that add to a counter, and the feature of those that need not name one."""
 
 
 def event_key(source: str, event_id: str) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.block import Row, View
-from shared.domain.events import Millis
 from shared.domain.playbooks import Playbook
 from shared.domain.verdicts import Evidence, Rule
 
@@ -39,8 +38,8 @@ class Hits(msgspec.Struct, frozen=True):
     due: Ints
 
 
-Seen = Callable[[Row, str, Millis, dict[str, float]], Evidence]
-"""Where it can be seen: the evidence, from the row, the subject, the moment and the numbers."""
+Seen = Callable[[View, int, str, dict[str, float]], Evidence]
+"""Where it can be seen: the evidence, from the view and the row's position in it, the subject and the numbers."""
 
 
 class StateRule(msgspec.Struct, frozen=True):

@@ -112,8 +112,8 @@ class Head(Fenced, omit_defaults=True, kw_only=True):
     facts: Facts = msgspec.field(default_factory=Facts)
     windows: Windows = Windows()
     spark: tuple[float, ...] = ()  # activity (usage plus touchpoints) of the last 30 days, oldest first
-    features: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)  # last 7 days, usual 7 days
-    scores: Scores = Scores()
+    scores: Scores = Scores()  # without factors, which follow from the numbers (see shared.domain.scores.explained)
+    numbers: tuple[float | None, ...] = ()
     score_days: dict[str, tuple[float | None, float | None]] = msgspec.field(default_factory=dict)  # day → RI, RV
     flags: dict[str, StandingFlag] = msgspec.field(default_factory=dict)
     changes: tuple[FlagChange, ...] = ()

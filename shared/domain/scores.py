@@ -7,7 +7,8 @@ A factor without evidence is None and left out of the product; the index is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,21 +16,37 @@ from numpy.typing import NDArray
 
 from shared.domain.block import INBOUND, OUTBOUND, USAGE, View
 from shared.domain.events import DAY
-from shared.domain.relationship import Band, Factor, Score, Scores
+from shared.domain.relationship import Band, Factor, Head, Score, Scores
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 WEIGHTS_VERSION = "1"
 YEAR = 365.0  # days
 
 
-class Column(msgspec.Struct, frozen=True):
-    """One factor of every row: value (NaN = no evidence), confidence, the numbers it came from, and its words."""
+class Column(NamedTuple):
+    """One factor of every row: value (NaN = no evidence), confidence, and the numbers it came from."""
 
     value: Floats
     confidence: Floats
-    inputs: dict[str, Floats]
-    words: Callable[[dict[str, float]], str]
+    inputs: tuple[Floats, ...]
+
+
+Words = Callable[[dict[str, float]], str]
+
+
+class FactorRule(msgspec.Struct, frozen=True):
+    """How a factor is computed, what the numbers it comes from are called, and its reason in words of these."""
+
+    compute: Callable[[View], Column]
+    inputs: tuple[str, ...]
+    words: Words
+
+
+def factor(*inputs: str, words: Words) -> Callable[[Callable[[View], Column]], FactorRule]:
+    """Make a factor of a function over the rows of a view."""
+    return lambda compute: FactorRule(compute, inputs, words)
 
 
 def _confidence(evidence: Floats, half: float) -> Floats:
@@ -65,6 +82,11 @@ def _satisfaction(view: View) -> tuple[Floats, Floats]:
     return np.clip(_mean(parts), 0, 1), view.fact("surveys") * 2 + view.fact("sentiment_count")
 
 
+@factor(
+    "said",
+    "open_tickets",
+    words=lambda n: f"surveys and sentiment at {n['said']:.0%}, {_some(n['open_tickets'], 'ticket')} open",
+)
 def quality(view: View) -> Column:
     """What they say: surveys and sentiment, less for tickets that stay open."""
     said, evidence = _satisfaction(view)
@@ -72,11 +94,18 @@ def quality(view: View) -> Column:
     return Column(
         value=said * np.exp2(-tickets / 10),
         confidence=_confidence(evidence, 3),
-        inputs={"said": said, "open_tickets": tickets},
-        words=lambda n: f"surveys and sentiment at {n['said']:.0%}, {_some(n['open_tickets'], 'ticket')} open",
+        inputs=(said, tickets),
     )
 
 
+@factor(
+    "recent",
+    "usual",
+    words=lambda n: (
+        f"{_some(n['recent'], 'touch', 'touches')} in 30 days"
+        + (f", {n['usual']:.1f} are usual" if "usual" in n else ", too new for a usual rate")
+    ),
+)
 def frequency(view: View) -> Column:
     """Two-way touch rate over 30 days against what has been usual since the first touch, up to a year."""
     days = (view.at - view.fact("first_touch")) / DAY
@@ -90,14 +119,18 @@ def frequency(view: View) -> Column:
     return Column(
         value=np.where(touches.any(axis=1), value, np.nan),  # nothing in a year: nothing to judge by, silence is a rule
         confidence=_confidence(touches.sum(axis=1), 6),
-        inputs={"recent": recent, "usual": usual},
-        words=lambda n: (
-            f"{_some(n['recent'], 'touch', 'touches')} in 30 days"
-            + (f", {n['usual']:.1f} are usual" if "usual" in n else ", too new for a usual rate")
-        ),
+        inputs=(recent, usual),
     )
 
 
+@factor(
+    "good",
+    "bad",
+    "tenure_days",
+    words=lambda n: (
+        f"{n['good']:.0f} promises, payments and outcomes kept, {n['bad']:.0f} broken, overdue or escalated"
+    ),
+)
 def trust(view: View) -> Column:
     """Promises kept and payments on time against those broken, overdue and escalated (Beta mean), with tenure."""
     good = view.fact("kept") + view.fact("payments") + view.fact("outcomes")
@@ -109,10 +142,7 @@ def trust(view: View) -> Column:
     return Column(
         value=value,
         confidence=_confidence(evidence, 5),
-        inputs={"good": good, "bad": bad, "tenure_days": np.nan_to_num((view.at - view.fact("first_seen")) / DAY)},
-        words=lambda n: (
-            f"{n['good']:.0f} promises, payments and outcomes kept, {n['bad']:.0f} broken, overdue or escalated"
-        ),
+        inputs=(good, bad, np.nan_to_num((view.at - view.fact("first_seen")) / DAY)),
     )
 
 
@@ -130,6 +160,17 @@ def _promises_overdue(view: View) -> Floats:
     )
 
 
+@factor(
+    "people",
+    "seats",
+    "depth",
+    "to_us",
+    words=lambda n: (
+        (f"{n['people']:.0f} of {n['seats']:.0f} seats active" if "seats" in n else f"{n['people']:.0f} people active")
+        + (f", use at {n['depth']:.0%} of its level" if "depth" in n else ", no use seen")
+        + ("" if "to_us" in n else "; what it is worth to us is not known")
+    ),
+)
 def mutual_benefit(view: View) -> Column:
     """Realised value to them (people against seats, use against its usual level) and to us (payments, referrals)."""
     use = view.total(USAGE, 90)
@@ -144,19 +185,15 @@ def mutual_benefit(view: View) -> Column:
     return Column(
         value=both,
         confidence=_confidence(use.astype(bool).sum(axis=1) + gives, 20),
-        inputs={"people": people, "seats": view.fact("seats"), "depth": depth, "to_us": us},
-        words=lambda n: (
-            (
-                f"{n['people']:.0f} of {n['seats']:.0f} seats active"
-                if "seats" in n
-                else f"{n['people']:.0f} people active"
-            )
-            + (f", use at {n['depth']:.0%} of its level" if "depth" in n else ", no use seen")
-            + ("" if "to_us" in n else "; what it is worth to us is not known")
-        ),
+        inputs=(people, view.fact("seats"), depth, us),
     )
 
 
+@factor(
+    "people",
+    "needed",
+    words=lambda n: f"{_some(n['people'], 'person', 'people')} in touch, {n['needed']:.0f} make it safe",
+)
 def network(view: View) -> Column:
     """People in touch over 90 days against what its size needs: one, and one more for each doubling of the seats."""
     people = view.people(90).astype(np.float64)
@@ -166,11 +203,15 @@ def network(view: View) -> Column:
     return Column(
         value=np.where(known, np.clip(people / needed, 0.3, 1), np.nan),
         confidence=_confidence(people, 2),
-        inputs={"people": people, "needed": needed},
-        words=lambda n: f"{_some(n['people'], 'person', 'people')} in touch, {n['needed']:.0f} make it safe",
+        inputs=(people, needed),
     )
 
 
+@factor(
+    "use",
+    "touches",
+    words=lambda n: ", ".join(f"{name} at {n[name]:.0%} of usual" for name in ("use", "touches") if name in n),
+)
 def engagement(view: View) -> Column:
     """Use and touches of 30 days against the 90 days before."""
     use = view.total(USAGE, 120)
@@ -184,17 +225,22 @@ def engagement(view: View) -> Column:
     return Column(
         value=_mean(parts),
         confidence=_confidence((use + touches).astype(bool).sum(axis=1), 20),
-        inputs={"use": parts[0][0], "touches": parts[1][0]},
-        words=lambda n: ", ".join(f"{name} at {n[name]:.0%} of usual" for name in ("use", "touches") if name in n),
+        inputs=(parts[0][0], parts[1][0]),
     )
 
 
+@factor("said", words=lambda n: f"surveys and sentiment at {n['said']:.0%}")
 def satisfaction(view: View) -> Column:
     """Surveys and sentiment alone."""
     said, evidence = _satisfaction(view)
-    return Column(said, _confidence(evidence, 3), {"said": said}, lambda n: f"surveys and sentiment at {n['said']:.0%}")
+    return Column(said, _confidence(evidence, 3), (said,))
 
 
+@factor(
+    "tenure_days",
+    "referrals",
+    words=lambda n: f"with us for {_some(n['tenure_days'], 'day')}, {_some(n['referrals'], 'referral')}",
+)
 def loyalty(view: View) -> Column:
     """Tenure (two years are full) and referrals."""
     tenure = (view.at - view.fact("first_seen")) / DAY
@@ -203,13 +249,46 @@ def loyalty(view: View) -> Column:
     return Column(
         value=0.3 + 0.5 * stays + 0.2 * refers,
         confidence=_confidence(np.nan_to_num(tenure), 180),
-        inputs={"tenure_days": tenure, "referrals": view.fact("referrals")},
-        words=lambda n: f"with us for {_some(n['tenure_days'], 'day')}, {_some(n['referrals'], 'referral')}",
+        inputs=(tenure, view.fact("referrals")),
     )
 
 
 RI_FACTORS = {"quality": quality, "frequency": frequency, "trust": trust, "mutual_benefit": mutual_benefit}
 RV_FACTORS = {"engagement": engagement, "satisfaction": satisfaction, "loyalty": loyalty}
+FACTORS = RI_FACTORS | {"network": network} | RV_FACTORS
+"""All factors, in the order in which a head's `numbers` hold them: value, confidence, inputs of each."""
+
+
+class ScoreColumns(msgspec.Struct, frozen=True):
+    """Scores of every row of a view: raw products and indices (NaN = none), and the numbers they are made of."""
+
+    at: Ints
+    ri_raw: Floats
+    ri: Floats
+    rv_raw: Floats
+    rv: Floats
+    numbers: Floats
+
+    def rows(self) -> list[tuple[Scores, tuple[float | None, ...]]]:
+        """For each row its scores, without factors, and the numbers that explain them."""
+        return [
+            (Scores(_brief(ri_raw, ri), _brief(rv_raw, rv), at, WEIGHTS_VERSION), tuple(numbers))
+            for ri_raw, ri, rv_raw, rv, at, numbers in zip(
+                *map(_known, (self.ri_raw, self.ri, self.rv_raw, self.rv)),
+                self.at.tolist(),
+                _known(self.numbers),
+                strict=True,
+            )
+        ]
+
+
+def _known(numbers: Floats) -> list[Any]:
+    """The numbers as lists, None for NaN."""
+    return np.where(np.isnan(numbers), None, numbers).tolist()  # type: ignore[call-overload, no-any-return]
+
+
+def _brief(raw: float | None, index: float | None) -> Score:
+    return Score(raw=raw, index=index, band=band_of(index))
 
 
 def band_of(index: float | None) -> Band:
@@ -219,50 +298,62 @@ def band_of(index: float | None) -> Band:
     return Band.RED if index < 50.5 else Band.YELLOW if index < 75.5 else Band.GREEN
 
 
+def score_columns(view: View) -> ScoreColumns:
+    """Scores of every row of the view."""
+    found = {name: rule.compute(view) for name, rule in FACTORS.items()}
+    net = found["network"].value
+    ri_raw, ri = _product(np.stack([found[name].value for name in RI_FACTORS]), np.where(np.isnan(net), 1.0, net))
+    rv_raw, rv = _product(np.stack([found[name].value for name in RV_FACTORS]), np.ones(len(view)))
+    # Loyalty is known of everybody; without engagement or satisfaction it says nothing about the value
+    unknown = np.isnan(found["engagement"].value) & np.isnan(found["satisfaction"].value)
+    rv_raw[unknown] = rv[unknown] = np.nan
+    numbers = [number for column in found.values() for number in _numbers(column)]
+    return ScoreColumns(view.at, ri_raw.round(6), ri.round(2), rv_raw.round(6), rv.round(2), np.stack(numbers, axis=1))
+
+
+def _product(values: Floats, strength: Floats) -> tuple[Floats, Floats]:
+    """Raw product and index of factors (shape: factors, rows), NaN where there is none."""
+    count = (~np.isnan(values)).sum(axis=0)
+    product = np.where(count > 0, np.nanprod(values, axis=0), np.nan)
+    return product * strength, 100 * product ** (1 / np.maximum(count, 1)) * strength
+
+
+def _numbers(column: Column) -> list[Floats]:
+    """Value, confidence and inputs, all NaN where there is no evidence."""
+    none = np.isnan(column.value)
+    rounded = (column.value.round(4), column.confidence.round(3), *(numbers.round(4) for numbers in column.inputs))
+    return [np.where(none, np.nan, numbers) for numbers in rounded]
+
+
 def score(view: View) -> list[Scores]:
     """Scores of every row of the view, with their factors and reasons."""
-    ri = {name: factor(view) for name, factor in RI_FACTORS.items()}
-    rv = {name: factor(view) for name, factor in RV_FACTORS.items()}
-    net = network(view)
-    strength = np.where(np.isnan(net.value), 1.0, net.value)
-    ri_scores = _scores(ri, strength, {"network": net})
-    # Loyalty is known of everybody; without engagement or satisfaction it says nothing about the value
-    rv_scores = _scores(rv, np.ones(len(view)), {}, needs=("engagement", "satisfaction"))
-    return [
-        Scores(ri=mine, rv=theirs, at=int(at), weights=WEIGHTS_VERSION)
-        for mine, theirs, at in zip(ri_scores, rv_scores, view.at, strict=True)
-    ]
+    return [_explained(scores, numbers) for scores, numbers in score_columns(view).rows()]
 
 
-def _scores(
-    columns: dict[str, Column], strength: Floats, extra: dict[str, Column], needs: tuple[str, ...] = ()
-) -> list[Score]:
-    values = np.stack([column.value for column in columns.values()])
-    count = (~np.isnan(values)).sum(axis=0)
-    product = np.nanprod(values, axis=0)
-    known = count > 0
-    if needs:
-        known &= np.any([~np.isnan(columns[name].value) for name in needs], axis=0)
-    index = 100 * product ** (1 / np.maximum(count, 1)) * strength
-    raw = product * strength
-    everything = columns | extra
-    shown = [round(float(index[at]), 2) if known[at] else None for at in range(len(strength))]
-    return [
-        Score(
-            raw=round(float(raw[at]), 6) if known[at] else None,
-            index=shown[at],
-            band=band_of(shown[at]),
-            factors={name: _factor(column, at) for name, column in everything.items()},
-        )
-        for at in range(len(strength))
-    ]
+def explained(head: Head) -> Scores:
+    """The scores of a head, taken apart into their factors, with reasons."""
+    return _explained(head.scores, head.numbers) if len(head.numbers) == _WIDTH else head.scores
 
 
-def _factor(column: Column, at: int) -> Factor:
-    value = float(column.value[at])
-    if np.isnan(value):
+def _explained(scores: Scores, numbers: Sequence[float | None]) -> Scores:
+    factors: dict[str, Factor] = {}
+    at = 0
+    for name, rule in FACTORS.items():
+        end = at + 2 + len(rule.inputs)
+        factors[name] = _factor(rule, numbers[at:end])
+        at = end
+    ri = {name: factors[name] for name in (*RI_FACTORS, "network")}
+    rv = {name: factors[name] for name in RV_FACTORS}
+    replace = msgspec.structs.replace
+    return replace(scores, ri=replace(scores.ri, factors=ri), rv=replace(scores.rv, factors=rv))
+
+
+def _factor(rule: FactorRule, numbers: Sequence[float | None]) -> Factor:
+    value, confidence, *rest = numbers
+    if value is None:
         return Factor(value=None, confidence=0.0, reason="no evidence yet")
-    inputs = {
-        name: round(float(numbers[at]), 4) for name, numbers in column.inputs.items() if not np.isnan(numbers[at])
-    }
-    return Factor(round(value, 4), round(float(column.confidence[at]), 3), column.words(inputs), inputs)
+    inputs = {name: number for name, number in zip(rule.inputs, rest, strict=True) if number is not None}
+    return Factor(value, confidence or 0.0, rule.words(inputs), inputs)
+
+
+_WIDTH = sum(2 + len(rule.inputs) for rule in FACTORS.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 
@@ -12,6 +13,7 @@ from shared.domain.fence import Fenced
 # A metric is what is counted: "use:FEATURE" for usage, "in:CHANNEL", "out:CHANNEL", "both:CHANNEL" for touchpoints.
 USE = "use:"
 
+METRICS_MOST = 509  # metrics in one month; a prime, so that codes spread well over a hash table
 Day = int
 """Days since 1970-01-01 (UTC)."""
 
@@ -31,6 +33,7 @@ def day_number(name: str) -> Day:
     return date.fromisoformat(name).toordinal() - 719_163
 
 
+@lru_cache(maxsize=4096)
 def month_of(day: Day) -> str:
     """`YYYY-MM`, the chunk a day is stored in."""
     return day_name(day)[:7]
@@ -44,8 +47,9 @@ def iso(at: Millis) -> str:
 class Month(Fenced, omit_defaults=True, kw_only=True):
     """The counters of one relationship in one month (collection `months`, `_id` = `tenant/relationship/YYYY-MM`).
 
-    `names` are the metrics and persons met, in order of appearance; `days` maps the day of the month ("1".."31") to a
-    flat list `metric index, person index, count, …`. Person index 0 is always "" (nobody in particular).
+    `metrics` and `persons` are those met, in order of appearance; the first person is always "" (nobody in particular).
+    `days` maps the day of the month ("d1".."d31": a key that is a number would be taken for a place in a list) to two
+    lists: codes, each made of the places of a person and a metric (see `code_parts`), and their counts.
     `scores` maps the day of the month to `[RI index, RV index]` of the last canonical evaluation on that day.
     """
 
@@ -53,8 +57,9 @@ class Month(Fenced, omit_defaults=True, kw_only=True):
     tenant: str
     relationship: str
     month: str
-    names: list[str] = msgspec.field(default_factory=lambda: [""])
-    days: dict[str, list[float]] = msgspec.field(default_factory=dict)
+    metrics: list[str] = msgspec.field(default_factory=list)
+    persons: list[str] = msgspec.field(default_factory=lambda: [""])
+    days: dict[str, tuple[list[int], list[float]]] = msgspec.field(default_factory=dict)
     scores: dict[str, list[float | None]] = msgspec.field(default_factory=dict)
 
 
@@ -76,9 +81,20 @@ def cells_of(month: Month) -> list[Cell]:
     """All counters of a month document."""
     first = day_number(month.month + "-01")
     found = []
-    for number, flat in month.days.items():
-        day = first + int(number) - 1
-        for at in range(0, len(flat), 3):
-            metric, person = month.names[int(flat[at])], month.names[int(flat[at + 1])]
-            found.append(Cell(metric, person, day, flat[at + 2]))
+    for name, (codes, counts) in month.days.items():
+        day = first + int(name[1:]) - 1
+        for code, count in zip(codes, counts, strict=True):
+            person, metric = code_parts(code)
+            found.append(Cell(month.metrics[metric], month.persons[person], day, count))
     return found
+
+
+def code_parts(code: int) -> tuple[int, int]:
+    """The places of a counter's person and metric among those of its month."""
+    return divmod(code, METRICS_MOST)
+
+
+@lru_cache(maxsize=1024)
+def day_field(day: Day) -> str:
+    """The key of a day in its month's document: `d1` to `d31`."""
+    return f"d{int(day_name(day)[8:])}"

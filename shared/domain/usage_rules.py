@@ -6,10 +6,9 @@ import numpy as np
 
 from shared.domain.baseline import Comparison, Floats, compare, critical_z, days_needed
 from shared.domain.block import USAGE, Row, View
-from shared.domain.events import Millis
 from shared.domain.flags import Bools, Hits, Ints, state_rule
 from shared.domain.playbooks import DropParams, Playbook
-from shared.domain.usage import USE, day_name, day_of
+from shared.domain.usage import day_name
 from shared.domain.verdicts import Counter, Evidence, Rule
 
 CHECKED_EVERY = 6 * 3_600_000  # ms: windows slide even when nothing comes in
@@ -43,16 +42,15 @@ def _numbers(found: Comparison, params: DropParams) -> dict[str, Floats]:
     }
 
 
-def _evidence(row: Row, feature: str, at: Millis, numbers: dict[str, float]) -> Evidence:
+def _evidence(view: View, position: int, feature: str, numbers: dict[str, float]) -> Evidence:
     """The daily counts of the window."""
-    today = day_of(at)
-    counts: dict[int, float] = {}
-    for month in row.cells.values():
-        for day, metric, _, amount in month.items():
-            counted = metric.startswith(USE) and feature in ("", metric[len(USE) :])
-            if counted and today - numbers["days"] <= day <= today:
-                counts[day] = counts.get(day, 0.0) + amount
-    return Evidence(counters=tuple(Counter(feature, day_name(day), counts[day]) for day in sorted(counts)))
+    counts = view.daily(position, feature, round(numbers["days"]) + 1)
+    today = int(view.day[position])
+    return Evidence(
+        counters=tuple(
+            Counter(feature, day_name(today - ago), float(counts[ago])) for ago in np.flatnonzero(counts)[::-1].tolist()
+        )
+    )
 
 
 def _drop_words(row: Row, subject: str, numbers: dict[str, float]) -> str:

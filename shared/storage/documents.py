@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -20,8 +21,10 @@ T = TypeVar("T")
 _RISKY = re.compile(r"""[%.$\[\]"'\\\x00-\x1f]""")
 _INT64 = 1 << 63
 _SCALARS = frozenset({str, bool, type(None)})
+_FLOATS = frozenset({float, type(None)})
 
 
+@lru_cache(maxsize=4096)
 def escape_key(key: str) -> str:
     """A map's key as it is stored; "" becomes "%", which no other key does."""
     if not key:
@@ -47,6 +50,13 @@ def plain(value: object) -> Any:
 
     Integers beyond 64 bits, which JSON allows and BSON does not, become floats, or text where a float cannot hold them.
     """
+    kind = value.__class__
+    if kind in _SCALARS:
+        return value
+    if kind is int or kind is float:
+        return _number(value)
+    if kind is list or kind is tuple:
+        return _stored_list(value)  # type: ignore[arg-type]
     return _stored(msgspec.to_builtins(value))
 
 
@@ -68,9 +78,11 @@ def _stored_list(values: Iterable[Any]) -> list[Any]:
         return items
     if kinds == {float} and all(map(math.isfinite, items)):
         return items
+    if kinds == _FLOATS and all(math.isfinite(item) for item in items if item is not None):
+        return items
     if kinds == {int} and min(items) >= -_INT64 and max(items) < _INT64:
         return items
-    return [_stored(item) for item in items]
+    return [plain(item) for item in items]
 
 
 def _number(value: Any) -> Any:
@@ -92,7 +104,7 @@ def encoded(fields: Mapping[str, Any]) -> Document:
     A number that is a field by itself (not inside a map or list) keeps 15 significant digits: SQLite, below NX-27017,
     writes no more of it.
     """
-    return {name: _rounded(plain(value)) for name, value in fields.items()}
+    return {name: value if value.__class__ is str else _rounded(plain(value)) for name, value in fields.items()}
 
 
 def _rounded(value: Any) -> Any:

@@ -26,6 +26,10 @@ _OUTSIDE = ("owner", "rule", "alert")
 """Fields of alerts and deliveries that lists filter by and whose text comes from outside."""
 
 
+_UNLISTED = frozenset({"months", "dedup", "partitions"})
+"""Collections whose documents are found by what never changes: who they belong to."""
+
+
 def lookup(id: str, fields: Mapping[str, Any]) -> Document:
     """The `q` fields, as dotted paths, that follow from writing these (encoded) fields to document `id`."""
     found: Document = {}
@@ -42,6 +46,8 @@ def lookup(id: str, fields: Mapping[str, Any]) -> Document:
 def written(write: Write) -> Document:
     """Everything that a write sets, as it is stored, by dotted path."""
     fields = encoded(write.fields)
+    if write.base and write.collection in _UNLISTED:
+        return {**fields, "rev": write.base + 1}
     new_head = write.base == 0 and write.collection == "relationships"  # is to be found even if nothing was said of it
     about = {"directory": {}, **fields} if new_head else fields
     return {**fields, **lookup(write.id, about), "rev": write.base + 1}
@@ -50,6 +56,8 @@ def written(write: Write) -> Document:
 def _written_directory(fields: Mapping[str, Any]) -> Document:
     """What these fields say of the directory: all of it, or single values by dotted path."""
     prefix = "directory."
+    if "directory" not in fields and prefix not in "\n".join(fields):
+        return {}
     single = {name.removeprefix(prefix): value for name, value in fields.items() if name.startswith(prefix)}
     return {"name": "", **_DIRECTORY, **fields["directory"], **single} if "directory" in fields else single
 

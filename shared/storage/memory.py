@@ -57,7 +57,10 @@ def _set(found: Document, dotted: str, value: Any) -> None:
 
 def _put(found: Document, fields: Document) -> None:
     for dotted, value in fields.items():
-        _set(found, dotted, value)
+        if "." in dotted:
+            _set(found, dotted, value)
+        else:
+            found[dotted] = value
 
 
 def _page(docs: Iterable[Document], order: Order, cursor: str | None, limit: int, kind: type[T]) -> Page[T]:
@@ -184,8 +187,9 @@ class MemoryStore:
                 earliest[partition] = min(at, earliest.get(partition, at))
         return earliest
 
-    async def purge_dedup(self, newest_before: Millis) -> int:
-        old = [id for id, doc in self._docs["dedup"].items() if doc.get("newest", 0) < newest_before]
+    async def purge_dedup(self, partition: int, newest_before: Millis) -> int:
+        docs = self._find("dedup", Condition("partition", (partition,)))
+        old = [doc["_id"] for doc in docs if doc.get("newest", 0) < newest_before]
         for id in old:
             del self._docs["dedup"][id]
         return len(old)

@@ -56,17 +56,17 @@ class PartitionState(Fenced, omit_defaults=True, kw_only=True):
 class DedupChunk(Fenced, omit_defaults=True, kw_only=True):
     """Event ids of one relationship (collection `dedup`, `_id` = `tenant/relationship/NUMBER`).
 
-    `hashes` are 64-bit (signed), `offsets` the log offsets they were first seen at, `received` their receipt (ms).
-    `newest` is the newest receipt in it: a chunk whose newest is older than the window may be dropped.
+    `parts` holds what was added at once: by "o" and the offset of the first, the packed hashes and offsets (see
+    shared.domain.dedup.pack); `count` is how many ids there are in all. `newest` is the newest receipt among them: a
+    chunk whose newest is older than the window may be dropped.
     """
 
     tenant: str
     relationship: str
     number: int
-    hashes: list[int] = msgspec.field(default_factory=list)
-    offsets: list[int] = msgspec.field(default_factory=list)
-    received: list[int] = msgspec.field(default_factory=list)
+    count: int = 0
     newest: Millis = 0
+    parts: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -142,8 +142,8 @@ class StateStore(Protocol):
         """The smallest next_due_at > 0 in each of these partitions, where there is one."""
         ...
 
-    async def purge_dedup(self, newest_before: Millis) -> int:
-        """Drop expired dedup chunks; how many."""
+    async def purge_dedup(self, partition: int, newest_before: Millis) -> int:
+        """Drop the dedup chunks written from this partition whose newest id was received before; how many."""
         ...
 
 

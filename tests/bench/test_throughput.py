@@ -61,7 +61,9 @@ def test_the_mix_is_as_stated() -> None:
     shares = [types[name] / len(sent) for name in ("usage.feature_used", "usage.login", "message.received")]
     assert shares == pytest.approx([0.92, 0.03, 0.05], abs=0.01)
     recent = sum(one.received - event.time < DAY for one, event in zip(sent, events, strict=True))
-    assert recent / len(sent) == pytest.approx(0.8, abs=0.02)
+    assert recent / len(sent) == pytest.approx(0.98, abs=0.01)
+    used = {(event.data.person, event.data.feature) for event in events if event.type == "usage.feature_used"}
+    assert max(Counter(person for person, _ in used).values()) == 3
     again = len(sent) - len({id_of(event) for event in events})
     assert again / len(sent) == pytest.approx(0.01, abs=0.004)
     assert sum(len(one.value) for one in sent) / len(sent) == pytest.approx(260, abs=25)

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from shared.domain.alerts import Alert, AlertEntry, AlertState
 from shared.domain.events import DAY, HOUR, MINUTE, Millis, relationship_key
 from shared.domain.facts import Facts, Person, Promise
-from shared.domain.relationship import Band, Directory, Factor, Head, Score, Scores, Windows
+from shared.domain.relationship import Band, Directory, Head, Score, Scores, Windows
 from shared.domain.touchpoints import Touchpoint, touchpoint_id
 from shared.domain.usage import Month, day_name, day_of, month_id, month_of
 from shared.domain.verdicts import Cause, Counter, Evidence, Rule, Severity, StandingFlag, fingerprint
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Write
+from tests.domain.builders import month_fields, numbers_of
 
 FIRST = (
     *("Alder", "Beacon", "Cobalt", "Delta", "Ember", "Fjord", "Granite", "Harbor", "Iris", "Juniper", "Kestrel"),
@@ -73,6 +74,7 @@ def _head(chance: random.Random, tenant: str, number: int, now: Millis) -> Head:
     name = f"{chance.choice(FIRST)} {chance.choice(SECOND)}{chance.choice(LEGAL)}"
     level = 2 + 40 * chance.random()
     flags = _flags(id, index, now)
+    value = _value(chance, index)
     return Head(
         id=relationship_key(tenant, id),
         tenant=tenant,
@@ -98,7 +100,8 @@ def _head(chance: random.Random, tenant: str, number: int, now: Millis) -> Head:
             (level * 5, level * 21, level * 64, level * 250), (2, 9, 25, 88), (3, 8, 27, 101), (4, 9, 12, 19)
         ),
         spark=() if id == UNKNOWN else tuple(_level(chance, level, now - (29 - day) * DAY) for day in range(30)),
-        scores=Scores(ri=_intelligence(chance, index), rv=_value(chance, index), at=now),
+        scores=Scores(ri=_score(index, 4), rv=_score(value, 2), at=now),
+        numbers=_numbers(index, value),
         flags=flags,
     )
 
@@ -112,35 +115,27 @@ def _band(index: float | None) -> Band:
     return Band.UNKNOWN if index is None else Band.RED if index <= 50 else Band.YELLOW if index <= 75 else Band.GREEN
 
 
-def _intelligence(chance: random.Random, index: float | None) -> Score:
-    if index is None:
-        return Score()
-    at = index / 100
-    return Score(
-        at**4,
-        index,
-        _band(index),
-        {
-            "quality": Factor(min(1.0, at + 0.08), 0.7, "2 of 9 tickets waited longer than a day; sentiment 0.21."),
-            "frequency": Factor(max(0.0, at - 0.12), 0.9, "3 two-way touches in 30 days where 7 are usual."),
-            "trust": Factor(at, 0.45, "1 promise broken of 6; no payment overdue."),
-            "mutual_benefit": Factor(None, 0.0, "No outcome, margin or seat count has been reported yet."),
-            "network": Factor(min(1.0, at + 0.2), 0.6, "9 active people in 3 roles; the strongest carries 34 %."),
-        },
+def _score(index: float | None, factors: int) -> Score:
+    return Score() if index is None else Score((index / 100) ** factors, index, _band(index))
+
+
+def _value(chance: random.Random, index: float | None) -> float | None:
+    return None if index is None else min(99.0, max(3.0, index + chance.gauss(0, 8)))
+
+
+def _numbers(ri: float | None, rv: float | None) -> tuple[float | None, ...]:
+    """What scores of these sizes are made of; of mutual benefit and loyalty nothing is known."""
+    if ri is None or rv is None:
+        return numbers_of()
+    at, value = ri / 100, rv / 100
+    return numbers_of(
+        quality=(min(1.0, at + 0.08), 0.7, min(1.0, at + 0.2), 2.0),
+        frequency=(max(0.0, at - 0.12), 0.9, 3.0, 7.0),
+        trust=(at, 0.45, 5.0, 1.0, 400.0),
+        network=(min(1.0, at + 0.2), 0.6, 4.0, 6.0),
+        engagement=(value, 0.8, value, None),
+        satisfaction=(min(1.0, value + 0.05), 0.5, min(1.0, value + 0.05)),
     )
-
-
-def _value(chance: random.Random, index: float | None) -> Score:
-    if index is None:
-        return Score()
-    value = min(99.0, max(3.0, index + chance.gauss(0, 8)))
-    at = value / 100
-    factors = {
-        "engagement": Factor(at, 0.8, "Use on 19 of 22 business days."),
-        "satisfaction": Factor(min(1.0, at + 0.05), 0.5, "NPS 7 from one answer in 90 days."),
-        "loyalty": Factor(None, 0.0, "No renewal has come up yet."),
-    }
-    return Score(at**2, value, _band(value), factors)
 
 
 def _flags(id: str, index: float | None, now: Millis) -> dict[str, StandingFlag]:
@@ -191,27 +186,25 @@ def _facts(chance: random.Random, now: Millis) -> Facts:
 
 def _months(chance: random.Random, head: Head, now: Millis) -> Iterator[Month]:
     today = day_of(now)
-    names = ["", *(f"use:{feature}" for feature in FEATURES)]
-    days: dict[str, dict[str, list[float]]] = {}
+    months: dict[str, dict[int, dict[tuple[str, str], float]]] = {}
     for day in range(today - 200, today + 1):
-        flat = days.setdefault(month_of(day), {}).setdefault(str(int(day_name(day)[8:])), [])
+        counts = months.setdefault(month_of(day), {}).setdefault(int(day_name(day)[8:]), {})
         for at, feature in enumerate(FEATURES, 1):
             level = 26.0 / at
             if head.relationship == RED and feature == "exports" and day > today - 7:
                 level *= 0.2
-            flat += [at, 0, _level(chance, level, day * DAY)]
-    for month, counted in days.items():
+            counts[f"use:{feature}", ""] = _level(chance, level, day * DAY)
+    for month, days in months.items():
         yield Month(
             id=month_id(head.tenant, head.relationship, month),
             tenant=head.tenant,
             relationship=head.relationship,
             month=month,
-            names=names,
-            days=counted,
             incarnation="i1",
             partition=0,
             offset=1,
             writer="seed",
+            **month_fields(days),
         )
 
 

@@ -76,7 +76,7 @@ def tricks(deps: Deps, store: MoodyStore) -> FastAPI:
     async def score(id: str, index: float) -> dict[str, Any]:
         head = (await store.heads([relationship_key(FULL, id)]))[relationship_key(FULL, id)]
         band = Band.RED if index <= 50 else Band.YELLOW if index <= 75 else Band.GREEN
-        scores = Scores(ri=Score(0.1, index, band, head.scores.ri.factors), rv=head.scores.rv, at=now_ms())
+        scores = Scores(ri=Score(0.1, index, band), rv=head.scores.rv, at=now_ms())
         fields = {"scores": scores, "incarnation": "i1", "partition": 0, "offset": head.offset + 1, "writer": "t"}
         assert await store.write([Write("relationships", head.id, head.rev, fields)]) == []
         update = Update(

@@ -30,13 +30,15 @@ def listed(
 
 
 def month_write(relationship: str, month: str, base: int = 0, tenant: str = "acme", **fields: Any) -> Write:
-    whole = {**FENCE, "tenant": tenant, "relationship": relationship, "month": month, "names": ["", "use:a"], **fields}
+    whole = {**FENCE, "tenant": tenant, "relationship": relationship, "month": month, "metrics": ["use:a"], **fields}
     return Write("months", month_id(tenant, relationship, month), base, whole)
 
 
-def chunk_write(relationship: str, number: int, newest: int, tenant: str = "acme", **fields: Any) -> Write:
+def chunk_write(
+    relationship: str, newest: int, number: int, base: int = 0, tenant: str = "acme", **fields: Any
+) -> Write:
     whole = {**FENCE, "tenant": tenant, "relationship": relationship, "number": number, "newest": newest, **fields}
-    return Write("dedup", f"{tenant}/{relationship}/{number}", 0, whole)
+    return Write("dedup", f"{tenant}/{relationship}/{number}", base, whole)
 
 
 def entry(id: str, time: int = 1_000, relationship: str = "r1", tenant: str = "acme", **fields: Any) -> Touchpoint:

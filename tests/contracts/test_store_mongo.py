@@ -37,7 +37,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "write": lambda store: store.write([head_write()]),
     "set_incarnation": lambda store: store.set_incarnation(Incarnation("t", "i", 8)),
     "add_touchpoints": lambda store: store.add_touchpoints([entry("s#1")]),
-    "purge_dedup": lambda store: store.purge_dedup(5),
+    "purge_dedup": lambda store: store.purge_dedup(0, 5),
     "list_relationships": lambda store: store.list_relationships("acme", RelationshipQuery()),
     "list_alerts": lambda store: store.list_alerts("acme", AlertQuery()),
     "put_alert": lambda store: store.put_alert(alert(), 0),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from shared.domain.counters import MonthCells
 from shared.domain.relationship import Directory, Factor, Score, Scores
+from shared.domain.usage import day_number
 from shared.domain.verdicts import Severity, StandingFlag
 from shared.storage.documents import path
 from shared.storage.store import Store, Write
@@ -83,19 +85,39 @@ async def test_writers_that_race_lose_no_update(store: Store) -> None:
 
 
 async def test_collections_are_written_together(store: Store) -> None:
-    writes = [month_write("r1", "2026-01"), chunk_write("r1", 0, 5, hashes=[-(2**63), 2**63 - 1]), head_write()]
+    writes = [month_write("r1", "2026-01"), chunk_write("r1", 5, 0, count=1, parts={"o7": "a+/="}), head_write()]
     assert await store.write(writes) == []
     assert (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"].rev == 1
-    assert (await store.dedup_chunks(["acme/r1"], 0))[0].hashes == [-(2**63), 2**63 - 1]
+    assert (await store.dedup_chunks(["acme/r1"], 0))[0].parts == {"o7": "a+/="}
     assert set(await store.heads(["acme/r1"])) == {"acme/r1"}
 
 
 async def test_dotted_fields_set_one_place_of_a_map(store: Store) -> None:
-    await store.write([month_write("r1", "2026-01", **{"days.1": [1, 0, 2.5], "days.31": [1, 0, 7.0]})])
-    await store.write([month_write("r1", "2026-01", base=1, **{"days.1": [1, 0, 3.5], "scores.1": [50.25, None]})])
+    first = {"days.d1": [[0, 509], [2.5, 1.0]], "days.d31": [[0], [7.0]], "persons": ["", "ana"]}
+    await store.write([month_write("r1", "2026-01", **first)])
+    again = {"days.d1": [[0, 509], [3.5, 1.0]], "scores.d1": [50.25, None]}
+    await store.write([month_write("r1", "2026-01", base=1, **again)])
     month = (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"]
-    assert month.days == {"1": [1, 0, 3.5], "31": [1, 0, 7.0]}
-    assert month.scores == {"1": [50.25, None]}
+    assert month.days == {"d1": ([0, 509], [3.5, 1.0]), "d31": ([0], [7.0])}
+    assert month.scores == {"d1": [50.25, None]}
+    assert (month.metrics, month.persons) == (["use:a"], ["", "ana"])
+    assert [type(count) for count in month.days["d1"][1]] == [float, float]
+
+
+async def test_what_a_month_writes_of_its_changes_comes_back_whole(store: Store) -> None:
+    month, first = MonthCells("2026-01"), day_number("2026-01-01")
+    added = [(0, "use:a", "ana", 2.5), (30, "in:email", "", 1.0), (0, "use:a", "bob", 0.1), (12, "use:b", "ana", 1e12)]
+    for rev, (day, metric, person, count) in enumerate(added):
+        month.add(first + day, metric, person, count)
+        month.scores[f"d{day + 1}"] = (rev / 3, None)
+        month.changed_scores.add(f"d{day + 1}")
+        names = {"tenant": "acme", "relationship": "r1", "month": "2026-01"}
+        assert await store.write([Write("months", "acme/r1/2026-01", rev, {**FENCE, **names, **month.fields()})]) == []
+        month.stored()
+        found = (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"]
+        again = MonthCells.load(found)
+        assert list(again.items()) == list(month.items())
+        assert (again.scores, again.rev) == (month.scores, rev + 1)
 
 
 async def test_keys_of_maps_may_hold_anything(store: Store) -> None:
@@ -119,9 +141,9 @@ async def test_keys_of_maps_may_hold_anything(store: Store) -> None:
 
 
 async def test_a_written_map_replaces_the_one_before(store: Store) -> None:
-    await store.write([head_write(features={"a": (1.0, 2.0), "b": (1.0, 2.0)})])
-    await store.write([head_write(base=1, features={"b": (3.0, 4.0)})])
-    assert (await store.heads(["acme/r1"]))["acme/r1"].features == {"b": (3.0, 4.0)}
+    await store.write([head_write(score_days={"20000": (1.0, 2.0), "20001": (1.0, None)})])
+    await store.write([head_write(base=1, score_days={"20001": (3.0, 4.0)})])
+    assert (await store.heads(["acme/r1"]))["acme/r1"].score_days == {"20001": (3.0, 4.0)}
 
 
 async def test_values_come_back_as_they_were(store: Store) -> None:
@@ -139,13 +161,15 @@ async def test_values_come_back_as_they_were(store: Store) -> None:
     }
     factor = Factor(1 / 3, 0.2, "because", {"a.b": 2 / 3})
     scores = Scores(ri=Score(raw=1 / 7, index=100 / 3, factors={"trust": factor}), at=9)
+    numbers = (1 / 3, None, 0.1 + 0.2, 5.0)
     windows = {"usage": (0.1, 1 / 3, 1e-9, 1e15), "people": (1, 2, 3, 4)}
-    await store.write([head_write(directory=Directory(custom=custom), scores=scores, windows=windows)])
+    await store.write([head_write(directory=Directory(custom=custom), scores=scores, windows=windows, numbers=numbers)])
     head = (await store.heads(["acme/r1"]))["acme/r1"]
     assert head.directory.custom == custom
     assert [type(head.directory.custom[key]) for key in ("yes", "int", "whole")] == [bool, int, float]
     assert head.scores == scores
     assert head.windows.usage == (0.1, 1 / 3, 1e-9, 1e15)
+    assert head.numbers == numbers
 
 
 async def test_a_boolean_by_itself_comes_back_as_one(store: Store) -> None:
@@ -168,12 +192,13 @@ async def test_integers_beyond_64_bits_become_floats_or_text(store: Store) -> No
 
 
 async def test_what_is_read_is_a_copy(store: Store) -> None:
-    await store.write([month_write("r1", "2026-01", days={"1": [1, 0, 2.0]})])
+    await store.write([month_write("r1", "2026-01", days={"d1": ([0], [2.0])})])
     month = (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"]
-    month.days["1"][2] = 99.0
-    month.names.append("other")
+    month.days["d1"][1][0] = 99.0
+    month.days["d1"][0].append(7)
+    month.metrics.append("other")
     again = (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"]
-    assert (again.days, again.names) == ({"1": [1, 0, 2.0]}, ["", "use:a"])
+    assert (again.days, again.metrics) == ({"d1": ([0], [2.0])}, ["use:a"])
 
 
 async def test_a_partition_remembers_its_clock_and_what_is_untold(store: Store) -> None:

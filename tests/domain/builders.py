@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from shared.domain.block import Block, Entry, Row
-from shared.domain.dedup import IdChunk
-from shared.domain.display import refresh
-from shared.domain.engine import Item, Known, Step, Terms, step_many, tick, usage_entry
+from shared.domain.dedup import chunked, unpack
+from shared.domain.display import features, refresh
+from shared.domain.engine import Item, Known, Run, Step, Terms, step_many, tick, usage_entry
 from shared.domain.events import Interaction, JsonObject, Millis
 from shared.domain.fence import Fence
 from shared.domain.fold import fold_timeline
 from shared.domain.playbooks import Playbook, RuleSettings, bare_playbook
 from shared.domain.relationship import Head
+from shared.domain.scores import FACTORS
 from shared.domain.times import parse_date_or_moment
 from shared.domain.touchpoints import Touchpoint, made_of
-from shared.domain.usage import Month, day_of, month_id
+from shared.domain.usage import METRICS_MOST, Month, day_of, month_id
 from shared.domain.verdicts import FlagChange, Rule
 
 TENANT, NAME = "acme", "acct-1"
@@ -68,6 +69,7 @@ class Desk:
     count: int = 0
     timeline: dict[str, Touchpoint] = field(default_factory=dict)
     months: dict[str, Month] = field(default_factory=dict)
+    chunks: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.block.add(head())
@@ -112,8 +114,12 @@ class Desk:
 
     def fold(self, *items: Item) -> Step:
         """Fold items that hold their places already (a redelivery, or a batch)."""
+        return self.run(Run.of(items))
+
+    def run(self, run: Run) -> Step:
+        """Fold a run."""
         timelines = {ID: list(self.timeline.values())}
-        return step_many(self.block, items, Known(dict(self.timeline), timelines), self.terms, LOG, 0)
+        return step_many(self.block, run, Known(dict(self.timeline), timelines), self.terms, LOG, 0)
 
     def clock(self, now: Millis) -> None:
         """Fold a clock record."""
@@ -121,52 +127,81 @@ class Desk:
         tick(self.block, [self.row], now, self.terms, Fence(LOG, 0, self.offset))
 
     def store(self) -> None:
-        """Put what is pending on the timeline, as a flush does."""
-        for entry in self.row.pending.values():
+        """Put everything into documents, as a flush does."""
+        row = self.row
+        for entry in row.pending.values():
             self.timeline[entry.id] = msgspec.structs.replace(entry, rev=entry.rev + 1)
-        self.row.pending = {}
-        self.months |= {name: month_document(self.row, name) for name in self.row.cells}
+        for name, cells in row.cells.items():
+            self.months[name] = month_document(row, name, self.months.get(name))
+            cells.stored()
+        chunked(row.chunks, row.new_ids, Fence(LOG, 0))
+        for chunk in row.chunks:
+            if chunk.new:
+                self.chunks.setdefault(chunk.number, {}).update(chunk.fields())
+                chunk.new = []
+        row.pending, row.new_ids, row.days = {}, [], {}
+        row.chunks = row.chunks[-1:]
 
-    def reload(self) -> Row:
-        """The same relationship made anew from documents, in a block of its own."""
+    def reload(self, next: int | None = None) -> Row:
+        """The same relationship made anew from documents, in a block of its own; records from `next` on come again."""
         self.store()
         block = Block(self.block.feature_days, capacity=1)
         stored = msgspec.convert(msgspec.to_builtins(self.head), Head)
         row = block.add(stored, [self.months[name] for name in sorted(self.months)], unknown_months=True)
-        row.ids.load(chunk_again(chunk) for chunk in self.row.ids._chunks)
+        again = (0, self.offset + 1 if next is None else next)
+        for number, chunk in sorted(self.chunks.items()):
+            for part in (name for name in chunk if name.startswith("parts.")):
+                block.ids.load(row.tag, number, *unpack(part.partition(".")[2], chunk[part]), again)
+        row.chunks = self.row.chunks
+        row.folded = max([stored.offset, *(month.offset for month in self.months.values())])
         self.block = block
         return row
 
     def shown(self) -> Head:
         """The head with everything it shows renewed."""
-        refresh(self.block, [self.row], self.terms.playbook)
+        refresh(self.block, [self.row])
         return self.head
 
-
-def chunk_again(chunk: IdChunk) -> IdChunk:
-    """A chunk as it comes back from its document."""
-    fields = chunk.fields()
-    again = IdChunk(fields["number"], 1, chunk.fence)
-    again.entries = list(zip(fields["hashes"], fields["offsets"], fields["received"], strict=True))
-    return again
+    def features(self) -> dict[str, tuple[float, float]]:
+        """The use of its features as it is shown, from documents."""
+        self.store()
+        return features(self.head, self.months.values())
 
 
-def month_document(row: Row, name: str) -> Month:
-    """The document of one of the row's months, through JSON."""
+def month_document(row: Row, name: str, before: Month | None = None) -> Month:
+    """The document of one of the row's months after what has changed was written to it, through JSON."""
     cells = row.cells[name]
-    fence = cells.fence
-    document = Month(
-        id=month_id(TENANT, NAME, name),
-        tenant=TENANT,
-        relationship=NAME,
-        month=name,
-        incarnation=fence.incarnation,
-        partition=fence.partition,
-        offset=fence.offset,
-        rev=cells.rev + 1,
-        **cells.fields(),
-    )
+    names = {"id": month_id(row.head.tenant, row.head.relationship, name), "month": name}
+    document: dict[str, Any] = {"tenant": row.head.tenant, "relationship": row.head.relationship, **names}
+    if before is not None:
+        document = msgspec.to_builtins(before)
+    for path, value in cells.fields().items():
+        place, _, key = path.partition(".")
+        if key:
+            document.setdefault(place, {})[key] = value
+        else:
+            document[place] = value
+    document |= msgspec.structs.asdict(cells.fence) | {"rev": cells.rev + 1}
     return msgspec.json.decode(msgspec.json.encode(document), type=Month)
+
+
+def month_fields(counts: Mapping[int, Mapping[tuple[str, str], float]]) -> dict[str, Any]:
+    """What a month's document says of counts by day of the month, metric and person."""
+    metrics: dict[str, int] = {}
+    persons = {"": 0}
+    days: dict[str, tuple[list[int], list[float]]] = {}
+    for day, counted in counts.items():
+        places = [
+            (persons.setdefault(who, len(persons)), metrics.setdefault(what, len(metrics))) for what, who in counted
+        ]
+        days[f"d{day}"] = ([who * METRICS_MOST + what for who, what in places], list(counted.values()))
+    return {"metrics": list(metrics), "persons": list(persons), "days": days}
+
+
+def numbers_of(**factors: Sequence[float | None]) -> tuple[float | None, ...]:
+    """A head's `numbers` with these factors: value, confidence and inputs of each; of the others nothing is known."""
+    none = {name: (None,) * (2 + len(rule.inputs)) for name, rule in FACTORS.items()}
+    return tuple(number for name in FACTORS for number in factors.get(name, none[name]))
 
 
 def row_with(touches: Iterable[Touchpoint] = (), **fields: Any) -> tuple[Block, Row]:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.block import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Block, Entry, active_people
+from shared.domain.block import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Block, Entry, active_days
 from shared.domain.events import DAY, HOUR
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
-from shared.domain.usage import day_of, month_of
+from shared.domain.usage import Month, day_of, month_of
 from tests.domain.builders import LOG, Desk, at, head, month_document, row_with, touch
 
 MONDAY = day_of(at("2026-06-01"))
@@ -95,6 +95,16 @@ def test_days_beyond_the_series_count_in_their_month_alone() -> None:
     assert set(row.cells) == {month_of(MONDAY - back) for back in (0, 68, TOTAL_DAYS)}
 
 
+def test_series_do_not_go_back() -> None:
+    block = Block(feature_days=68, capacity=1)
+    row = block.add(head())
+    block.count(row, [Entry("use:export", "", MONDAY, 1.0)], Fence(LOG, 0, 0))
+    for day in (MONDAY - 1, MONDAY):
+        block.advance(row, day)
+        assert block.horizons[row.index] == MONDAY
+    assert block.view([row], [NOON]).total(USAGE, 2).tolist() == [[1, 0]]
+
+
 def test_somebody_whose_last_day_was_undone_was_last_seen_before() -> None:
     block = Block(feature_days=68, capacity=1)
     row = block.add(head())
@@ -102,7 +112,7 @@ def test_somebody_whose_last_day_was_undone_was_last_seen_before() -> None:
         block.count(row, [Entry("use:x", "ana", MONDAY + day, amount)], Fence(LOG, 0, offset), absolute=True)
         seen = row.people["ana"] - MONDAY
         assert seen == [-3, 0, -3, -1, -3, seen][offset]
-    assert active_people(row, MONDAY - 4) == set()
+    assert [day for day in active_days(row) if day > MONDAY - 4] == []
 
 
 def test_active_are_those_who_used_or_wrote_and_have_not_left() -> None:
@@ -115,8 +125,9 @@ def test_active_are_those_who_used_or_wrote_and_have_not_left() -> None:
         ]
     )
     block.count(row, [Entry("use:x", "dan", MONDAY - 1, 1.0)], Fence(LOG, 0, 9))
-    assert active_people(row, MONDAY - 4) == {"ana", "dan"}
-    assert active_people(row, MONDAY - 3) == {"dan"}
+    assert sorted(active_days(row)) == [MONDAY - 3, MONDAY - 1]  # ana and dan
+    view = block.view([row], [NOON])
+    assert (view.people(4).tolist(), view.people(3).tolist()) == ([2], [1])
 
 
 def test_rows_that_are_let_go_leave_clean_places() -> None:
@@ -138,9 +149,22 @@ def test_the_least_recently_used_that_hold_nothing_unsaved_go_first() -> None:
     block.touch(rows[0])
     rows[1].changed = True
     rows[2].pending["x"] = touch("note.added", NOON)
-    assert block.oldest(4) == []
-    assert block.oldest(3) == [rows[3]]
-    assert block.oldest(1) == [rows[3], rows[0]]
+    held = block.weight + block.ids.nbytes
+    assert block.surplus(held) == []
+    assert block.surplus(held - 1) == [rows[3]]
+    assert block.surplus(0) == [rows[3], rows[0]]
+
+
+def test_a_row_weighs_what_it_holds() -> None:
+    block = Block(feature_days=68, capacity=2)
+    light, heavy = block.add(other_head(1)), block.add(other_head(2))
+    before = block.weight
+    entries = [Entry(f"use:f{number}", f"p{number}", MONDAY, 1.0) for number in range(10)]
+    block.count(heavy, entries, Fence(LOG, 0, 1))
+    block.weigh(heavy)
+    assert block.weight - before == heavy.weight - light.weight > 10 * 68 * 8
+    block.evict(heavy)
+    assert block.weight == light.weight
 
 
 @pytest.mark.parametrize("quantity", [0.1, 50 / 24, 16_777_216.0])
@@ -149,9 +173,9 @@ def test_a_row_made_again_from_documents_is_the_same(quantity: float) -> None:
     for number in range(30):
         desk.say("usage.feature_used", NOON + number * HOUR, feature="export", person="ana", quantity=quantity)
         desk.say("usage.feature_used", NOON + number * HOUR, feature="import", person="bob", quantity=1)
-    stayed = desk.shown()
+    stayed, features = desk.shown(), desk.features()
     desk.reload()
-    assert desk.shown() == stayed
+    assert (desk.shown(), desk.features()) == (stayed, features)
 
 
 def test_a_feature_long_out_of_sight_is_shown_no_more() -> None:
@@ -159,9 +183,10 @@ def test_a_feature_long_out_of_sight_is_shown_no_more() -> None:
     desk.say("usage.feature_used", NOON, feature="old", person="ana")
     desk.say("usage.feature_used", NOON + 80 * DAY, feature="new", person="ana")
     stayed = desk.shown()
-    assert stayed.features == {"new": (1, 0)}
+    assert desk.features() == {"new": (1, 0)}
     desk.reload()
     assert desk.shown() == stayed
+    assert desk.features() == {"new": (1, 0)}
 
 
 Did = tuple[int, str, str, int, bool]
@@ -181,6 +206,7 @@ def test_series_equal_a_plain_recount(steps: list[tuple[int, Did]]) -> None:
     """Any counts, of late and of early days, in a block that grows, evicts and reloads."""
     block = Block(feature_days=40, capacity=1)
     cells: dict[int, dict[tuple[int, str, str], float]] = defaultdict(lambda: defaultdict(float))
+    stored: dict[int, dict[str, Month]] = defaultdict(dict)
     today = dict.fromkeys(range(4), MONDAY)
     for offset, (number, (ahead, metric, person, amount, absolute)) in enumerate(steps):
         row = block.rows.get(f"t/{number}") or block.add(other_head(number))
@@ -194,9 +220,10 @@ def test_series_equal_a_plain_recount(steps: list[tuple[int, Did]]) -> None:
         mine[day, metric, person] = amount + (0.0 if absolute else mine[day, metric, person])
         if amount == 3:
             _check(block, number, mine, today[number])
-            documents = [month_document(row, name) for name in row.cells]
+            known = stored[number]
+            known |= {name: month_document(row, name, known.get(name)) for name in row.cells}
             block.evict(row)
-            block.add(other_head(number), documents)
+            block.add(other_head(number), known.values())
     for number in {number for number, _ in steps}:
         _check(block, number, cells[number], today[number])
 

@@ -63,9 +63,9 @@ def test_what_has_no_cadence_yet_is_not_silent(touches: list[Touchpoint]) -> Non
 
 def test_words_and_evidence_of_silence() -> None:
     numbers = {"silent": 7.4, "usual": 1.0}
-    _, row = row_with(daily())
+    block, row = row_with(daily())
     assert REASONS[Rule.SILENCE](row, "", numbers) == "ana silent for 7 business days, usual gap 1"
-    assert STATE_RULES[Rule.SILENCE].evidence(row, "", MONDAY, {}).events == ("test#m4",)
+    assert STATE_RULES[Rule.SILENCE].evidence(block.view([row], [MONDAY]), 0, "", {}).events == ("test#m4",)
     _, row = row_with([*daily(), touch("person.joined", MONDAY, "p", person="ana", role="champion")])
     assert REASONS[Rule.SILENCE](row, "", numbers).startswith("ana (champion) silent")
     _, row = row_with(daily(person=""), directory=EVERY_DAY)
@@ -133,9 +133,10 @@ def test_the_earliest_of_several_is_due_next() -> None:
 
 def test_words_and_evidence_of_promises() -> None:
     touches = [promise("p", text="the report"), promise("q"), touch("promise.broken", MONDAY, "b", promise="q")]
-    _, row = row_with(touches)
+    block, row = row_with(touches)
     words = REASONS[Rule.EXPECTATION_VIOLATED]
     assert words(row, "p", {"overdue": 0}) == "promise is due 2026-06-03 09:00 UTC and not kept: the report"
     assert words(row, "p", {"overdue": 1}) == "promise was due 2026-06-03 09:00 UTC and not kept: the report"
     assert words(row, "q", {"overdue": 1}) == "promise broken: q"
-    assert STATE_RULES[Rule.EXPECTATION_VIOLATED].evidence(row, "p", MONDAY, {}).events == ("test#made p",)
+    view = block.view([row], [MONDAY])
+    assert STATE_RULES[Rule.EXPECTATION_VIOLATED].evidence(view, 0, "p", {}).events == ("test#made p",)

@@ -1,20 +1,41 @@
 from __future__ import annotations
 
-import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.counters import MonthCells
+from shared.domain import counters
+from shared.domain.block import Row
+from shared.domain.counters import CELL_BYTES, OTHERS, MonthCells
 from shared.domain.fence import Fence
 from shared.domain.usage import Month, cells_of, day_number
+from tests.domain.builders import head, month_document
 
 FIRST = day_number("2026-02-01")
+NAME = "2026-02"
+
+
+def counted(month: MonthCells) -> dict[tuple[int, str, str], float]:
+    """Its counters by the day of the month, metric and person."""
+    found = {(day - FIRST + 1, metric, person): count for day, metric, person, count in month.items()}
+    assert len(found) == len(list(month.items()))
+    return found
+
+
+def stored(month: MonthCells, before: Month | None = None) -> Month:
+    """The document after a write of what has changed, which then counts as stored."""
+    row = Row(0, 0, head())
+    row.cells[month.month] = month
+    document = month_document(row, month.month, before)
+    month.stored()
+    return document
 
 
 def test_a_record_is_folded_once() -> None:
-    month = MonthCells("2026-02")
+    month = MonthCells(NAME)
     assert month.admits(Fence("one", 0, 0))
-    month.fence = Fence("one", 0, 7)
+    month.move(Fence("one", 0, 7))
+    assert month.fence == Fence("one", 0, 7)
     assert not month.admits(Fence("one", 0, 7))
     assert not month.admits(Fence("one", 0, 3))
     assert month.admits(Fence("one", 0, 8))
@@ -23,23 +44,31 @@ def test_a_record_is_folded_once() -> None:
 
 
 def test_a_total_replaces_a_persons_count_or_everybodys() -> None:
-    month = MonthCells("2026-02")
+    month = MonthCells(NAME)
     assert list(month.add(FIRST, "use:export", "ana", 3)) == [("ana", 3)]
     assert list(month.add(FIRST, "use:export", "bob", 2)) == [("bob", 2)]
     assert list(month.add(FIRST, "use:other", "bob", 9)) == [("bob", 9)]
     assert list(month.set_total(FIRST, "use:export", "ana", 5)) == [("ana", 2)]
     assert list(month.set_total(FIRST, "use:export", "", 6)) == [("ana", -5), ("bob", -2), ("", 6)]
     assert list(month.set_total(FIRST, "use:export", "", 4)) == [("ana", 0), ("bob", 0), ("", -2)]
-    assert {(who, what): count for _, what, who, count in month.items()} == {
-        ("ana", "use:export"): 0,
-        ("bob", "use:export"): 0,
-        ("", "use:export"): 4,
-        ("bob", "use:other"): 9,
+    assert counted(month) == {
+        (1, "use:export", "ana"): 0,
+        (1, "use:export", "bob"): 0,
+        (1, "use:export", ""): 4,
+        (1, "use:other", "bob"): 9,
     }
 
 
+def test_a_total_of_what_was_never_counted() -> None:
+    month = MonthCells(NAME)
+    month.add(FIRST, "use:other", "ana", 3)
+    assert list(month.set_total(FIRST, "use:export", "", 6)) == [("", 6)]
+    assert list(month.set_total(FIRST + 1, "use:export", "ana", 2)) == [("ana", 2)]
+    assert counted(month) == {(1, "use:other", "ana"): 3, (1, "use:export", ""): 6, (2, "use:export", "ana"): 2}
+
+
 def test_days_with_a_person_are_those_with_usage() -> None:
-    month = MonthCells("2026-02")
+    month = MonthCells(NAME)
     month.add(FIRST, "use:export", "ana", 1)
     month.add(FIRST + 1, "in:email", "ana", 1)
     month.add(FIRST + 2, "use:export", "bob", 1)
@@ -47,29 +76,98 @@ def test_days_with_a_person_are_those_with_usage() -> None:
     assert list(month.days_with("ana")) == [FIRST]
 
 
+def test_what_is_written_is_what_has_changed() -> None:
+    month = MonthCells(NAME)
+    month.add(FIRST, "use:export", "ana", 3)
+    month.add(FIRST, "in:email", "", 1)
+    month.add(FIRST + 27, "use:export", "", 2)
+    first = {"days.d1": [[509, 1], [3, 1]], "days.d28": [[0], [2]]}
+    assert month.fields() == first | {"metrics": ["use:export", "in:email"], "persons": ["", "ana"]}
+    assert (month.changed, month.rev) == (True, 0)
+    month.stored()
+    assert (month.changed, month.rev, month.fields()) == (False, 1, {})
+    month.add(FIRST + 27, "use:export", "ana", 4)
+    assert month.fields() == {"days.d28": [[0, 509], [2, 4]]}
+    month.stored()
+    month.add(FIRST + 1, "use:import", "bob", 1)
+    month.scores["d2"] = (50.25, None)
+    month.changed_scores.add("d2")
+    assert month.fields() == {
+        "days.d2": [[2 * 509 + 2], [1]],
+        "scores.d2": [50.25, None],
+        "metrics": ["use:export", "in:email", "use:import"],
+        "persons": ["", "ana", "bob"],
+    }
+    month.stored()
+    month.changed_scores.add("d2")
+    assert month.fields() == {"scores.d2": [50.25, None]}
+
+
+def test_a_month_knows_where_uses_are_counted() -> None:
+    month = MonthCells(NAME)
+    month.add(FIRST, "in:email", "ana", 1)
+    month.add(FIRST, "use:export", "ana", 1)
+    assert month.uses == {"export": 1}
+    assert MonthCells.load(stored(month)).uses == {"export": 1}
+
+
+def test_beyond_its_metrics_what_is_new_counts_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "METRICS_KEPT", 2)
+    month = MonthCells(NAME)
+    assert month.roomy
+    month.add(FIRST, "use:a", "ana", 1)
+    month.add(FIRST, "in:email", "", 1)
+    assert not month.roomy
+    assert month.kept(FIRST, "use:a", "ana") == ("use:a", "ana")
+    assert month.kept(FIRST + 1, "use:a", "bob") == ("use:a", "bob")
+    assert month.kept(FIRST, "use:b", "ana") == (f"use:{OTHERS}", "ana")
+    assert month.kept(FIRST, "both:meeting", "") == (f"both:{OTHERS}", "")
+
+
+def test_beyond_its_bytes_whoever_is_new_counts_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MONTH_BYTES", 3 * CELL_BYTES)
+    month = MonthCells(NAME)
+    month.add(FIRST, "use:a", "ana", 1)
+    assert (month.bytes, month.roomy) == (2 * CELL_BYTES + 3, True)
+    assert month.kept(FIRST, "use:a", "bob") == ("use:a", "bob")
+    month.add(FIRST, "use:a", "", 1)
+    assert not month.roomy
+    assert month.kept(FIRST, "use:a", "ana") == ("use:a", "ana")
+    assert month.kept(FIRST, "use:a", "bob") == ("use:a", OTHERS)
+    assert month.kept(FIRST + 1, "use:a", "ana") == ("use:a", OTHERS)
+    assert month.kept(FIRST + 1, "use:a", "") == ("use:a", "")
+
+
 names = st.sampled_from(("", "ana", "bob"))
 metrics = st.sampled_from(("use:export", "use:", "in:email", "both:meeting"))
 days = st.integers(0, 27)
 pairs = st.tuples(st.none() | st.floats(0, 100), st.none() | st.floats(0, 100))
+additions = st.lists(st.tuples(days, metrics, names, st.floats(0, 1e9)), max_size=8)
+recorded = st.dictionaries(st.integers(1, 28).map(lambda day: f"d{day}"), pairs, max_size=3)
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(days, metrics, names, st.floats(0, 1e9))),
-    st.dictionaries(st.integers(1, 28).map(str), pairs, max_size=3),
-)
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(additions, recorded), min_size=1, max_size=4))
 def test_a_month_survives_its_document(
-    added: list[tuple[int, str, str, float]], scores: dict[str, tuple[float | None, float | None]]
+    rounds: list[tuple[list[tuple[int, str, str, float]], dict[str, tuple[float | None, float | None]]]],
 ) -> None:
-    month = MonthCells("2026-02")
-    for day, metric, person, amount in added:
-        month.add(FIRST + day, metric, person, amount)
-    month.scores = scores
-    document = Month(id="i", tenant="t", relationship="r", month="2026-02", rev=3, offset=9, **month.fields())
-    document = msgspec.json.decode(msgspec.json.encode(document), type=Month)
-    again = MonthCells.load(document)
-    assert again.days == month.days
-    assert again.scores == month.scores
-    assert (again.rev, again.fence, again.changed) == (3, Fence("", -1, 9), False)
-    assert again.fields() == month.fields()
-    assert [(cell.day, cell.metric, cell.person, cell.count) for cell in cells_of(document)] == list(month.items())
+    """Written in parts, of which each holds only what has changed, it comes back whole."""
+    month, document = MonthCells(NAME), None
+    wanted: dict[tuple[int, str, str], float] = {}
+    for offset, (added, scores) in enumerate(rounds):
+        for day, metric, person, amount in added:
+            month.add(FIRST + day, metric, person, amount)
+            wanted[day + 1, metric, person] = wanted.get((day + 1, metric, person), 0.0) + amount
+        month.scores |= scores
+        month.changed_scores |= set(scores)
+        month.move(Fence("one", 0, offset))
+        document = stored(month, document)
+        again = MonthCells.load(document)
+        assert counted(again) == counted(month) == wanted
+        assert again.scores == month.scores
+        assert (again.rev, again.fence, again.changed) == (offset + 1, Fence("one", 0, offset), False)
+        assert (again.metrics, again.persons, again.uses) == (month.metrics, month.persons, month.uses)
+        assert (again.bytes, again.fields()) == (month.bytes, {})
+        assert [(cell.day, cell.metric, cell.person, cell.count) for cell in cells_of(document)] == list(again.items())
+        again.add(FIRST, "use:export", "eve", 1.0)  # it goes on where the other ended
+        assert again.code("use:export", "eve") == len(month.persons) * 509 + again.metrics["use:export"]

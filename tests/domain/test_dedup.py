@@ -1,120 +1,425 @@
+"""Event ids that have counted: chunks by hand, the table against a plain dictionary."""
+
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.dedup import CHUNK_IDS, CHUNKS_A_DAY, SeenIds, id_hash
-from shared.domain.events import DAY, HOUR
+from shared.domain import dedup
+from shared.domain.dedup import CHUNK_IDS, CHUNKS_A_DAY, IdChunk, Seen, SeenIds, chunked, id_hash, pack, unpack
+from shared.domain.events import DAY
 from shared.domain.fence import Fence
-from tests.domain.builders import chunk_again
 
-WEEK = 7 * DAY
-START = 20_605 * DAY  # 2026-06-01
+TODAY = 20_605  # 2026-06-01
+START = TODAY * DAY
+WINDOW = 7
+LOG = Fence("one", 0)
 
-
-def place(offset: int, incarnation: str = "one") -> Fence:
-    return Fence(incarnation, 0, offset)
-
-
-def again(ids: SeenIds) -> SeenIds:
-    """The same from its stored chunks."""
-    loaded = SeenIds()
-    loaded.load(chunk_again(chunk) for chunk in reversed(ids._chunks))
-    return loaded
+Event = tuple[int, int, int, int]  # tag, hash, day, offset
 
 
-def test_a_hash_is_of_64_signed_bits() -> None:
-    assert id_hash("test#e1") != id_hash("test#e2")
-    assert all(-(2**63) <= id_hash(f"test#{number}") < 2**63 for number in range(100))
+def admitted(ids: SeenIds, *events: Event) -> list[tuple[bool, bool]]:
+    """For each of a batch of events: whether it counts, and whether its id is new."""
+    tags, hashes, days, offsets = zip(*events, strict=True)
+    counts, new = ids.admit(
+        np.array(hashes, np.uint64), np.array(tags, np.uint32), np.array(days, np.int64), list(offsets)
+    )
+    return list(zip(counts.tolist(), new.tolist(), strict=True))
 
 
-def test_a_duplicate_is_the_same_id_at_a_smaller_offset_within_the_window() -> None:
-    ids = SeenIds()
-    assert not ids.is_duplicate(1, place(5), START, WEEK)
-    ids.add(1, place(5), START)
-    assert not ids.is_duplicate(2, place(6), START, WEEK)
-    assert not ids.is_duplicate(1, place(5), START, WEEK)  # a redelivery of the same record
-    assert ids.is_duplicate(1, place(6), START, WEEK)
-    assert ids.is_duplicate(1, place(6), START + WEEK, WEEK)
-    assert not ids.is_duplicate(1, place(6), START + WEEK + 1, WEEK)
-    assert ids.is_duplicate(1, place(0, "two"), START, WEEK)  # a log that was made anew
+def counted(ids: SeenIds, *events: Event) -> list[bool]:
+    """For each of a batch of events: whether it counts, with an id that is new."""
+    found = admitted(ids, *events)
+    assert all(counts == new for counts, new in found)
+    return [counts for counts, _ in found]
 
 
-def test_a_redelivery_changes_nothing() -> None:
-    ids = SeenIds()
-    ids.add(1, place(5), START)
-    ids.add(1, place(9), START + WEEK + 1)  # counted again after the window
-    before = [chunk.fields() for chunk in ids._chunks]
-    assert len(before) == 2
-    for redelivered in ((5, START), (9, START + WEEK + 1)):
-        ids.add(1, place(redelivered[0]), redelivered[1])
-    assert [chunk.fields() for chunk in ids._chunks] == before
-    assert ids.is_duplicate(1, place(10), START + WEEK + 2, WEEK)
+def load(ids: SeenIds, tag: int, day: int, *seen: tuple[int, int], again: tuple[int, int] | None = None) -> None:
+    """Load a chunk of this day with these hashes and offsets."""
+    hashes, offsets = unpack("o0", pack([Seen(hash, offset, 0) for hash, offset in [(1 << 60, 0), *seen]]))
+    ids.load(tag, day * CHUNKS_A_DAY, hashes[1:], offsets[1:], again)
+
+
+# --- hashes and chunks
+
+
+def test_a_hash_is_of_64_bits_and_never_0() -> None:
+    hashes = {id_hash("test", f"e{number}") for number in range(100)}
+    assert len(hashes) == 100
+    assert all(0 < hash < 2**64 for hash in hashes)
+    assert max(hashes) > 2**63
+    assert id_hash("a", "bc") != id_hash("ab", "c")
+
+
+def test_what_hashes_to_0_is_no_empty_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "xxh3_64_intdigest", lambda text: 0)
+    assert id_hash("test", "e1") == 1
+
+
+def test_packed_ids_come_back() -> None:
+    seen = [Seen(1, 7_000_000_000, START), Seen(2**64 - 1, 7_000_000_001, START), Seen(9, 7_000_000_000 + 2**32 - 1, 5)]
+    hashes, offsets = unpack("o7000000000", pack(seen))
+    assert hashes.tolist() == [1, 2**64 - 1, 9]
+    assert offsets.tolist() == [one.offset for one in seen]
+
+
+def seen(count: int, received: int = START, first: int = 0) -> list[Seen]:
+    return [Seen(1 + first + number, first + number, received) for number in range(count)]
+
+
+def shape(chunks: list[IdChunk]) -> list[tuple[int, int, list[int]]]:
+    return [(chunk.number, chunk.count, [one.offset for one in chunk.new]) for chunk in chunks]
 
 
 def test_a_chunk_is_sealed_when_full_and_at_midnight() -> None:
-    ids = SeenIds()
-    for number in range(CHUNK_IDS + 1):
-        ids.add(number, place(number), START)
-    ids.add(-1, place(5_000), START + DAY)
-    ids.add(-2, place(5_001), START)  # received earlier, read later: the newest chunk takes it
-    ids.add(-3, place(0, "two"), START + DAY)  # offsets of two logs do not compare
-    first = 20_605 * CHUNKS_A_DAY
-    assert [(chunk.number, len(chunk.entries)) for chunk in ids.changed()] == [
-        (first, CHUNK_IDS),
-        (first + 1, 1),
-        (first + CHUNKS_A_DAY, 2),
-        (first + CHUNKS_A_DAY + 1, 1),
+    first = TODAY * CHUNKS_A_DAY
+    chunks: list[IdChunk] = []
+    chunked(chunks, [], LOG)
+    assert chunks == []
+    full, tomorrow = seen(CHUNK_IDS + 1), seen(1, START + DAY, 5_000)
+    late = seen(1, START, 5_001)  # received earlier, read later: the newest chunk takes it
+    chunked(chunks, [*full, *tomorrow, *late], LOG)
+    assert shape(chunks) == [
+        (first, CHUNK_IDS, list(range(CHUNK_IDS))),
+        (first + 1, 1, [CHUNK_IDS]),
+        (first + CHUNKS_A_DAY, 2, [5_000, 5_001]),
     ]
-    assert ids.changed()[2].fields() == {
-        "number": first + CHUNKS_A_DAY,
-        "hashes": [-1, -2],
-        "offsets": [5_000, 5_001],
-        "received": [START + DAY, START],
-        "newest": START + DAY,
+    assert chunks[2].newest == START + DAY
+    assert [chunk.fence for chunk in chunks] == [Fence("one", 0, offset) for offset in (1_023, 1_024, 5_001)]
+
+
+def test_the_last_chunk_is_gone_on_with_in_parts() -> None:
+    chunks: list[IdChunk] = []
+    chunked(chunks, seen(2, first=10), LOG)
+    number = TODAY * CHUNKS_A_DAY
+    assert chunks[0].fields() == {
+        "number": number,
+        "count": 2,
+        "newest": START,
+        "parts.o10": pack(seen(2, first=10)),
     }
-    assert ids.changed()[2].fence == place(5_001)
+    chunks[0].new = []  # it is stored
+    chunked(chunks, seen(CHUNK_IDS, START + 1, first=20), LOG)
+    assert chunks[0].fields() == {
+        "number": number,
+        "count": CHUNK_IDS,
+        "newest": START + 1,
+        "parts.o20": pack(seen(CHUNK_IDS - 2, first=20)),
+    }
+    assert shape(chunks)[1] == (number + 1, 2, [20 + CHUNK_IDS - 2, 20 + CHUNK_IDS - 1])
 
 
-def test_what_is_older_than_the_window_is_forgotten_but_not_before_it_is_stored() -> None:
-    ids = SeenIds()
-    for day in range(4):
-        ids.add(day, place(day), START + day * DAY)
-        ids.add(99, place(100 + day), START + day * DAY)
-    ids.expire(START + 2 * DAY)
-    assert len(ids._chunks) == 4
-    for chunk in ids.changed():
-        chunk.changed = False
-    ids.expire(START + 2 * DAY)
-    assert [chunk.number // CHUNKS_A_DAY for chunk in ids._chunks] == [20_607, 20_608]
-    assert not ids.is_duplicate(1, place(200), START + 3 * DAY, WEEK)
-    assert ids.is_duplicate(2, place(200), START + 3 * DAY, WEEK)
-    assert ids.is_duplicate(99, place(200), START + 3 * DAY, WEEK)
-    ids.expire(START + 9 * DAY)  # the last chunk is not sealed: it stays
-    assert len(ids._chunks) == 1
+@pytest.mark.parametrize("log", [Fence("two", 0), Fence("one", 1)])
+def test_offsets_of_two_logs_do_not_go_together(log: Fence) -> None:
+    chunks: list[IdChunk] = []
+    chunked(chunks, seen(1), LOG)
+    chunked(chunks, seen(1), log)
+    assert [(chunk.number - TODAY * CHUNKS_A_DAY, chunk.fence.incarnation) for chunk in chunks] == [
+        (0, "one"),
+        (1, log.incarnation),
+    ]
 
 
-Seen = tuple[int, int, str]
+# --- the table by hand
 
 
-@settings(max_examples=50, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 60), st.sampled_from(("read", "read", "store", "load")))),
+def test_an_id_counts_once_to_the_end_of_the_last_day_of_the_window() -> None:
+    ids = SeenIds(WINDOW)
+    tag = ids.enter()
+    assert counted(ids, (tag, 1, TODAY, 5)) == [True]
+    assert counted(ids, (tag, 2, TODAY, 6)) == [True]
+    assert counted(ids, (tag, 1, TODAY, 7)) == [False]
+    assert counted(ids, (tag, 1, TODAY - 3, 8)) == [False]  # received earlier, read later
+    assert counted(ids, (tag, 1, TODAY + WINDOW, 9)) == [False]  # which does not make it last longer
+    assert counted(ids, (tag, 1, TODAY + WINDOW + 1, 10)) == [True]
+    assert counted(ids, (tag, 1, TODAY + 2 * WINDOW + 1, 11)) == [False]
+    assert counted(ids, (tag, 1, TODAY + 2 * WINDOW + 2, 12)) == [True]
+    assert ids.resident == 2
+
+
+def test_of_the_same_in_one_batch_the_first_counts_and_again_after_the_window() -> None:
+    ids = SeenIds(WINDOW)
+    tag, other = ids.enter(), ids.enter()
+    days = (0, 0, 7, 8, 15, 16, 3)
+    batch = [(tag, 1, TODAY + day, number) for number, day in enumerate(days)]
+    batch.insert(1, (other, 1, TODAY, 100))
+    assert counted(ids, *batch) == [True, True, False, False, True, False, True, False]
+    assert ids.resident == 2
+    assert counted(ids, (tag, 1, TODAY + 23, 200), (other, 1, TODAY + 7, 201)) == [False, False]
+    assert counted(ids, (tag, 1, TODAY + 24, 300), (other, 1, TODAY + 8, 301)) == [True, True]
+
+
+def test_what_is_known_does_not_hide_what_comes_again_after_the_window_in_one_batch() -> None:
+    ids = SeenIds(WINDOW)
+    tag = ids.enter()
+    counted(ids, (tag, 1, TODAY, 0))
+    days = (7, 8, 9, 15, 16)
+    batch = [(tag, 1, TODAY + day, number + 1) for number, day in enumerate(days)]
+    assert counted(ids, *batch) == [False, True, False, False, True]
+
+
+@pytest.mark.parametrize("top", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_ids_that_fall_into_one_bucket_are_told_apart(top: int) -> None:
+    ids = SeenIds(WINDOW)
+    tags = [ids.enter() for _ in range(3)]
+    batch = [(tag, (top << 32) + number, TODAY, number) for number in range(1, 41) for tag in tags]
+    assert counted(ids, *batch) == [True] * 120  # fifteen buckets full, going on from the last to the first
+    assert counted(ids, *batch) == [False] * 120
+    others = [(tag, (top << 32) + number, TODAY, number) for number in range(41, 51) for tag in tags]
+    assert counted(ids, *others) == [True] * 30
+    assert ids.resident == 150
+
+
+def test_one_id_of_many_relationships_is_of_each_by_itself() -> None:
+    ids = SeenIds(WINDOW)
+    tags = [ids.enter() for _ in range(30)]
+    for tag in tags:
+        assert counted(ids, (tag, 77, TODAY + tag, tag)) == [True]
+    for tag in tags:
+        assert counted(ids, (tag, 77, TODAY + tag + WINDOW, 100 + tag)) == [False]
+        assert counted(ids, (tag, 77, TODAY + tag + WINDOW + 1, 200 + tag)) == [True]
+    assert ids.resident == 30
+
+
+def test_a_table_grows_with_what_it_holds() -> None:
+    ids = SeenIds(WINDOW, capacity=1)
+    tag = ids.enter()
+    hashes = np.random.default_rng(1).permutation(np.arange(1, 20_001, dtype=np.uint64)) * np.uint64(2**64 // 20_011)
+    for part in np.split(hashes, 40):
+        assert counted(ids, *((tag, int(hash), TODAY, 0) for hash in part)) == [True] * 500
+    assert counted(ids, *((tag, int(hash), TODAY, 1) for hash in hashes)) == [False] * 20_000
+    assert ids.resident == 20_000
+    assert ids.nbytes / ids.resident < 27
+
+
+def test_a_large_table_takes_16_bytes_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "_LARGE", 1 << 19)
+    ids = SeenIds(WINDOW)
+    tag, count = ids.enter(), 1 << 19
+    hashes = np.random.default_rng(2).integers(1, 2**64, count, np.uint64)
+    tags, days = np.full(count, tag, np.uint32), np.full(count, TODAY, np.int64)
+    counts, _ = ids.admit(hashes, tags, days, range(count))
+    assert counts.all()
+    assert 15 < ids.nbytes / ids.resident < 16
+    counts, _ = ids.admit(hashes, tags, days, range(count, 2 * count))
+    assert not counts.any()
+
+
+def fill(ids: SeenIds, tag: int, count: int, day: int, first: int = 1) -> list[bool]:
+    """Ids spread over the whole table."""
+    spread = 2**64 // 10_007
+    return counted(ids, *((tag, (first + number) * spread, day, number) for number in range(count)))
+
+
+def test_what_is_older_than_the_window_goes_when_room_is_needed() -> None:
+    ids = SeenIds(WINDOW, capacity=1)
+    tag = ids.enter()
+    fill(ids, tag, 50, TODAY)
+    fill(ids, tag, 7, TODAY + 1, first=100)
+    ids.expire(TODAY + WINDOW + 1)
+    assert ids.resident == 57  # nothing is done before there is need
+    fill(ids, tag, 1, TODAY + WINDOW + 1, first=200)
+    assert ids.resident == 8
+    assert fill(ids, tag, 7, TODAY + WINDOW + 1, first=100) == [False] * 7
+    assert fill(ids, tag, 50, TODAY + WINDOW + 1) == [True] * 50
+
+
+def test_the_ids_of_what_was_let_go_make_room_and_its_tag_is_used_again() -> None:
+    ids = SeenIds(WINDOW, capacity=1)
+    gone, stays = ids.enter(), ids.enter()
+    fill(ids, gone, 50, TODAY)
+    fill(ids, stays, 7, TODAY)
+    ids.leave(gone)
+    assert ids.enter() not in (gone, stays)  # its ids are still there
+    fill(ids, stays, 1, TODAY, first=100)
+    assert ids.resident == 8
+    again = ids.enter()
+    assert again == gone
+    assert fill(ids, again, 50, TODAY) == [True] * 50
+    assert fill(ids, stays, 7, TODAY) == [False] * 7
+
+
+def test_when_all_tags_are_given_away_those_that_left_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "_TAGS", 3)
+    ids = SeenIds(WINDOW)
+    tags = [ids.enter() for _ in range(3)]
+    for tag in tags:
+        fill(ids, tag, 3, TODAY)
+    ids.leave(tags[1])
+    again = ids.enter()
+    assert again == tags[1]
+    assert fill(ids, again, 3, TODAY) == [True] * 3
+    assert fill(ids, tags[0], 3, TODAY) == [False] * 3
+
+
+# --- loading and redelivery
+
+
+def test_a_record_that_is_delivered_again_counts_where_it_did_and_is_not_new() -> None:
+    ids = SeenIds(WINDOW)
+    tag = ids.enter()
+    load(ids, tag, TODAY, (1, 4), (2, 5), (3, 9), again=(0, 5))
+    assert admitted(ids, (tag, 2, TODAY, 5)) == [(True, False)]
+    assert admitted(ids, (tag, 2, TODAY, 6), (tag, 3, TODAY, 9), (tag, 3, TODAY, 10)) == [
+        (False, False),
+        (True, False),
+        (False, False),
+    ]
+    assert admitted(ids, (tag, 1, TODAY, 4)) == [(False, False)]  # it was committed: it does not come again
+    assert counted(ids, (tag, 1, TODAY + WINDOW, 11), (tag, 1, TODAY + WINDOW + 1, 12)) == [False, True]
+
+
+def test_a_duplicate_between_two_that_counted_is_one_when_it_is_delivered_again() -> None:
+    ids = SeenIds(WINDOW)
+    tag = ids.enter()
+    load(ids, tag, TODAY, (1, 5), again=(0, 0))
+    load(ids, tag, TODAY + 8, (1, 7), again=(0, 0))
+    batch = [(tag, 1, TODAY, 5), (tag, 1, TODAY + 1, 6), (tag, 1, TODAY + 8, 7), (tag, 1, TODAY + 15, 8)]
+    assert admitted(ids, *batch) == [(True, False), (False, False), (True, False), (False, False)]
+    assert counted(ids, (tag, 1, TODAY + 16, 9)) == [True]
+
+
+def test_what_was_read_from_another_log_is_no_redelivery() -> None:
+    ids = SeenIds(WINDOW)
+    tag = ids.enter()
+    load(ids, tag, TODAY, (1, 5), again=None)
+    assert admitted(ids, (tag, 1, TODAY, 5)) == [(False, False)]
+
+
+def test_what_has_passed_is_not_delivered_again() -> None:
+    ids = SeenIds(WINDOW)
+    ids.passed({0: 9})
+    tags = [ids.enter() for _ in range(3)]
+    for partition, tag in enumerate(tags):
+        load(ids, tag, TODAY, (1, 5), (2, 6), again=(partition, 0))
+    ids.passed({0: 6, 1: 5})
+    batch = [(tag, hash, TODAY, 4 + hash) for tag in tags for hash in (1, 2)]
+    counts = [counts for counts, _ in admitted(ids, *batch)]
+    assert counts == [False, True, True, True, False, False]  # the third partition is no longer ours
+
+
+# --- against a plain model
+
+
+class Model:
+    """One partition: every event's verdict from a dictionary, and the chunks a store would hold."""
+
+    def __init__(self) -> None:
+        self.last: dict[tuple[int, int], int] = {}  # (relationship, hash) → day it counted last
+        self.verdicts: list[tuple[int, int, int, bool]] = []  # by offset: relationship, hash, day, whether it counts
+        self.documents: dict[int, dict[int, dict[str, Any]]] = {}  # relationship → number → chunk
+        self.chunks: dict[int, list[IdChunk]] = {}
+        self.unsaved: dict[int, list[Seen]] = {}
+        self.committed = 0
+
+    def say(self, name: int, hash: int, day: int) -> None:
+        before = self.last.get((name, hash))
+        counts = before is None or day - before > WINDOW
+        if counts:
+            self.last[name, hash] = day
+        self.verdicts.append((name, hash, day, counts))
+
+    def store(self, names: Sequence[int]) -> None:
+        for name in names:
+            chunks = self.chunks.setdefault(name, [])
+            chunked(chunks, self.unsaved.pop(name, []), LOG)
+            for chunk in chunks:
+                if chunk.new:
+                    self.documents.setdefault(name, {}).setdefault(chunk.number, {}).update(chunk.fields())
+                    chunk.new = []
+            self.chunks[name] = chunks[-1:]
+
+
+class Table:
+    """The same with `SeenIds`, whose relationships come and go."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.ids = SeenIds(WINDOW, capacity=1)
+        self.tags: dict[int, int] = {}
+        self.next = model.committed
+
+    def tag(self, name: int) -> int:
+        if name not in self.tags:
+            self.tags[name] = self.ids.enter()
+            self.model.chunks[name] = []
+            for number, document in sorted(self.model.documents.get(name, {}).items()):
+                for part in [key for key in document if key.startswith("parts.")]:
+                    hashes, offsets = unpack(part.removeprefix("parts."), document[part])
+                    self.ids.load(self.tags[name], number, hashes, offsets, (0, self.next))
+                last = IdChunk(number, 1, document["count"], document["newest"])
+                last.fence = LOG
+                self.model.chunks[name] = [last]
+        return self.tags[name]
+
+    def read(self, size: int) -> None:
+        """Read the next events, and compare."""
+        events = self.model.verdicts[self.next : self.next + size]
+        tags = [self.tag(name) for name, *_ in events]
+        batch = [
+            (tag, hash, day, self.next + at)
+            for at, (tag, (_, hash, day, _)) in enumerate(zip(tags, events, strict=True))
+        ]
+        found = admitted(self.ids, *batch)
+        stored = self.stored()
+        for (_, _, _, offset), (name, hash, day, counts), answer in zip(batch, events, found, strict=True):
+            new = counts and offset not in stored
+            assert answer == (counts, new)
+            if new:
+                self.model.unsaved.setdefault(name, []).append(Seen(hash, offset, day * DAY))
+        self.next += len(events)
+
+    def stored(self) -> set[int]:
+        documents = [document for chunks in self.model.documents.values() for document in chunks.values()]
+        parts = [(key.removeprefix("parts."), document[key]) for document in documents for key in document]
+        return {int(offset) for part, packed in parts if part.startswith("o") for offset in unpack(part, packed)[1]}
+
+    def commit(self) -> None:
+        self.model.store(list(self.model.unsaved))
+        self.model.committed = self.next
+        self.ids.passed({0: self.next})
+
+    def let_go(self, name: int) -> None:
+        if name in self.tags:
+            self.ids.leave(self.tags.pop(name))
+
+
+HASHES = [*((0xFFFFFFFF << 32) + number for number in range(5)), 1, 1 << 32]  # five of one home
+said = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(HASHES), st.sampled_from((0, 0, 0, 1, 3, 7, 8, 20))))
+steps = st.lists(
+    st.tuples(st.sampled_from(("say", "say", "fill", "commit", "let go", "crash")), said, st.integers(1, 9)),
+    min_size=1,
+    max_size=12,
 )
-def test_it_remembers_like_a_plain_list(steps: list[Seen]) -> None:
-    """Ids, hours that pass, storing with expiry and loading again: the same answers as from all that was ever read."""
-    ids, read, now = SeenIds(), [], START
-    for offset, (key, hours, what) in enumerate(steps):
-        now += hours * HOUR
-        if what == "store":
-            for chunk in ids.changed():
-                chunk.changed = False
-            ids.expire(now - WEEK - DAY)
-        elif what == "load":
-            ids = again(ids)
-        times = [at for known, at in read if known == key]
-        wanted = bool(times) and now - times[-1] <= WEEK
-        assert ids.is_duplicate(key, place(offset), now, WEEK) == wanted
-        if not wanted:
-            ids.add(key, place(offset), now)
-            read.append((key, now))
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps)
+def test_it_remembers_like_a_plain_dictionary(told: list[tuple[str, list[tuple[int, int, int]], int]]) -> None:
+    """Batches of several relationships, growth, expiry, relationships that come and go, crashes amid a store."""
+    model, today = Model(), TODAY
+    table = Table(model)
+    for what, events, size in told:
+        if what == "fill":  # enough for the table to be made anew
+            spread = 2**64 // (len(model.verdicts) + 60)
+            for number in range(1, 60):
+                model.say(size % 3, number * spread, today)
+        for name, hash, later in events:
+            today += later
+            model.say(name, hash, today)
+        if what == "crash":
+            model.store(list(model.unsaved)[: size % 3])
+            model.unsaved.clear()
+            table = Table(model)
+        while table.next < len(model.verdicts):
+            table.ids.expire(model.verdicts[table.next][2])
+            table.read(size * 7)
+        if what in ("commit", "let go"):
+            table.commit()
+        if what == "let go":
+            table.let_go(size % 3)

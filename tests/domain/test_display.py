@@ -7,17 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.block import Block
-from shared.domain.display import refresh
+from shared.domain.display import FEATURE_DAYS, refresh
 from shared.domain.events import DAY, HOUR
 from shared.domain.relationship import Windows
 from shared.domain.verdicts import FlagChange
-from tests.domain.builders import Desk, at, playbook
+from tests.domain.builders import Desk, at
 
 NOON = at("2026-06-01T12:00:00Z")
 
 
 def test_nothing_to_show() -> None:
-    refresh(Block(feature_days=68), [], playbook())
+    refresh(Block(feature_days=68), [])
 
 
 def test_windows_and_the_sparkline() -> None:
@@ -42,13 +42,23 @@ def test_features_now_and_usual() -> None:
         for feature, quantity in (("export", 10 if ago > 7 else 4), ("reports", 1)):
             desk.say("usage.feature_used", NOON, time=NOON - ago * DAY, feature=feature, quantity=quantity)
     # seen: 4 today, 6 × 4, and half of the 4 a week ago; usual: 10 × (½ + 6 + ½)
-    assert desk.shown().features == {"export": (30, 70), "reports": (7.5, 7)}
+    assert desk.features() == {"export": (30, 70), "reports": (7.5, 7)}
 
 
 def test_a_feature_without_a_baseline() -> None:
     desk = Desk()
     desk.say("usage.feature_used", NOON, feature="export", quantity=3)
-    assert desk.shown().features == {"export": (3, 0)}
+    assert desk.features() == {"export": (3, 0)}
+
+
+def test_a_use_that_comes_early_is_no_use_of_long_ago() -> None:
+    desk = Desk()
+    for ago in range(FEATURE_DAYS):
+        desk.say("usage.feature_used", NOON, time=NOON - ago * DAY, feature="export")
+    before = desk.features()
+    assert before == {"export": (7.5, 7)}
+    desk.say("usage.feature_used", NOON, time=NOON + DAY, feature="export", quantity=1_000)
+    assert desk.features() == before
 
 
 Told = tuple[int, int, str, int]
@@ -80,7 +90,7 @@ def tell(desk: Desk, now: int, late: int, type: str, number: int) -> None:
 def test_a_row_made_again_at_any_time_shows_the_same(told: list[Told], reloads: set[int]) -> None:
     """Evicted and loaded again between any two events, against the row that stayed in memory."""
     stays, comes, now = Desk(), Desk(), NOON
-    seen: list[tuple[bytes, tuple[FlagChange, ...]]] = []
+    seen: list[tuple[bytes, dict[str, tuple[float, float]], tuple[FlagChange, ...]]] = []
     for desk in (stays, comes):
         now = NOON
         for at_step, (hours, late, type, number) in enumerate(told):
@@ -90,5 +100,5 @@ def test_a_row_made_again_at_any_time_shows_the_same(told: list[Told], reloads: 
             if desk is comes and at_step in reloads:
                 desk.reload()
         desk.clock(now + 3 * DAY)
-        seen.append((msgspec.json.encode(desk.shown(), order="deterministic"), desk.changes))
+        seen.append((msgspec.json.encode(desk.shown(), order="deterministic"), desk.features(), desk.changes))
     assert seen[0] == seen[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -9,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.block import USAGE, Block, Entry
-from shared.domain.engine import Item, Known, Terms, step_many, tick, usage_entry
-from shared.domain.events import DAY, HOUR, MINUTE, Interaction
+from shared.domain.block import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Block, Entry, Row
+from shared.domain.dedup import CHUNKS_A_DAY, Seen, id_hash, pack, unpack
+from shared.domain.display import refresh
+from shared.domain.engine import Item, Known, Run, Span, Terms, step_many, tick, usage_entry
+from shared.domain.events import DAY, HOUR, MINUTE, PLAIN_USE, Interaction, Use, UseData, relationship_key
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
 from shared.domain.usage import day_of
-from tests.domain.builders import LOG, Desk, at, interaction, playbook
+from tests.domain.builders import LOG, Desk, at, interaction, month_document, playbook
 
 NINE = at("2026-06-01T09:00:00Z")
 TODAY = day_of(NINE)
@@ -67,11 +71,13 @@ def test_what_is_said_of_the_relationship() -> None:
 
 
 def test_an_id_counts_once_within_the_window() -> None:
-    desk = Desk(Terms(playbook(), dedup_window=2 * DAY))
+    desk = Desk(block=Block(feature_days=68, window=2, capacity=1))
     desk.say("usage.login", NINE, id="same")
     desk.say("usage.login", NINE + 2 * DAY, id="same")
     assert desk.head.events == 1
-    desk.say("usage.login", NINE + 2 * DAY + 1, id="same")
+    desk.say("usage.login", at("2026-06-03T23:59:59.999Z"), id="same")
+    assert desk.head.events == 1
+    desk.say("usage.login", at("2026-06-04"), id="same")  # the window ends with its last day
     assert desk.head.events == 2
 
 
@@ -99,8 +105,8 @@ def test_a_redelivered_record_changes_nothing_and_is_told_again() -> None:
         step = desk.fold(item, used)
         assert set(step.touched) == {"acme/acct-1"}
         assert step.duplicates == 0
+        desk.reload(next=0)
     assert desk.head.events == 2
-    assert desk.row.republish
     assert desk.shown().windows.inbound == desk.head.windows.usage == (1, 1, 1, 1)
 
 
@@ -109,8 +115,9 @@ def test_a_record_that_is_read_again_after_its_entry_was_stored() -> None:
     data = {"person": "ana"}
     item = Item(0, NINE, interaction("message.received", NINE, "m1", data), data)
     desk.fold(item)
-    desk.store()
-    desk.fold(item)
+    desk.reload(next=0)
+    step = desk.fold(item)
+    assert (set(step.touched), step.duplicates) == ({"acme/acct-1"}, 0)
     assert desk.row.pending == {}
     assert desk.shown().windows.inbound == (1, 1, 1, 1)
 
@@ -170,59 +177,206 @@ def test_each_due_moment_is_evaluated_by_itself() -> None:
     assert desk.changes[0].reason == "ana silent for 5 business days, usual gap 1"
 
 
-Said = tuple[int, int, str, int]
-KINDS = ("usage.login", "message.received", "promise.made", "promise.kept", "survey.answered", "event.retracted")
+# --- batches -----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_by_hand() -> None:
+    use = Use("t", "0", "e1", "s", "usage.login", NINE, UseData(person="ana", quantity=2.0))
+    message = Item(7, NINE, interaction("message.received", NINE), {})
+    run = Run()
+    run.close("t/none", 0)  # nothing was said of it that could be read
+    run.add(use, 5, 4, NINE + 1)
+    run.add(message, 6, 7, NINE)
+    run.close("t/0", 0)
+    assert (len(run), run.spans, run.items()) == (2, [Span("t/0", 0, 2)], [message])
+    event = Interaction("t", "0", "e1", "s", "usage.login", NINE)
+    assert run.item(0) == Item(4, NINE + 1, event, {}, Entry("use:login", "ana", TODAY, 2.0))
+
+
+def test_an_id_that_is_stored_already_is_not_stored_again() -> None:
+    """A worker was stopped when it had stored the ids of new relationships, and nothing else."""
+    desk = Desk()
+    items = [Item(number, NINE, interaction("usage.login", NINE, f"u{number}"), {}) for number in range(2)]
+    run = run_of(items)
+    number = TODAY * CHUNKS_A_DAY
+    desk.block.ids.load(desk.row.tag, number, *unpack("o0", pack([Seen(run.hashes[0], 0, NINE)])), (0, 0))
+    assert desk.run(run).duplicates == 0
+    assert desk.row.new_ids == [Seen(run.hashes[1], 1, NINE)]
+    assert desk.head.events == 2
+
+
+NAMES = ("0", "1", "2")
+Said = tuple[int, int, int, str, int]
+PLAIN = ("usage.login", "usage.login", "usage.feature_used", "usage.feature_used", "usage.api_called")
+OTHERS = (
+    "usage.daily_total",
+    "message.received",
+    "promise.made",
+    "promise.kept",
+    "survey.answered",
+    "event.retracted",
+    "relationship.updated",
+)
+LAGS = (0, 0, 0, 0, HOUR, -20 * HOUR, 3 * DAY, 45 * DAY, 70 * DAY, 450 * DAY)  # from event time to receipt
 
 
 def story(said: list[Said]) -> list[Item]:
     """Items of three relationships, in the order of the log."""
     now, items = NINE, []
-    for offset, (which, minutes, type, number) in enumerate(said):
+    for offset, (which, minutes, lag, type, number) in enumerate(said):
         now += minutes * MINUTE
-        data: dict[str, Any] = {
-            "person": f"p{number % 2}",
-            "promise": str(number % 2),
-            "due": "2026-06-02T09:00:00Z",
-            "instrument": "nps",
-            "score": number,
-            "id": f"e{number}",
-        }
-        event = Interaction("t", str(which), f"e{number}", "s", type, now, msgspec.Raw(msgspec.json.encode(data)))
-        items.append(Item(offset, now, event, data, usage_entry(event, data)))
+        items.append(item_of(offset, now, Interaction("t", str(which), f"e{number}", "s", type, now - lag), number))
     return items
 
 
-def folded(items: list[Item], sizes: list[int]) -> list[bytes]:
-    """The heads after folding batches of these sizes; every batch is stored before the next."""
+def item_of(offset: int, now: int, event: Interaction, number: int) -> Item:
+    """The item of such an event; every ninth comes as history."""
+    data: dict[str, Any] = {
+        "person": f"p{number % 2}",
+        "promise": str(number % 2),
+        "due": "2026-06-02T09:00:00Z",
+        "instrument": "nps",
+        "score": number % 11,
+        "id": f"e{number - 1}",
+        "quantity": number % 4,
+        "day": "2026-05-30",
+        "name": f"n{number}",
+    }
+    if event.type in ("usage.feature_used", "usage.daily_total") or number % 5 == 0:
+        data["feature"] = f"f{number % 3}"
+    whole = msgspec.structs.replace(event, data=msgspec.Raw(msgspec.json.encode(data)), backfill=number % 9 == 8)
+    return Item(offset, now, whole, data, usage_entry(whole, data))
+
+
+def run_of(items: list[Item]) -> Run:
+    """These as scoring decodes them: plain uses in one go, the rest as items; what follows one another in one span."""
+    run = Run()
+    for id, group in groupby(items, key=lambda item: relationship_key(item.event.tenant, item.event.relationship)):
+        start = len(run)
+        for item in group:
+            event = item.event
+            plain = event.type in PLAIN_USE and not event.backfill
+            decoded = msgspec.json.decode(msgspec.json.encode(event), type=Use) if plain else item
+            run.add(decoded, id_hash(event.source, event.id), item.offset, item.received)
+        run.close(id, start)
+    return run
+
+
+def by_relationship(items: list[Item]) -> list[Item]:
+    """In the order scoring takes them: of one relationship after another."""
+    return sorted(items, key=lambda item: (item.event.relationship, item.offset))
+
+
+def folded(runs: list[Run]) -> dict[str, Any]:
+    """Everything that comes of these runs; what a run leaves on the timeline is stored before the next."""
     block = Block(feature_days=68, capacity=1)
     timelines: dict[str, dict[str, Any]] = {}
-    for which in range(3):
-        block.add(Head(id=f"t/{which}", tenant="t", relationship=str(which)))
-        timelines[f"t/{which}"] = {}
-    waiting, turn = list(items), 0
-    while waiting:
-        size = sizes[turn % len(sizes)]
-        turn += 1
+    for name in NAMES:
+        block.add(Head(id=f"t/{name}", tenant="t", relationship=name))
+        timelines[f"t/{name}"] = {}
+    touched: set[str] = set()
+    duplicates = 0
+    for run in runs:
         known = Known(
             {key: entry for timeline in timelines.values() for key, entry in timeline.items()},
             {id: list(timeline.values()) for id, timeline in timelines.items()},
         )
-        step_many(block, waiting[:size], known, Terms(playbook()), LOG, 0)
-        waiting = waiting[size:]
+        step = step_many(block, run, known, Terms(playbook()), LOG, 0)
+        touched |= set(step.touched)
+        duplicates += step.duplicates
         for id, row in block.rows.items():
             timelines[id] |= row.pending
             row.pending = {}
-    for row in block.rows.values():
-        total = block.view([row], [row.head.clock]).total(USAGE, 30).sum()
-        row.head.features = {"all": (float(total), 0.0)}
-    return [msgspec.json.encode(block.rows[f"t/{which}"].head) for which in range(3)]
+    refresh(block, list(block.rows.values()))
+    return {
+        "heads": {id: msgspec.json.encode(row.head, order="deterministic") for id, row in block.rows.items()},
+        "months": {id: [month_document(row, name) for name in row.cells] for id, row in block.rows.items()},
+        "changed": {id: row.changed for id, row in block.rows.items()},
+        "people": {id: row.people for id, row in block.rows.items()},
+        "series": {id: series(block, row) for id, row in block.rows.items() if row.cells},
+        "ids": {id: row.new_ids for id, row in block.rows.items()},
+        "resident": block.ids.resident,
+        "timelines": timelines,
+        "touched": touched,
+        "duplicates": duplicates,
+    }
+
+
+def series(block: Block, row: Row) -> tuple[list[list[float]], dict[str, list[float]]]:
+    view = block.view([row], [int(block.horizons[row.index]) * DAY])
+    totals = [view.total(which, TOTAL_DAYS)[0].tolist() for which in (USAGE, INBOUND, OUTBOUND)]
+    return totals, {name: view.daily(0, name, 60).tolist() for name in row.slots}
+
+
+def said(types: tuple[str, ...], most: int) -> st.SearchStrategy[list[Said]]:
+    minutes = st.sampled_from((0, 0, 0, 1, 5, 59, 60, 600, 3 * 24 * 60, 8 * 24 * 60))
+    one = st.tuples(st.integers(0, 2), minutes, st.sampled_from(LAGS), st.sampled_from(types), st.integers(0, 17))
+    return st.lists(one, max_size=most)
+
+
+def batches(items: list[Item], sizes: list[int]) -> list[list[Item]]:
+    """The items in batches of these sizes, over and over."""
+    found, at_item = [], 0
+    while at_item < len(items):
+        size = sizes[len(found) % len(sizes)]
+        found.append(items[at_item : at_item + size])
+        at_item += size
+    return found
+
+
+sizes = st.lists(st.integers(1, 12), min_size=1, max_size=4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(said(OTHERS + PLAIN[1:4:2], 25), sizes)
+def test_batch_boundaries_do_not_matter(told: list[Said], sizes: list[int]) -> None:
+    items = story(told)
+    one_by_one = folded([Run.of([item]) for item in items])
+    assert folded([Run.of(batch) for batch in batches(items, sizes)]) == one_by_one
+    assert folded([Run.of(batch) for batch in batches(items, [1_000])]) == one_by_one
+
+
+@settings(max_examples=60, deadline=None)
+@given(said(PLAIN * 4 + OTHERS, 40), sizes, st.sampled_from((list, by_relationship)))
+def test_plain_uses_leave_what_items_folded_one_by_one_do(
+    told: list[Said], sizes: list[int], order: Callable[[list[Item]], list[Item]]
+) -> None:
+    """The fast path against the slow, obvious way."""
+    items = story(told)
+    assert folded([run_of(order(batch)) for batch in batches(items, sizes)]) == folded(
+        [Run.of([item]) for item in items]
+    )
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 600), st.sampled_from(KINDS), st.integers(0, 5)), max_size=25),
-    st.lists(st.integers(1, 9), min_size=1, max_size=4),
-)
-def test_batch_boundaries_do_not_matter(said: list[Said], sizes: list[int]) -> None:
-    items = story(said)
-    assert folded(items, sizes) == folded(items, [1]) == folded(items, [1_000])
+@given(said(PLAIN * 4 + OTHERS, 25), st.integers(0, 24), st.integers(0, 24))
+def test_plain_uses_that_are_delivered_again_change_nothing(told: list[Said], stored: int, again: int) -> None:
+    """A worker that has stored everything up to somewhere, and reads on from before that, against one that went on."""
+    told = [(0, minutes, lag, type, number) for _, minutes, lag, type, number in told]
+    items = [msgspec.structs.replace(item, event=mine(item.event)) for item in story(told)]
+    stays, comes = Desk(), Desk()
+    if items:
+        stays.run(run_of(items))
+        stays.store()
+    upto = min(stored, len(items))
+    start = min(again, upto)
+    if upto:
+        comes.run(run_of(items[:upto]))
+        comes.offset = upto - 1
+        comes.reload(next=start)
+    if items[start:]:
+        comes.run(run_of(items[start:]))
+        comes.store()
+    assert msgspec.json.encode(comes.shown(), order="deterministic") == msgspec.json.encode(
+        stays.shown(), order="deterministic"
+    )
+    assert {name: month.days for name, month in comes.months.items()} == {
+        name: month.days for name, month in stays.months.items()
+    }
+    assert {id: entry.offset for id, entry in comes.timeline.items()} == {
+        id: entry.offset for id, entry in stays.timeline.items()
+    }
+
+
+def mine(event: Interaction) -> Interaction:
+    return msgspec.structs.replace(event, tenant="acme", relationship="acct-1")

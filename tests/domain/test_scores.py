@@ -16,8 +16,8 @@ from shared.domain.block import Block, Entry, View
 from shared.domain.events import DAY
 from shared.domain.facts import Facts, Person, Promise, Survey
 from shared.domain.fence import Fence
-from shared.domain.relationship import Band, Directory, Factor, Scores
-from shared.domain.scores import band_of, score
+from shared.domain.relationship import Band, Directory, Factor, Head, Scores
+from shared.domain.scores import band_of, explained, score, score_columns
 from shared.domain.usage import day_of
 from tests.domain.builders import LOG, at, head
 
@@ -307,6 +307,18 @@ def test_bounds_hold_for_any_facts(
             assert all(math.isfinite(number) for number in found.inputs.values())
     assert b"null" not in msgspec.json.encode([found.inputs for found in scored.ri.factors.values()])
     assert msgspec.json.decode(msgspec.json.encode(scored), type=Scores) == scored
+
+
+def test_what_is_stored_of_scores_explains_them() -> None:
+    view = view_of(Facts(surveys=surveys(nps=8), promises_kept=3), {("in:email", "ana", 1): 2.0})
+    scores, numbers = score_columns(view).rows()[0]
+    assert (scores.ri.factors, scores.rv.factors) == ({}, {})
+    stored = msgspec.json.decode(msgspec.json.encode(head(scores=scores, numbers=numbers)), type=Head)
+    assert explained(stored) == score(view)[0]
+    assert explained(stored).ri.factors["quality"].reason == "surveys and sentiment at 80%, 0 tickets open"
+    assert list(explained(stored).ri.factors) == ["quality", "frequency", "trust", "mutual_benefit", "network"]
+    assert list(explained(stored).rv.factors) == ["engagement", "satisfaction", "loyalty"]
+    assert explained(head()) == Scores()  # nothing has been scored yet
 
 
 def test_confidence_is_nought_without_evidence() -> None:

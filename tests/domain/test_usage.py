@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.usage import Cell, Month, cells_of, day_name, day_number, day_of, iso, month_id, month_of
+from shared.domain.usage import Cell, Month, cells_of, day_field, day_name, day_number, day_of, iso, month_id, month_of
 
 
 def test_days_by_hand() -> None:
@@ -14,6 +14,7 @@ def test_days_by_hand() -> None:
     assert month_of(20_605) == "2026-06"
     assert month_of(20_604) == "2026-05"
     assert iso(1_780_304_400_007) == "2026-06-01T09:00:00.007Z"
+    assert (day_field(20_605), day_field(20_604)) == ("d1", "d31")
     assert month_id("acme", "acct-1", "2026-06") == "acme/acct-1/2026-06"
 
 
@@ -29,12 +30,14 @@ def test_cells_of_a_document() -> None:
         tenant="acme",
         relationship="acct-1",
         month="2026-02",
-        names=["", "use:export", "ana"],
-        days={"1": [1, 2, 3.0, 1, 0, 2.5], "28": [1, 2, 1.0]},
+        metrics=["in:email", "use:export"],
+        persons=["", "ana"],
+        days={"d1": ([1 * 509 + 1, 1, 1 * 509 + 0], [3.0, 2.5, 4.0]), "d28": ([1 * 509 + 1], [1.0])},
     )
     first = day_number("2026-02-01")
     assert cells_of(month) == [
         Cell("use:export", "ana", first, 3.0),
         Cell("use:export", "", first, 2.5),
+        Cell("in:email", "ana", first, 4.0),
         Cell("use:export", "ana", first + 27, 1.0),
     ]

@@ -142,7 +142,8 @@ def test_rows_without_features() -> None:
 
 
 def test_words_and_evidence() -> None:
-    _, row = used(export=(20, 5), reports=(20, 20))
+    block, row = used(export=(20, 5), reports=(20, 20))
+    view = block.view([row], [NOW])
     numbers = {"seen": 1_035.0, "expected": 4_140.0, "days": 7.0}
     assert REASONS[Rule.USAGE_DROP](row, "", numbers) == (
         "use is down 75%: 1,035 in the last 7 days where 4,140 are usual"
@@ -150,10 +151,10 @@ def test_words_and_evidence() -> None:
     assert REASONS[Rule.FEATURE_DECLINE](row, "export", numbers | {"days": 28.0}).startswith(
         "use of export is down 75%: 1,035 in the last 28 days"
     )
-    export = STATE_RULES[Rule.FEATURE_DECLINE].evidence(row, "export", NOW, {"days": 7}).counters
+    export = STATE_RULES[Rule.FEATURE_DECLINE].evidence(view, 0, "export", {"days": 7}).counters
     assert [counter.day for counter in export] == [f"2026-05-{day}" for day in range(25, 32)]  # today has had nothing
     assert {counter.count for counter in export} == {5}
-    everything = STATE_RULES[Rule.USAGE_DROP].evidence(row, "", NOW, {"days": 8}).counters
+    everything = STATE_RULES[Rule.USAGE_DROP].evidence(view, 0, "", {"days": 8}).counters
     assert everything[0] == Counter("", "2026-05-24", 40)
     assert everything[-1] == Counter("", "2026-05-31", 25)
 

@@ -58,7 +58,7 @@ class Quiet:
             now_ms,
             partitions=PARTITIONS,
             writer=group,
-            cache=settings.cache_relationships,
+            memory=settings.memory_mb << 20,
         )
         member = KafkaMember(
             bootstrap=cluster.bootstrap,

@@ -16,7 +16,7 @@ from services.api.deps import Deps, make_deps
 from shared.domain.alerts import Alert, AlertEntry, AlertState
 from shared.domain.events import DAY, relationship_key
 from shared.domain.keys import format_key, hash_secret
-from shared.domain.relationship import Band, Directory, Factor, Head, Score, Scores
+from shared.domain.relationship import Band, Directory, Head, Score, Scores
 from shared.domain.touchpoints import Touchpoint, touchpoint_id
 from shared.domain.usage import Month, month_id
 from shared.domain.verdicts import Cause, Counter, Evidence, Severity, StandingFlag, fingerprint
@@ -26,6 +26,7 @@ from shared.storage.store import ApiKey, Incarnation, Write
 from shared.stream.feed import publish_alert
 from shared.stream.memory import MemoryLog
 from shared.stream.topics import FEED
+from tests.domain.builders import month_fields, numbers_of
 
 NOW = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 SECRET = "s" * 43
@@ -100,7 +101,6 @@ async def a_world(
 def a_head(tenant: str, id: str, *, index: float | None = 80.0, **directory: Any) -> Head:
     """A relationship with a score, a flag and a factor."""
     band = Band.UNKNOWN if index is None else Band.RED if index <= 50 else Band.YELLOW if index <= 75 else Band.GREEN
-    factor = Factor(0.9, 0.5, "answers within 3 hours", {"hours": 3.0})
     flag = StandingFlag("silence", "", Severity.WARNING, NOW - DAY, "silent 21 business days, usual 6", {"days": 21.0})
     return Head(
         id=relationship_key(tenant, id),
@@ -115,8 +115,9 @@ def a_head(tenant: str, id: str, *, index: float | None = 80.0, **directory: Any
         last_seen=NOW - DAY,
         events=12,
         spark=(0.0, 2.0),
-        features={"export": (1.0, 20.0)},
-        scores=Scores(ri=Score(0.4, index, band, {"quality": factor}), rv=Score(), at=NOW),
+        clock=NOW,
+        scores=Scores(ri=Score(0.4, index, band), rv=Score(), at=NOW),
+        numbers=numbers_of(quality=(0.9, 0.5, 0.95, 1.0)),
         flags={"silence": flag},
     )
 
@@ -177,17 +178,20 @@ async def put_month(store: MemoryStore, month: Month) -> None:
     assert await store.write([Write("months", month.id, 0, fields)]) == []
 
 
-def a_month(tenant: str, id: str, month: str, names: list[str], days: dict[str, list[float]], **rest: Any) -> Month:
+Counts = dict[int, dict[tuple[str, str], float]]
+"""Counts by day of the month, metric and person."""
+
+
+def a_month(tenant: str, id: str, month: str, counts: Counts, **rest: Any) -> Month:
     return Month(
         id=month_id(tenant, id, month),
         tenant=tenant,
         relationship=id,
         month=month,
-        names=names,
-        days=days,
         incarnation="i1",
         partition=0,
         offset=1,
         writer="w",
+        **month_fields(counts),
         **rest,
     )

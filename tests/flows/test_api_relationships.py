@@ -14,6 +14,7 @@ from tests.flows.api_world import (
     ACME,
     GLOBEX,
     NOW,
+    Counts,
     World,
     a_head,
     a_month,
@@ -109,12 +110,38 @@ async def test_an_item_of_the_list(world: World) -> None:
 async def test_the_detail_takes_scores_apart_and_shows_the_numbers_of_flags(world: World) -> None:
     await put_head(world.store, a_head(ACME, "acct-42", seats=10))
     body = (await world.acme.get("/v1/relationships/acct-42")).json()
+    unknown = {"value": None, "confidence": 0.0, "reason": "no evidence yet", "inputs": {}}
+    assert body["scores"]["ri"]["index"] == 80.0
     assert body["scores"]["ri"]["factors"] == {
-        "quality": {"value": 0.9, "confidence": 0.5, "reason": "answers within 3 hours", "inputs": {"hours": 3.0}}
+        "quality": {
+            "value": 0.9,
+            "confidence": 0.5,
+            "reason": "surveys and sentiment at 95%, 1 ticket open",
+            "inputs": {"said": 0.95, "open_tickets": 1.0},
+        },
+        **dict.fromkeys(("frequency", "trust", "mutual_benefit", "network"), unknown),
     }
+    assert body["scores"]["rv"]["factors"] == dict.fromkeys(("engagement", "satisfaction", "loyalty"), unknown)
     assert body["flags"][0]["numbers"] == {"days": 21.0}
-    assert body["features"] == [{"feature": "export", "last_7_days": 1.0, "usual_7_days": 20.0}]
     assert body["directory"]["seats"] == 10
+
+
+async def test_the_detail_shows_the_use_of_features_now_and_usually(world: World) -> None:
+    await put_head(world.store, a_head(ACME, "acct-42"))
+    assert (await world.acme.get("/v1/relationships/acct-42")).json()["features"] == []
+    # As of 2026-01-01, 00:00: the window is the seven days before, the baseline the eight weeks up to 2025-12-24, in
+    # which there were ten a day of export, and one of old on the first day: 1/8 on that weekday
+    november: Counts = {day: {("use:export", "ann"): 4.0, ("use:export", ""): 6.0} for day in range(1, 31)}
+    december: Counts = {day: {("use:export", "ann"): 10.0} for day in range(1, 25)}
+    december |= {30: {("use:login", ""): 3.0, ("in:email", "ann"): 1.0}, 31: {("use:export", "ann"): 5.0}}
+    for month, counts in (("2025-10", {30: {("use:old", ""): 1.0}}), ("2025-11", november), ("2025-12", december)):
+        await put_month(world.store, a_month(ACME, "acct-42", month, counts))
+    await put_month(world.store, a_month(GLOBEX, "acct-42", "2026-01", {1: {("use:theirs", ""): 9.0}}))
+    assert (await world.acme.get("/v1/relationships/acct-42")).json()["features"] == [
+        {"feature": "export", "last_7_days": 5.0, "usual_7_days": 70.0},
+        {"feature": "login", "last_7_days": 3.0, "usual_7_days": 0.0},
+        {"feature": "old", "last_7_days": 0.0, "usual_7_days": 0.12},
+    ]
 
 
 async def test_the_detail_shows_people_promises_surveys_and_tickets(world: World) -> None:
@@ -212,11 +239,13 @@ async def test_the_timeline_is_newest_first_page_by_page_without_tombstones(worl
 
 async def with_usage(world: World) -> None:
     await put_head(world.store, a_head(ACME, "a"))
-    names = ["", "use:export", "eve", "use:login", "in:email"]
-    days = {"30": [1, 0, 5, 1, 2, 2], "31": [3, 0, 7, 4, 0, 1]}
-    await put_month(world.store, a_month(ACME, "a", "2025-12", names, days, scores={"31": [61.5, None]}))
-    names = ["", "use:export"]
-    await put_month(world.store, a_month(ACME, "a", "2026-01", names, {"1": [1, 0, 9]}, scores={"1": [50.0, 40.0]}))
+    december: Counts = {
+        30: {("use:export", ""): 5, ("use:export", "eve"): 2},
+        31: {("use:login", ""): 7, ("in:email", ""): 1},
+    }
+    await put_month(world.store, a_month(ACME, "a", "2025-12", december, scores={"d31": [61.5, None]}))
+    january: Counts = {1: {("use:export", ""): 9}}
+    await put_month(world.store, a_month(ACME, "a", "2026-01", january, scores={"d1": [50.0, 40.0]}))
 
 
 @pytest.mark.parametrize(
@@ -276,7 +305,7 @@ async def test_another_tenants_relationship_is_not_there(world: World, rest: str
     await put_head(world.store, a_head(GLOBEX, "both", name="Theirs"))
     await put_head(world.store, a_head(ACME, "both", name="Ours"))
     await world.store.add_touchpoints([a_touchpoint(GLOBEX, "both", "crm#theirs", NOW)])
-    await put_month(world.store, a_month(GLOBEX, "both", "2026-01", ["", "use:x"], {"1": [1, 0, 9]}))
+    await put_month(world.store, a_month(GLOBEX, "both", "2026-01", {1: {("use:x", ""): 9}}))
     assert (await world.acme.get(f"/v1/relationships/theirs{rest}")).status_code == 404
     assert (await world.globex.get(f"/v1/relationships/theirs{rest}")).status_code == 200
     assert "heirs" not in (await world.acme.get(f"/v1/relationships/both{rest}")).text

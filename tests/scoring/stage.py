@@ -11,7 +11,7 @@ import msgspec
 from services.scoring.processor import Scoring
 from shared import wire
 from shared.domain.engine import Terms
-from shared.domain.events import DAY, HOUR, Interaction, Millis, relationship_key
+from shared.domain.events import HOUR, Interaction, Millis, relationship_key
 from shared.domain.relationship import Head
 from shared.domain.times import parse_moment
 from shared.domain.usage import cells_of
@@ -54,7 +54,7 @@ class Stage:
             self.log.create(topic, self.partitions)
         self.log.create(QUARANTINE, 1)
         self.metrics = Metrics("scoring")
-        self.terms = Terms(load_playbook(None), self.grain, 7 * DAY)
+        self.terms = Terms(load_playbook(None), self.grain, 7)
 
     async def worker(self, writer: str = "w1", **overrides: Any) -> MemoryMember:
         """A scoring worker that has joined the group."""
@@ -67,7 +67,7 @@ class Stage:
             overrides.get("clock", lambda: self.now),
             partitions=self.partitions,
             writer=writer,
-            cache=overrides.get("cache", 10_000),
+            memory=overrides.get("memory", 1 << 30),
             pause=overrides.get("pause", asyncio.sleep),
         )
         group = self.log.group(SCORING_GROUP, INTERACTIONS)

@@ -41,7 +41,7 @@ async def test_an_id_counts_once_within_the_window_and_again_after_it() -> None:
     await stage.say("usage.login", id="same")
     await stage.say("usage.login", id="same", received=START + 7 * DAY)
     await stage.say("usage.login", id="same", source="elsewhere")
-    await stage.say("usage.login", id="same", received=START + 7 * DAY + 1)
+    await stage.say("usage.login", id="same", received=START + 8 * DAY)
     await worker.drain()
     assert (await stage.counts())["use:login", "", day_of(START)] == 3
 

@@ -186,7 +186,8 @@ async def test_records_that_are_read_again_because_offsets_were_lost_count_once(
     await everybody_speaks(stage, "second")
     await scored(stage)
     before = compared(stage.store)
-    await stage.store.purge_dedup(stage.now - 8 * DAY)
+    for partition in range(stage.partitions):
+        await stage.store.purge_dedup(partition, stage.now - 8 * DAY)
     stage.log.group(SCORING_GROUP, INTERACTIONS).committed.clear()
     await scored(stage)
     assert compared(stage.store) == before

@@ -12,6 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from shared import wire
+from shared.domain.dedup import unpack
 from shared.domain.errors import Unavailable
 from shared.domain.events import CLOCK_KEY, DAY, MINUTE, Clock
 from shared.storage.memory import MemoryStore
@@ -89,12 +90,19 @@ async def tell(stage: Stage, story: Story) -> None:
 
 
 def stored(store: MemoryStore) -> dict[str, Any]:
-    """All documents that scoring writes, without who wrote them and how often."""
+    """All documents that scoring writes, without who wrote them and how often, and in how many parts."""
     return {
         f"{collection}/{id}": {name: value for name, value in document.items() if name not in ("rev", "writer")}
+        | ({"parts": ids_in(document)} if collection == "dedup" else {})
         for collection in ("relationships", "months", "timeline", "dedup", "partitions")
         for id, document in store._docs[collection].items()
     }
+
+
+def ids_in(chunk: dict[str, Any]) -> list[tuple[int, int]]:
+    """The hashes and offsets in a chunk of event ids, whatever parts it was written in."""
+    parts = [unpack(part, packed) for part, packed in chunk["parts"].items()]
+    return [pair for hashes, offsets in parts for pair in zip(hashes.tolist(), offsets.tolist(), strict=True)]
 
 
 def silent() -> int:

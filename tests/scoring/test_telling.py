@@ -69,7 +69,7 @@ def flagged(name: str, flags: int, reason: str = "") -> Row:
         for number in range(flags)
     )
     head = Head(id=f"acme/{name}", tenant="acme", relationship=name, changes=changes)
-    return Row(0, head)
+    return Row(0, 0, head)
 
 
 def test_updates_are_told_in_records_that_a_broker_takes() -> None:

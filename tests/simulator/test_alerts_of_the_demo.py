@@ -10,7 +10,7 @@ from msgspec import json
 from shared.domain.block import Block
 from shared.domain.contract import Terms as Acceptance
 from shared.domain.contract import accept
-from shared.domain.engine import Item, Known, Terms, step_many, tick, usage_entry
+from shared.domain.engine import Item, Known, Run, Terms, step_many, tick, usage_entry
 from shared.domain.events import DAY, HOUR, MINUTE, SECOND, Interaction, Millis
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
@@ -37,7 +37,8 @@ class Log:
     def append(self, planned: Iterable[Planned], now: Millis, backfill: bool) -> None:
         acceptance = Acceptance("demo", now, lambda _tenant, subject: subject)
         items = [self._item(accept(outgoing(one, backfill).raw, 0, acceptance), now) for one in planned]
-        step_many(self.block, items, Known({}, {}), self.terms, "i", 0)
+        if items:
+            step_many(self.block, Run.of(items), Known({}, {}), self.terms, "i", 0)
 
     def clock(self, now: Millis) -> None:
         self.offset += 1

@@ -20,7 +20,9 @@ from services.api.schemas import (
     ScoreHistory,
     TouchpointOut,
 )
+from shared.domain.display import FEATURE_DAYS, features
 from shared.domain.relationship import Head
+from shared.domain.usage import day_of, month_of
 from shared.storage.store import RelationshipQuery
 
 router = APIRouter(prefix="/v1/relationships", tags=["relationships"])
@@ -113,7 +115,10 @@ async def read_relationship(
     if if_none_match and etag_matches(if_none_match, head.rev):
         return Response(status_code=304, headers={"ETag": etag(head.rev)})  # type: ignore[return-value]
     response.headers["ETag"] = etag(head.rev)
-    return shown.relationship_out(head)
+    today = day_of(head.clock)
+    first, last = month_of(today - FEATURE_DAYS), month_of(today)
+    months = await deps.store.month_range(caller.tenant, head.relationship, first, last)
+    return shown.relationship_out(head, features(head, months))
 
 
 async def _head(deps: Deps, caller: Caller, part: str) -> Head:

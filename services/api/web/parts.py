@@ -11,6 +11,7 @@ from services.api.web.words import TouchpointWords
 from shared.domain.events import Millis
 from shared.domain.facts import Facts
 from shared.domain.relationship import Factor, Head, Score, Windows
+from shared.domain.scores import explained
 from shared.domain.verdicts import Counter, StandingFlag, fingerprint
 
 WINDOW_DAYS = (7, 30, 90, 365)
@@ -91,7 +92,8 @@ def gauge(word: str, score: Score) -> Markup:
 
 def factors(head: Head) -> Markup:
     """Both scores taken apart."""
-    groups = (("Relationship Intelligence", head.scores.ri), ("Relationship Value", head.scores.rv))
+    scores = explained(head)
+    groups = (("Relationship Intelligence", scores.ri), ("Relationship Value", scores.rv))
     shown = [
         join(el("p", "r-group", word), *(factor_row(name, one) for name, one in score.factors.items()))
         for word, score in groups

@@ -13,7 +13,7 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("partition", "next_due_at", "q.key"),
     ),
     "months": (("q.of", "month"), ("month",)),
-    "dedup": (("q.of", "newest"), ("newest",)),
+    "dedup": (("q.of", "newest"), ("partition", "newest")),
     "timeline": (("q.of", "time", "q.key"),),
     "alerts": (
         ("q.tenant", "opened_at", "q.key"),

@@ -129,9 +129,9 @@ class MongoState(MongoClient):
                 earliest[partition] = int(found["next_due_at"])
         return earliest
 
-    async def purge_dedup(self, newest_before: Millis) -> int:
+    async def purge_dedup(self, partition: int, newest_before: Millis) -> int:
         with answering():
-            done = await self._db["dedup"].delete_many({"newest": {"$lt": newest_before}})
+            done = await self._db["dedup"].delete_many({"partition": partition, "newest": {"$lt": newest_before}})
         return int(done.deleted_count)
 
 
