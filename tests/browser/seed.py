@@ -126,7 +126,7 @@ def _value(chance: random.Random, index: float | None) -> float | None:
 def _numbers(ri: float | None, rv: float | None) -> tuple[float | None, ...]:
     """What scores of these sizes are made of; of mutual benefit and loyalty nothing is known."""
     if ri is None or rv is None:
-        return numbers_of()
+        return ()
     at, value = ri / 100, rv / 100
     return numbers_of(
         quality=(min(1.0, at + 0.08), 0.7, min(1.0, at + 0.2), 2.0),
