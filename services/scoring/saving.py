@@ -8,7 +8,7 @@ fence could not be put right. Months in which scores alone have changed go befor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from shared.domain.fence import Fence, Fenced
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import day_field, month_id, month_of
+from shared.storage.documents import Plain, plain
 from shared.storage.store import PartitionState, StateStore, Write
 
 
@@ -92,16 +93,18 @@ class Saver:
                 " now, or has until just now. Starting again from the committed offset."
             )
 
-    def _fenced(self, fence: Fence, fields: dict[str, Any]) -> dict[str, Any]:
-        return fields | {
-            "incarnation": fence.incarnation,
-            "partition": fence.partition,
-            "offset": fence.offset,
-            "writer": self._writer,
-        }
+    def _fenced(self, fence: Fence, fields: dict[str, Any]) -> Plain:
+        return Plain(
+            fields,
+            incarnation=fence.incarnation,
+            partition=fence.partition,
+            offset=fence.offset,
+            writer=self._writer,
+        )
 
     def _head(self, row: Row, fields: dict[str, Any]) -> Write:
-        return Write("relationships", row.head.id, row.stored_rev, self._fenced(_fence(row.head), fields))
+        stored = {name: _PLAIN.get(name, plain)(value) for name, value in fields.items()}
+        return Write("relationships", row.head.id, row.stored_rev, self._fenced(_fence(row.head), stored))
 
     def _month(self, row: Row, month: MonthCells) -> Write:
         id = month_id(row.head.tenant, row.head.relationship, month.month)
@@ -114,7 +117,7 @@ class Saver:
         return Write("dedup", id, chunk.rev, self._fenced(chunk.fence, names | chunk.fields()))
 
     def _state(self, state: PartitionState) -> Write:
-        fields = {"clock": state.clock, "untold": state.untold, "told_into": state.told_into}
+        fields = {"clock": state.clock, "untold": list(state.untold), "told_into": state.told_into}
         return Write("partitions", state.id, state.rev, self._fenced(_fence(state), fields))
 
     async def _timeline(self, rows: Sequence[Row]) -> None:
@@ -127,7 +130,7 @@ class Saver:
         await self._write([self._entry(entry) for entry in entries if entry.rev])
 
     def _entry(self, entry: Touchpoint) -> Write:
-        fields = {name: getattr(entry, name) for name in _TOUCHPOINT_FIELDS}
+        fields = {name: plain(getattr(entry, name)) for name in _TOUCHPOINT_FIELDS}
         return Write("timeline", entry.id, entry.rev, self._fenced(_fence(entry), fields))
 
 
@@ -138,6 +141,14 @@ def _own(kind: type[Fenced]) -> tuple[str, ...]:
 _FENCE = len(Fenced.__struct_fields__)
 _HEAD_FIELDS = Head.__struct_fields__[_FENCE:]
 _TOUCHPOINT_FIELDS = _own(Touchpoint)
+
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    "windows": lambda windows: {name: list(counts) for name, counts in msgspec.structs.asdict(windows).items()},
+    "scores": msgspec.to_builtins,
+    "spark": list,
+    "numbers": list,
+}
+"""Fields of a head that change with every flush, in which there is no map, and no number that could not be stored."""
 
 
 def _names(head: Head) -> dict[str, Any]:

@@ -98,12 +98,18 @@ def _number(value: Any) -> Any:
         return str(value)
 
 
+class Plain(dict[str, Any]):
+    """Fields of a `Write` that are as they are stored already: whoever makes it knows what is in them."""
+
+
 def encoded(fields: Mapping[str, Any]) -> Document:
     """The fields of a `Write` as they are stored.
 
     A number that is a field by itself (not inside a map or list) keeps 15 significant digits: SQLite, below NX-27017,
     writes no more of it.
     """
+    if fields.__class__ is Plain:
+        return fields  # type: ignore[return-value]
     return {name: value if value.__class__ is str else _rounded(plain(value)) for name, value in fields.items()}
 
 
