@@ -103,7 +103,7 @@ class Saver:
         )
 
     def _head(self, row: Row, fields: dict[str, Any]) -> Write:
-        stored = {name: _PLAIN.get(name, plain)(value) for name, value in fields.items()}
+        stored = {name: _PLAIN[name](value) if name in _PLAIN else plain(value) for name, value in fields.items()}
         return Write("relationships", row.head.id, row.stored_rev, self._fenced(_fence(row.head), stored))
 
     def _month(self, row: Row, month: MonthCells) -> Write:

@@ -109,7 +109,7 @@ def encoded(fields: Mapping[str, Any]) -> Document:
     writes no more of it.
     """
     if fields.__class__ is Plain:
-        return fields  # type: ignore[return-value]
+        return fields
     return {name: value if value.__class__ is str else _rounded(plain(value)) for name, value in fields.items()}
 
 
