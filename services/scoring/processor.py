@@ -16,7 +16,7 @@ from services.scoring.saving import Saver
 from services.scoring.telling import batches_of, told_last, update_batches
 from shared import wire
 from shared.domain.baseline import days_needed
-from shared.domain.block import Block, Row
+from shared.domain.block import ROW_BYTES, Block, Row
 from shared.domain.engine import Run, Terms, step_many, tick
 from shared.domain.errors import Misconfigured
 from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
@@ -83,7 +83,8 @@ class Scoring:
         self._budget = round(memory * ROWS_SHARE)
         self._pause = pause
         self._garbage = garbage
-        self._block = Block(_feature_days(terms.playbook), terms.dedup_days)
+        # Room for all that fit, of which the system gives only what is used: to grow would mean to copy
+        self._block = Block(_feature_days(terms.playbook), terms.dedup_days, capacity=1 + self._budget // ROW_BYTES)
         self._loader = Loader(store, self._block, terms.dedup_days)
         self._saver = Saver(store, self._block, writer)
         self._incarnation = ""
