@@ -10,7 +10,7 @@ from shared import wire
 from shared.domain.dedup import id_hash
 from shared.domain.engine import Item, Run, usage_entry
 from shared.domain.errors import Poison
-from shared.domain.events import CLOCK_KEY, PLAIN_USE, Clock, Interaction, Millis, Use, relationship_key
+from shared.domain.events import CLOCK_KEY, MAX_TIME, PLAIN_USE, Clock, Interaction, Millis, Use, relationship_key
 from shared.domain.payload import checked_data
 from shared.stream.ports import Record
 
@@ -93,6 +93,9 @@ def _event(record: Record, id: str) -> Use | Item | Bad:
     if (
         f"{use.tenant}/{use.relationship}" == id
         and use.type in PLAIN_USE
+        and use.relationship
+        and use.tenant
+        and "/" not in use.tenant
         and (use.data.feature or PLAIN_USE[use.type])
         and not use.backfill
     ):
@@ -115,6 +118,8 @@ def _item(record: Record, id: str) -> Item | Bad:
             raise Poison("no_relationship", "An interaction needs a tenant (without a slash) and a relationship.")
         if relationship_key(event.tenant, event.relationship) != id:
             raise Poison("wrong_key", f"The record's key must be `tenant/relationship`, not {id!r}.")
+        if not 0 <= event.time <= MAX_TIME:
+            raise Poison("invalid_time", f"An interaction's time must be from 0 to {MAX_TIME} ms.")
         data = wire.decode(checked_data(event.type, event.data, max(record.timestamp, event.time)), dict)
     except Poison as poison:
         return Bad(record, poison)

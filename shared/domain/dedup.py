@@ -151,6 +151,8 @@ class SeenIds:
             self._rebuild(0)
         if self._free_tags:
             return self._free_tags.pop()
+        if self._next_tag == _TAGS:
+            raise MemoryError(f"more than {_TAGS:,} relationships at once: lower RAPPORT_MEMORY_MB, run more workers")
         self._next_tag += 1
         return self._next_tag - 1
 

@@ -15,6 +15,7 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+MAX_TIME: Millis = 253_402_300_799_999  # the last moment that a calendar has: the end of the year 9999
 FUTURE_TOLERANCE = DAY  # event time further ahead than this goes to quarantine
 
 
@@ -168,7 +169,7 @@ class Use(msgspec.Struct, frozen=True, gc=False):
     id: str
     source: str
     type: str
-    time: Millis
+    time: Annotated[Millis, msgspec.Meta(ge=0, le=MAX_TIME)]
     data: UseData = UseData()
     backfill: bool = False
 

@@ -257,6 +257,14 @@ def test_when_all_tags_are_given_away_those_that_left_are_used_again(monkeypatch
     assert fill(ids, tags[0], 3, TODAY) == [False] * 3
 
 
+def test_more_relationships_than_there_are_tags_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "_TAGS", 2)
+    ids = SeenIds(7)
+    assert [ids.enter(), ids.enter()] == [0, 1]
+    with pytest.raises(MemoryError, match="RAPPORT_MEMORY_MB"):
+        ids.enter()
+
+
 # --- loading and redelivery
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from shared import wire
 from shared.domain import counters
-from shared.domain.events import HOUR
+from shared.domain.events import HOUR, MAX_TIME, Interaction
+from shared.stream.ports import Message
 from shared.stream.quarantine import Quarantined
-from shared.stream.topics import QUARANTINE
+from shared.stream.topics import INTERACTIONS, QUARANTINE
 from tests.scoring.stage import Stage, run_clock
 
 
@@ -95,3 +96,32 @@ async def test_ever_new_features_and_people(monkeypatch: pytest.MonkeyPatch) -> 
         ("use:f1", "(others)"): 4,
     }
     assert (await stage.head()).windows.usage[0] == sum(counts.values())
+
+
+@pytest.mark.parametrize("type", ["usage.login", "message.received"])
+@pytest.mark.parametrize("time", [-1, MAX_TIME + 1, 10**18])
+async def test_a_time_that_no_calendar_has(type: str, time: int) -> None:
+    stage = Stage()
+    await stage.say(type, at=time)
+    await stage.say(type, at=MAX_TIME)
+    assert await goes_on(stage) == ["invalid_time"]
+    assert (await stage.head()).events == 1
+
+
+@pytest.mark.parametrize(("tenant", "relationship"), [("", "acct-1"), ("a/b", "c"), ("acme", "")])
+@pytest.mark.parametrize("type", ["usage.login", "message.received"])
+async def test_a_record_of_nobody(type: str, tenant: str, relationship: str) -> None:
+    stage = Stage()
+    event = Interaction(tenant, relationship, "e1", "test", type, stage.now)
+    record = Message(wire.encode(event), f"{tenant}/{relationship}".encode(), (), stage.now)
+    await stage.log.append(INTERACTIONS, 0, [record])
+    assert await goes_on(stage) == ["no_relationship"]
+    assert stage.store._docs["relationships"] == {}
+
+
+@pytest.mark.parametrize("type", ["usage.login", "message.received"])
+async def test_a_record_under_the_key_of_another_relationship(type: str) -> None:
+    stage = Stage()
+    event = Interaction("acme", "acct-1", "e1", "test", type, stage.now)
+    await stage.log.append(INTERACTIONS, 0, [Message(wire.encode(event), b"acme/acct-2", (), stage.now)])
+    assert await goes_on(stage) == ["wrong_key"]
