@@ -72,6 +72,8 @@ class Loader:
             self._add_month(self._block.rows[f"{month.tenant}/{month.relationship}"], month, end)
         for chunk in sorted(chunks, key=lambda chunk: chunk.number):
             self._add_chunk(self._block.rows[f"{chunk.tenant}/{chunk.relationship}"], chunk, next, end)
+        for id in stored:
+            self._block.weigh(self._block.rows[id])
 
     def _add_month(self, row: Row, month: Month, end: Fence) -> None:
         self._block.add_month(row, month)

@@ -37,6 +37,7 @@ PURGE_EVERY = HOUR
 PAGE = 500  # heads read at once when everything is told again
 ROWS_SHARE = 0.5  # of a worker's memory for relationships; the rest for the program, batches and arrays that grow
 FOLD_AT_ONCE = 50_000  # records of a backlog that are gathered to be folded together
+WAITING_MOST = 2 * FOLD_AT_ONCE  # of all partitions: a flush folds them first, and a revocation waits for that
 DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
 SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
 
@@ -132,7 +133,8 @@ class Scoring:
         owned.waiting.extend(_from(batch.records, owned.state.begins))
         owned.end = batch.end
         owned.next = batch.records[-1].offset + 1
-        if owned.next >= batch.end or len(owned.waiting) >= FOLD_AT_ONCE:
+        waiting = sum(len(owned.waiting) for owned in self._owned.values())
+        if owned.next >= batch.end or len(owned.waiting) >= FOLD_AT_ONCE or waiting >= WAITING_MOST:
             await self._fold_waiting(batch.partition, owned)
 
     async def _fold_waiting(self, partition: int, owned: Owned) -> None:
