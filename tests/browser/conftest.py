@@ -110,7 +110,7 @@ def sign_in(browser: Browser, site: Site, tenant: str = FULL, *, dark: bool = Fa
     context = browser.new_context(
         viewport={"width": 1440, "height": 900}, color_scheme="dark" if dark else "light", base_url=site.url
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)  # a deadline for a machine that runs other tests beside this one
     page = context.new_page()
     page.goto("/login")
     page.get_by_label("API key").fill(key_of(tenant))
