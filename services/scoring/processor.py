@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -164,6 +164,21 @@ class Scoring:
         owned.touched.update(step.touched)
         owned.received = max(owned.received, *run.received)
         self._metrics.duplicates.inc(step.duplicates)
+        if owned.next >= owned.end:  # not while a backlog is worked off
+            await self._hurry(owned, end.partition, [row for row in step.touched.values() if _loud(row, run)])
+
+    async def _hurry(self, owned: Owned, number: int, rows: Sequence[Row]) -> None:
+        """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
+
+        Every document stands by itself, so it may be stored before others; nothing is committed before all are.
+        """
+        if not rows:
+            return
+        await self._check_incarnation()
+        await self._patiently(partial(self._saver.save, rows, ()), "save")
+        await self._publish(owned, number, rows, self._clock())
+        for row in rows:
+            del owned.touched[row.head.id]
 
     async def _tick(self, owned: Owned, partition: int, record: Tick, end: Fence) -> None:
         """Evaluate what is due, in parts that are stored one after another; then the partition's clock has moved."""
@@ -278,11 +293,7 @@ class Scoring:
         for number, owned in self._owned.items():
             if not owned.touched:
                 continue
-            since = Fence(self._incarnation, number, owned.flushed)
-            batches = update_batches(owned.touched.values(), since, now, owned.received)
-            messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
-            await self._patiently(partial(self._publisher.publish, UPDATES, number, messages), "publish")
-            self._metrics.events_out.labels(UPDATES).inc(len(owned.touched))
+            await self._publish(owned, number, owned.touched.values(), now)
             if owned.received:
                 self._metrics.event_to_state.observe(max(0, now - owned.received) / 1000)
             owned.touched = {}
@@ -290,6 +301,13 @@ class Scoring:
             if owned.state.untold:
                 owned.state.untold = ()
                 owned.moved = True
+
+    async def _publish(self, owned: Owned, number: int, rows: Collection[Row], now: Millis) -> None:
+        since = Fence(self._incarnation, number, owned.flushed)
+        batches = update_batches(rows, since, now, owned.received)
+        messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
+        await self._patiently(partial(self._publisher.publish, UPDATES, number, messages), "publish")
+        self._metrics.events_out.labels(UPDATES).inc(len(rows))
 
     async def _append_clock_records(self) -> None:
         """Where something is due, say so in the log itself: on reading it, it is evaluated."""
@@ -325,6 +343,12 @@ class Scoring:
 def _from(records: Sequence[Record], begins: int) -> Sequence[Record]:
     """Those that belong to the present incarnation. Others come again only if the group's offsets were lost."""
     return records if records[0].offset >= begins else [record for record in records if record.offset >= begins]
+
+
+def _loud(row: Row, run: Run) -> bool:
+    """Whether an event of this run has changed a flag that somebody is told of."""
+    last = row.head.changes[-1] if row.head.changes else None
+    return last is not None and not last.quiet and last.cause.offset >= min(run.offsets)
 
 
 def _feature_days(playbook: Playbook) -> int:

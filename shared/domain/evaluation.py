@@ -21,7 +21,7 @@ from shared.domain.verdicts import Cause, Evidence, FlagChange, Rule, Severity, 
 ENDED = frozenset({"churned", "ended", "closed", "lost"})  # statuses for which nothing is watched any more
 CHANGES_KEPT = 64  # flag changes a head remembers, to tell them again after a crash; those of one record stay together
 EVENT_FLAGS_KEPT = 200  # flags raised by events that stand at once; the one that ends first makes room
-SCORE_DAYS_KEPT = 7  # days of recorded scores a head carries until its month has them
+SCORE_DAYS_KEPT = 32  # days of recorded scores a head carries until its months have them
 ACTIVE_DAYS = 400  # a relationship silent for longer is evaluated only when something comes in
 
 

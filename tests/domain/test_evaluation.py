@@ -54,8 +54,8 @@ def test_the_score_of_the_day_is_of_its_last_evaluation() -> None:
     desk.say("survey.answered", NINE + HOUR, instrument="nps", score=1)
     desk.clock(NINE + 2 * HOUR)
     assert desk.head.score_days[str(day_of(NINE))] != first
-    desk.clock(NINE + 20 * DAY)
-    newest = day_of(NINE) + 20
+    desk.clock(NINE + 40 * DAY)
+    newest = day_of(NINE) + 40
     assert [int(day) for day in desk.head.score_days] == list(range(newest - SCORE_DAYS_KEPT + 1, newest + 1))
 
 

@@ -86,3 +86,17 @@ def test_very_many_flags_of_one_relationship_are_told_in_several_records_in_orde
     assert max(len(wire.encode(batch)) for batch in batches) < 1_000_000
     steps = [change.cause.step for batch in batches for update in batch.updates for change in update.changes]
     assert steps == list(range(900))
+
+
+async def test_a_flag_raised_by_an_event_does_not_wait_for_the_flush() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    await stage.say("usage.login", "acct-2")
+    await stage.say("survey.answered", instrument="nps", score=1)
+    await worker.step()
+    assert [change.rule for change in stage.told()] == ["nps_detractor"]
+    assert (await stage.head()).flags.keys() == {"nps_detractor"}
+    assert await stage.store.heads(["acme/acct-2"]) == {}  # that waits
+    await worker.drain()
+    assert [change.rule for change in stage.told()] == ["nps_detractor"]
+    assert (await stage.head("acct-2")).events == 1
