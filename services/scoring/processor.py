@@ -165,7 +165,8 @@ class Scoring:
         owned.received = max(owned.received, *run.received)
         self._metrics.duplicates.inc(step.duplicates)
         if owned.next >= owned.end:  # not while a backlog is worked off
-            await self._hurry(owned, end.partition, [row for row in step.touched.values() if _loud(row, run)])
+            since = Fence(self._incarnation, end.partition, min(run.offsets))
+            await self._hurry(owned, end.partition, [row for row in step.touched.values() if _loud(row, since)])
 
     async def _hurry(self, owned: Owned, number: int, rows: Sequence[Row]) -> None:
         """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
@@ -345,10 +346,12 @@ def _from(records: Sequence[Record], begins: int) -> Sequence[Record]:
     return records if records[0].offset >= begins else [record for record in records if record.offset >= begins]
 
 
-def _loud(row: Row, run: Run) -> bool:
-    """Whether an event of this run has changed a flag that somebody is told of."""
+def _loud(row: Row, since: Fence) -> bool:
+    """Whether a record from there on has changed a flag that somebody is told of."""
     last = row.head.changes[-1] if row.head.changes else None
-    return last is not None and not last.quiet and last.cause.offset >= min(run.offsets)
+    if last is None or last.quiet or last.cause.incarnation != since.incarnation:
+        return False
+    return last.cause.offset >= since.offset
 
 
 def _feature_days(playbook: Playbook) -> int:

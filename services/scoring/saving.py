@@ -134,13 +134,9 @@ class Saver:
         return Write("timeline", entry.id, entry.rev, self._fenced(_fence(entry), fields))
 
 
-def _own(kind: type[Fenced]) -> tuple[str, ...]:
-    return tuple(name for name in kind.__struct_fields__ if name not in Fenced.__struct_fields__)
-
-
 _FENCE = len(Fenced.__struct_fields__)
 _HEAD_FIELDS = Head.__struct_fields__[_FENCE:]
-_TOUCHPOINT_FIELDS = _own(Touchpoint)
+_TOUCHPOINT_FIELDS = Touchpoint.__struct_fields__[_FENCE:]
 
 _PLAIN: dict[str, Callable[[Any], Any]] = {
     "windows": lambda windows: {name: list(counts) for name, counts in msgspec.structs.asdict(windows).items()},
