@@ -71,7 +71,8 @@ class Keeper:
             return f"did not start: {error}"
         finally:
             self.ready.clear()
-            await child.stop(self.stop_within)
+            if not await child.stop(self.stop_within):
+                self._say(f"{self.launch.name} did not stop within {self.stop_within:.3g} s and was killed")
 
 
 def exit_words(status: int) -> str:

@@ -17,7 +17,7 @@ import msgspec
 from shared.domain.errors import Unavailable
 
 READY_WITHIN = 120.0  # seconds; a first start right after installing, on a busy machine with a slow disk
-STOP_WITHIN = 8.0  # seconds until SIGKILL
+STOP_WITHIN = 20.0  # seconds until SIGKILL: scoring may read on for 4, flush for 10 and leave its group for 3
 LINE_LIMIT = 1 << 20  # bytes; a longer line of a child's log is cut into pieces
 
 Probe = Callable[[], Awaitable[None]]
@@ -107,17 +107,23 @@ class Child:
             raise Unavailable(f"{self.launch.name} is not ready after {within:.0f} s ({reason})") from None
         raise Unavailable(f"{self.launch.name} ended with status {self.process.returncode} before it was ready")
 
-    async def stop(self, within: float = STOP_WITHIN) -> None:
-        """Its stop signal, then SIGKILL to its whole process group when it takes longer than `within` seconds."""
+    async def stop(self, within: float = STOP_WITHIN) -> bool:
+        """Its stop signal, then SIGKILL to its whole process group when it takes longer than `within` seconds.
+
+        Whether it stopped by itself.
+        """
         self._signal(self.launch.stop_signal)
+        orderly = True
         try:
             await asyncio.wait_for(self.process.wait(), within)
         except TimeoutError:
+            orderly = False
             self._signal(signal.SIGKILL)
             await self.process.wait()
         self._signal(signal.SIGKILL)  # whatever it left behind in its group
         with contextlib.suppress(TimeoutError):  # a descendant in a session of its own may hold the pipe
             await asyncio.wait_for(self._pump, 1.0)
+        return orderly
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -160,6 +160,7 @@ async def test_a_service_that_does_not_stop_is_killed_so_that_the_rest_can(stage
     async with stage.run(stage.plan(services=[child("ingest", stage.here, STUBBORN)], followers=[]), patience):
         await eventually(lambda: stage.ready)
     assert order(stage.here)[-3:] == ["ingest stopped", "kafka stopped", "mongo stopped"]
+    assert stage.said[-1] == "ingest did not stop within 2 s and was killed"
 
 
 async def test_what_hands_something_on_has_stopped_before_the_rest_is_told_to(stage: Stage) -> None:
