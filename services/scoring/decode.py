@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from shared import wire
-from shared.domain.dedup import id_hash
-from shared.domain.engine import Item, Run, usage_entry
 from shared.domain.errors import Poison
 from shared.domain.events import CLOCK_KEY, MAX_TIME, PLAIN_USE, Clock, Interaction, Millis, Use, relationship_key
 from shared.domain.payload import checked_data
+from shared.domain.run import Item, Run, usage_entry
 from shared.stream.ports import Record
 
 RUN_EVENTS = 1_000  # about as many as fit into a processor's cache when they are decoded
@@ -67,15 +66,13 @@ def _decoded(by_key: dict[bytes | None, list[Record]]) -> Iterator[Segment]:
     for key, records in by_key.items():
         id = (key or b"").decode(errors="replace")
         for at in range(0, len(records), RUN_EVENTS):
-            start = len(run)
-            for record in records[at : at + RUN_EVENTS]:
-                event = _event(record, id)
-                if isinstance(event, Bad):
-                    bad.append(event)
-                    continue
-                said = event if isinstance(event, Use) else event.event
-                run.add(event, id_hash(said.source, said.id), record.offset, record.timestamp)
-            run.close(id, start)
+            part = records[at : at + RUN_EVENTS]
+            events, poisoned = _events(part, id)
+            if poisoned:
+                bad += poisoned
+                gone = {one.record.offset for one in poisoned}
+                part = [record for record in part if record.offset not in gone]
+            run.append(id, events, [record.offset for record in part], [record.timestamp for record in part])
             if len(run) >= RUN_EVENTS:
                 yield run
                 run = Run()
@@ -84,23 +81,35 @@ def _decoded(by_key: dict[bytes | None, list[Record]]) -> Iterator[Segment]:
     yield from bad
 
 
-def _event(record: Record, id: str) -> Use | Item | Bad:
-    """Plain uses are decoded in one go; whatever does not look like one is looked at closely."""
-    try:
-        use = _decode_use(record.value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _item(record, id)
-    if (
-        f"{use.tenant}/{use.relationship}" == id
-        and use.type in PLAIN_USE
-        and use.relationship
-        and use.tenant
-        and "/" not in use.tenant
-        and (use.data.feature or PLAIN_USE[use.type])
-        and not use.backfill
-    ):
-        return use
-    return _item(record, id)
+def _events(records: Sequence[Record], id: str) -> tuple[list[Use | Item], list[Bad]]:
+    """Of one relationship: events, and what is bad.
+
+    Plain uses are decoded in one go; whatever does not look like one is looked at closely.
+    """
+    tenant, _, relationship = id.partition("/")
+    named = bool(tenant and relationship)
+    found: list[Use | Item] = []
+    bad: list[Bad] = []
+    for record in records:
+        try:
+            use = _decode_use(record.value)
+            if (
+                named
+                and use.relationship == relationship
+                and use.tenant == tenant
+                and use.type in PLAIN_USE
+                and (use.data.feature or PLAIN_USE[use.type])
+                and not use.backfill
+            ):
+                found.append(use)
+                continue
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # no plain use
+        try:
+            found.append(_item(record, id))
+        except Poison as poison:
+            bad.append(Bad(record, poison))
+    return found, bad
 
 
 def _tick(record: Record) -> Tick | Bad:
@@ -110,19 +119,19 @@ def _tick(record: Record) -> Tick | Bad:
         return Bad(record, poison)
 
 
-def _item(record: Record, id: str) -> Item | Bad:
-    """Only ingest writes here, and has checked; whatever else got in must not end the worker again and again."""
-    try:
-        event = wire.decode(record.value, Interaction)
-        if not event.tenant or "/" in event.tenant or not event.relationship:
-            raise Poison("no_relationship", "An interaction needs a tenant (without a slash) and a relationship.")
-        if relationship_key(event.tenant, event.relationship) != id:
-            raise Poison("wrong_key", f"The record's key must be `tenant/relationship`, not {id!r}.")
-        if not 0 <= event.time <= MAX_TIME:
-            raise Poison("invalid_time", f"An interaction's time must be from 0 to {MAX_TIME} ms.")
-        data = wire.decode(checked_data(event.type, event.data, max(record.timestamp, event.time)), dict)
-    except Poison as poison:
-        return Bad(record, poison)
+def _item(record: Record, id: str) -> Item:
+    """Only ingest writes here, and has checked; whatever else got in must not end the worker again and again.
+
+    Raises Poison.
+    """
+    event = wire.decode(record.value, Interaction)
+    if not event.tenant or "/" in event.tenant or not event.relationship:
+        raise Poison("no_relationship", "An interaction needs a tenant (without a slash) and a relationship.")
+    if relationship_key(event.tenant, event.relationship) != id:
+        raise Poison("wrong_key", f"The record's key must be `tenant/relationship`, not {id!r}.")
+    if not 0 <= event.time <= MAX_TIME:
+        raise Poison("invalid_time", f"An interaction's time must be from 0 to {MAX_TIME} ms.")
+    data = wire.decode(checked_data(event.type, event.data, max(record.timestamp, event.time)), dict)
     return Item(record.offset, record.timestamp, event, data, usage_entry(event, data))
 
 

@@ -17,11 +17,12 @@ from services.scoring.telling import batches_of, told_last, update_batches
 from shared import wire
 from shared.domain.baseline import days_needed
 from shared.domain.block import ROW_BYTES, Block, Row
-from shared.domain.engine import Run, Terms, step_many, tick
+from shared.domain.engine import Terms, step_many, tick
 from shared.domain.errors import Misconfigured
 from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
 from shared.domain.fence import Fence
 from shared.domain.playbooks import DropParams, Playbook
+from shared.domain.run import Run
 from shared.domain.verdicts import Rule
 from shared.patience import Pause, until_available
 from shared.storage.store import PartitionState, StateStore

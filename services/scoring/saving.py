@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from shared.domain.block import Block, Row
 from shared.domain.counters import MonthCells
-from shared.domain.dedup import IdChunk, chunked
 from shared.domain.display import refresh
 from shared.domain.errors import Conflict
 from shared.domain.fence import Fence, Fenced
+from shared.domain.idchunks import IdChunk, chunked
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import day_field, month_id, month_of
@@ -154,7 +155,8 @@ def _names(head: Head) -> dict[str, Any]:
 def _chunks(row: Row) -> list[IdChunk]:
     """The chunks that hold event ids that are not stored yet."""
     if row.new_ids:
-        chunked(row.chunks, row.new_ids, _fence(row.head))
+        ids = row.new_ids[0] if len(row.new_ids) == 1 else np.concatenate(row.new_ids)
+        chunked(row.chunks, ids, _fence(row.head))
         row.new_ids = []
     return [chunk for chunk in row.chunks if chunk.new]
 

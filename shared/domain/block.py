@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.counters import CELL_BYTES, DayCells, MonthCells
-from shared.domain.dedup import IdChunk, Seen, SeenIds
+from shared.domain.dedup import SeenIds
 from shared.domain.events import DAY, Millis
 from shared.domain.factcolumns import FACT_COLUMNS, fact_values
 from shared.domain.fence import Fence
+from shared.domain.idchunks import IdChunk, Seen
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import USE, Day, Month, day_of, month_of
@@ -85,7 +86,7 @@ class Row:
         self.people: dict[str, Day] = {}  # person → last day with usage
         self.active: list[Day] | None = None  # the last active day of everybody who has not left, once asked for
         self.chunks: list[IdChunk] = []  # of its event ids: the last one, and those that are not stored yet
-        self.new_ids: list[Seen] = []  # event ids that are not stored yet
+        self.new_ids: list[Seen] = []  # event ids that are not stored yet, in pieces
         self.pending: dict[str, Touchpoint] = {}  # timeline entries new or changed since the last flush, by id
         self.unknown_months = False  # months that are not in memory may be in the store
         self.changed = False  # the head differs from what is stored
@@ -227,10 +228,12 @@ class Block:
         """Add uses to the series of rows (by their index) and features (by slot, -1 for none)."""
         age = self.horizons[index] - days
         near = age < TOTAL_DAYS
-        uses = self.totals[:, USAGE]
-        np.add.at(uses, (index[near], days[near] % TOTAL_DAYS), amounts[near])
+        place = (index * 3 + USAGE) * TOTAL_DAYS + days % TOTAL_DAYS
+        np.add.at(self.totals.reshape(-1), place[near], amounts[near])  # a flat array: numpy adds 5 times faster there
         near = (age < self.feature_days) & (slots >= 0)
-        np.add.at(self.features, (slots[near], days[near] % self.feature_days), amounts[near])
+        np.add.at(
+            self.features.reshape(-1), (slots * self.feature_days + days % self.feature_days)[near], amounts[near]
+        )
 
     def _month(self, row: Row, name: str) -> MonthCells:
         month = row.cells.get(name)

@@ -8,25 +8,16 @@ resident ids of its relationship, with probability n/2⁶⁴, which is below 10�
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from shared.domain.events import DAY, Millis
-from shared.domain.fence import Fence
+from shared.domain.idchunks import CHUNKS_A_DAY, Hashes, Ints
 
-Hashes = NDArray[np.uint64]
-Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Tags = NDArray[np.uint32]
-
-CHUNK_IDS = 1024  # a chunk is sealed when it is this full, or when a new day begins
-CHUNKS_A_DAY = 100_000  # chunk number = day × this + sequence within the day
 
 _BUCKET = 8  # slots that are looked at together: one line of the processor's cache
 _DAY_BITS = 12  # days are kept modulo 4096: eleven years
@@ -39,86 +30,6 @@ _LARGE = 1 << 21
 def id_hash(source: str, event_id: str) -> int:
     """64 bits of XXH3 over what makes an event the same event, never 0, which stands for an empty slot."""
     return xxh3_64_intdigest(f"{source}\n{event_id}".encode()) or 1  # no name holds a line's end
-
-
-class Seen(msgspec.Struct, frozen=True, gc=False):
-    """One id that has counted: its hash, the offset of its event, and when that was received."""
-
-    hash: int
-    offset: int
-    received: Millis
-
-
-class IdChunk:
-    """Ids of one relationship as they are stored: how many it holds, and those that are not stored yet."""
-
-    __slots__ = ("count", "fence", "new", "newest", "number", "rev")
-
-    def __init__(self, number: int, rev: int = 0, count: int = 0, newest: Millis = 0) -> None:
-        self.number = number
-        self.rev = rev
-        self.count = count
-        self.newest = newest
-        self.fence = Fence()
-        self.new: list[Seen] = []
-
-    def add(self, ids: Sequence[Seen], place: Fence) -> None:
-        """Take some more in; `place` is that of the last one."""
-        self.new.extend(ids)
-        self.count += len(ids)
-        self.newest = max(self.newest, *(one.received for one in ids))
-        self.fence = place
-
-    def fields(self) -> dict[str, Any]:
-        """What is to be written of the chunk's document: the new ids as a part of their own."""
-        part = f"parts.o{self.new[0].offset}"
-        return {"number": self.number, "count": self.count, "newest": self.newest, part: pack(self.new)}
-
-
-def pack(ids: Sequence[Seen]) -> str:
-    """Hashes and offsets (from the first on) of 8 and 4 bytes each, little-endian, as base64."""
-    hashes = np.array([one.hash for one in ids], "<u8")
-    offsets = np.array([one.offset - ids[0].offset for one in ids], "<u4")
-    return b64encode(hashes.tobytes() + offsets.tobytes()).decode()
-
-
-def unpack(part: str, packed: str) -> tuple[Hashes, Ints]:
-    """The hashes and offsets in a part of a chunk's document."""
-    raw = b64decode(packed)
-    count = len(raw) // 12
-    offsets = np.frombuffer(raw, "<u4", count, count * 8).astype(np.int64) + int(part[1:])
-    return np.frombuffer(raw, "<u8", count), offsets
-
-
-def chunked(chunks: list[IdChunk], ids: Sequence[Seen], log: Fence) -> None:
-    """Put new ids of a relationship into the last of its chunks as far as there is room, then into new ones.
-
-    `log`: incarnation and partition they were read from.
-    """
-    at = 0
-    while at < len(ids):
-        chunk = _open(chunks, ids[at].received // DAY, log)
-        end = min(len(ids), at + CHUNK_IDS - chunk.count)
-        midnight = (chunk.number // CHUNKS_A_DAY + 1) * DAY
-        if max(one.received for one in ids[at:end]) >= midnight:
-            end = next(later for later in range(at, end) if ids[later].received >= midnight)
-        chunk.add(ids[at:end], Fence(log.incarnation, log.partition, ids[end - 1].offset))
-        at = end
-
-
-def _open(chunks: list[IdChunk], day: int, log: Fence) -> IdChunk:
-    """The chunk for an id of this day: offsets of two logs do not go together."""
-    last = chunks[-1] if chunks else None
-    if (
-        last is not None
-        and last.number // CHUNKS_A_DAY >= day
-        and last.count < CHUNK_IDS
-        and (last.fence.incarnation, last.fence.partition) == (log.incarnation, log.partition)
-    ):
-        return last
-    number = day * CHUNKS_A_DAY
-    chunks.append(IdChunk(number if last is None or last.number < number else last.number + 1))
-    return chunks[-1]
 
 
 class SeenIds:

@@ -17,28 +17,18 @@ import shared.domain.contact_rules
 import shared.domain.usage_rules  # noqa: F401  (enters its rules into the table)
 from shared.domain.block import Block, Entry, Row
 from shared.domain.corrections import correct
-from shared.domain.dedup import Bools, Seen, id_hash
+from shared.domain.dedup import Bools
 from shared.domain.directory import updated
 from shared.domain.evaluation import evaluate, judge, next_boundary
-from shared.domain.events import (
-    DAY,
-    HOUR,
-    SECOND,
-    EventClass,
-    Interaction,
-    JsonObject,
-    Millis,
-    Use,
-    event_key,
-    event_type,
-    relationship_key,
-)
+from shared.domain.events import DAY, HOUR, SECOND, EventClass, Millis, Use, event_key, event_type
 from shared.domain.fence import Fence
 from shared.domain.fold import fold_touchpoint
+from shared.domain.idchunks import HASH, RECEIVED, Seen, seen
 from shared.domain.playbooks import Playbook
 from shared.domain.relationship import Head
+from shared.domain.run import Item, Run
 from shared.domain.touchpoints import Touchpoint, made_of, touchpoint_id
-from shared.domain.usage import USE, day_number, day_of
+from shared.domain.usage import day_of
 from shared.domain.uses import Uses
 
 SETTLE = 5 * SECOND  # loaded history is evaluated when nothing more has come for this long
@@ -50,78 +40,6 @@ class Terms(msgspec.Struct, frozen=True):
     playbook: Playbook
     grain: Millis = HOUR
     dedup_days: int = 7
-
-
-class Item(msgspec.Struct, frozen=True, gc=False):
-    """One decoded event: where it lies in the log, when it was received, and its `data` (usage: as an entry)."""
-
-    offset: int
-    received: Millis
-    event: Interaction
-    data: JsonObject
-    usage: Entry | None = None
-
-
-class Span(NamedTuple):
-    """Events of one relationship that follow one another in a run: `tenant/relationship`, the first and the end."""
-
-    id: str
-    start: int
-    end: int
-
-
-class Run(msgspec.Struct):
-    """Events of one partition as columns, plain uses as they are, all others as items.
-
-    Those of each relationship are in the order of the log, and follow one another in one span, or in several.
-    """
-
-    events: list[Use | Item] = []
-    hashes: list[int] = []  # of the events' ids
-    offsets: list[int] = []
-    received: list[Millis] = []
-    spans: list[Span] = []
-    others: list[int] = []  # where the items are
-
-    def __len__(self) -> int:
-        return len(self.events)
-
-    @classmethod
-    def of(cls, items: Sequence[Item]) -> Run:
-        """These items as a run."""
-        run = cls()
-        for item in items:
-            event = item.event
-            run.add(item, id_hash(event.source, event.id), item.offset, item.received)
-            run.close(relationship_key(event.tenant, event.relationship), len(run) - 1)
-        return run
-
-    def add(self, event: Use | Item, hash: int, offset: int, received: Millis) -> None:
-        """Append an event."""
-        if event.__class__ is Item:
-            self.others.append(len(self.events))
-        self.events.append(event)
-        self.hashes.append(hash)
-        self.offsets.append(offset)
-        self.received.append(received)
-
-    def close(self, id: str, start: int) -> None:
-        """What has been appended from `start` on is of this relationship."""
-        if start < len(self.events):
-            self.spans.append(Span(id, start, len(self.events)))
-
-    def items(self) -> list[Item]:
-        """All that are not plain uses."""
-        return [self.item(at) for at in self.others]
-
-    def item(self, at: int) -> Item:
-        """The event there as an item."""
-        event = self.events[at]
-        if isinstance(event, Item):
-            return event
-        entry = Entry(USE + event.feature, event.data.person, day_of(event.time), event.data.quantity)
-        whole = Interaction(event.tenant, event.relationship, event.id, event.source, event.type, event.time)
-        return Item(self.offsets[at], self.received[at], whole, {}, entry)
 
 
 class Known(msgspec.Struct):
@@ -138,52 +56,70 @@ class Step(msgspec.Struct):
     duplicates: int = 0
 
 
-def usage_entry(event: Interaction, data: JsonObject) -> Entry | None:
-    """What a usage event counts; None for other types."""
-    if event_type(event.type).kind is not EventClass.USAGE:
-        return None
-    feature = str(data.get("feature") or event.type.split(".")[1])
-    day = day_number(data["day"]) if event.type == "usage.daily_total" else day_of(event.time)
-    return Entry(USE + feature, str(data.get("person", "")), day, float(data.get("quantity", 1)))
-
-
 def step_many(block: Block, run: Run, known: Known, terms: Terms, incarnation: str, partition: int) -> Step:
     """Fold a run of one partition, in order. Every relationship in it must be in the block."""
     rows = [block.rows[span.id] for span in run.spans]
     lengths = [span.end - span.start for span in run.spans]
     tags = np.repeat(np.fromiter((row.tag for row in rows), np.uint32, len(rows)), lengths)
-    days = np.array(run.received, np.int64) // DAY
-    counts, new = block.ids.admit(np.array(run.hashes, np.uint64), tags, days, run.offsets)
-    fold = _Fold(block, run, new.tolist(), known, terms, Fence(incarnation, partition))
+    ids = seen(run.hashes, run.offsets, run.received)
+    days = (ids[:, RECEIVED] // np.uint64(DAY)).astype(np.int64)
+    counts, new = block.ids.admit(ids[:, HASH], tags, days, run.offsets)
+    fold = _Fold(block, run, ids, new, known, terms, Fence(incarnation, partition))
     fold.step.duplicates = len(run) - int(np.count_nonzero(counts))
-    waiting = _waiting(rows, run.spans, counts)
+    waiting = _waiting(rows, run, counts)
     while waiting:
         waiting = fold.through(waiting)
         _evaluate_due(block, fold.due, terms)
     return fold.step
 
 
-Waiting = list[tuple[Row, Sequence[int]]]
-"""Rows, each with where its events are that have not been folded yet."""
+class Piece(NamedTuple):
+    """Events of a row that follow one another and have not been folded yet: plain uses, or one that is something else.
+
+    Where they begin and end in the run.
+    """
+
+    start: int
+    end: int
+    plain: bool = True
 
 
-def _waiting(rows: Sequence[Row], spans: Sequence[Span], counts: Bools) -> Waiting:
-    if counts.all():
-        return [(row, range(span.start, span.end)) for row, span in zip(rows, spans, strict=True)]
-    kept = [
-        (row, [at for at, counted in enumerate(counts[span.start : span.end].tolist(), span.start) if counted])
-        for row, span in zip(rows, spans, strict=True)
-    ]
-    return [(row, positions) for row, positions in kept if positions]
+Waiting = list[tuple[Row, list[Piece]]]
+
+
+def _waiting(rows: Sequence[Row], run: Run, counts: Bools) -> Waiting:
+    """What is to be folded: without what does not count, in pieces between what is no plain use."""
+    plain = counts.copy()
+    plain[run.others] = False
+    cuts = np.flatnonzero(~plain).tolist()
+    if not cuts:
+        return [(row, [Piece(start, end)]) for row, (_, start, end) in zip(rows, run.spans, strict=True)]
+    found, cut = [], 0
+    cuts.append(len(run))
+    for row, (_, start, end) in zip(rows, run.spans, strict=True):
+        pieces = []
+        while cuts[cut] < end:
+            at = cuts[cut]
+            if start < at:
+                pieces.append(Piece(start, at))
+            if counts[at]:
+                pieces.append(Piece(at, at + 1, plain=False))
+            start, cut = at + 1, cut + 1
+        if start < end:
+            pieces.append(Piece(start, end))
+        found.append((row, pieces))
+    return found
 
 
 class _Fold:
     """Goes through a run, as often as it takes: events of a relationship that is due wait for the next time."""
 
-    def __init__(self, block: Block, run: Run, new: list[bool], known: Known, terms: Terms, log: Fence) -> None:
+    def __init__(self, block: Block, run: Run, ids: Seen, new: Bools, known: Known, terms: Terms, log: Fence) -> None:
         self.block = block
         self.run = run
+        self.ids = ids
         self.new = new  # by event: its id has never been seen
+        self.all_new = bool(new.all())
         self.known = known
         self.terms = terms
         self.log = log
@@ -197,55 +133,65 @@ class _Fold:
         late: Waiting = []
         blocked: set[str] = set()  # a relationship may have several spans
         self.due, self.uses = [], Uses(self.block, self.log)
-        for row, positions in waiting:
-            rest = positions if row.head.id in blocked else self._row(row, positions)
+        for row, pieces in waiting:
+            rest = pieces if row.head.id in blocked else self._row(row, pieces)
             if rest:
                 late.append((row, rest))
                 blocked.add(row.head.id)
         self.uses.record()
         return late
 
-    def _row(self, row: Row, positions: Sequence[int]) -> Sequence[int]:
-        """Fold the events of a row, until it must be evaluated; the events that are left."""
-        run, new, count = self.run, self.new, self.uses.count
-        events, offsets, received, hashes = run.events, run.offsets, run.received, run.hashes
-        head, calm = row.head, False
-        for done, at in enumerate(positions):
-            event = events[at]
-            if event.__class__ is Use and (calm or self._calm(row, at)):
-                calm = True
-                offset, now, time = offsets[at], received[at], event.time
-                if new[at]:
-                    row.new_ids.append(Seen(hashes[at], offset, now))
-                head.offset = offset
-                head.events += 1
-                if now > head.clock:
-                    head.clock = now
-                if time > head.last_seen:
-                    head.last_seen = time
-                if time < head.first_seen or not head.first_seen:
-                    self.block.first_seen(row, time)
-                count(row, event, offset)
-            elif self._must_wait(row, at):
-                return positions[done:]
-            else:
-                calm = self._one(row, at) and calm
-        return ()
+    def _row(self, row: Row, pieces: list[Piece]) -> list[Piece]:
+        """Fold events of a row, until it must be evaluated; those that are left."""
+        for done, (start, end, plain) in enumerate(pieces):
+            at = start
+            while at < end:
+                if plain and (calm := self._calm(row, at, end)) > at:
+                    self._fold_uses(row, at, calm)
+                    at = calm
+                elif self._must_wait(row, at):
+                    return [Piece(at, end, plain), *pieces[done + 1 :]]
+                else:
+                    self._one(row, at)
+                    at += 1
+        return []
 
-    def _calm(self, row: Row, at: int) -> bool:
-        """Whether nothing falls due in this run, so that uses need no further look: if so, the row is made ready."""
-        head = row.head
+    def _calm(self, row: Row, at: int, end: int) -> int:
+        """Up to where nothing falls due from here on, so that uses need no further look."""
+        head, received = row.head, self.run.received
         if self.run.offsets[at] <= row.folded:
-            return False
-        end = max(head.clock, self.latest)
-        boundary = next_boundary(max(head.clock, self.run.received[at]), self.terms.grain)
-        if 0 < head.next_due_at <= end or boundary <= end:
-            return False
+            return at
+        clock = max(head.clock, received[at])
+        due = next_boundary(clock, self.terms.grain)
+        if head.next_due_at:
+            due = min(due, head.next_due_at)
+        if clock >= due:
+            return at
+        if self.latest >= due:
+            end = next((later for later in range(at, end) if received[later] >= due), end)
+        head.next_due_at = due
+        return end
+
+    def _fold_uses(self, row: Row, start: int, end: int) -> None:
+        """Fold plain uses during which nothing falls due."""
+        run, head = self.run, row.head
+        uses: Sequence[Use] = run.events[start:end]  # type: ignore[assignment]
+        ids = self.ids[start:end]
+        if not self.all_new:
+            ids = ids[self.new[start:end]]
+        if len(ids):
+            row.new_ids.append(ids)
+        times = [use.time for use in uses]
+        first = min(times)
+        head.incarnation, head.partition, head.offset = self.log.incarnation, self.log.partition, run.offsets[end - 1]
+        head.events += end - start
+        head.clock = max(head.clock, *run.received[start:end])
+        head.last_seen = max(head.last_seen, *times)
+        if first < head.first_seen or not head.first_seen:
+            self.block.first_seen(row, first)
         row.changed = True
-        head.incarnation, head.partition = self.log.incarnation, self.log.partition
-        head.next_due_at = min(head.next_due_at or boundary, boundary)
         self._touch(row)
-        return True
+        self.uses.count(row, uses, run.offsets[start:end])
 
     def _must_wait(self, row: Row, at: int) -> bool:
         """Whether the relationship must be evaluated before this event."""
@@ -256,18 +202,17 @@ class _Fold:
         self.due.append((row, place, _moment(row.head, item)))
         return True
 
-    def _one(self, row: Row, at: int) -> bool:
-        """Fold one event that is not a plain use of a calm row; whether the row stays calm if it was."""
+    def _one(self, row: Row, at: int) -> None:
+        """Fold one event that is not a plain use, or a use of a row that is not calm."""
         item = self.run.item(at)
         place = self._place(item)
         if _is_known_touchpoint(row, item, self.known, place):
             self.step.duplicates += 1
-            return True
+            return
         self._touch(row)
         if self.new[at]:
-            row.new_ids.append(Seen(self.run.hashes[at], item.offset, item.received))
+            row.new_ids.append(self.ids[at : at + 1])
         _fold(self.block, row, item, self.known, self.terms, place)
-        return not item.event.backfill  # which makes it due sooner
 
     def _touch(self, row: Row) -> None:
         self.block.touch(row)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from shared.domain.dedup import IdChunk, Seen, chunked, unpack
+import numpy as np
+
 from shared.domain.fence import Fence
+from shared.domain.idchunks import HASH, OFFSET, IdChunk, Seen, chunked, seen, unpack
 from shared.storage.store import Incarnation, Store, Write
 from tests.contracts.stored import FENCE, chunk_write, entry, head_write, month_write
 
@@ -56,21 +58,26 @@ async def test_a_dedup_chunk_is_gone_on_with_in_parts(store: Store) -> None:
     chunks: list[IdChunk] = []
     written: list[Seen] = []
     for rev in range(3):
-        ids = [Seen(2**64 - 1 - offset, 7_000_000_000 + offset, 5) for offset in range(rev * 500, rev * 500 + 500)]
+        numbers = range(rev * 500, rev * 500 + 500)
+        ids = seen(
+            [2**64 - 1 - number for number in numbers], [7_000_000_000 + number for number in numbers], [5] * 500
+        )
         chunked(chunks, ids, Fence("inc", 3))
         for chunk in chunks:
             if chunk.new:
                 assert await store.write([chunk_write("r1", base=chunk.rev, **chunk.fields())]) == []
                 chunk.rev, chunk.new = chunk.rev + 1, []
-        written += ids
+        written.append(ids)
     found = sorted(await store.dedup_chunks(["acme/r1"], 0), key=lambda chunk: chunk.number)
     assert [(chunk.number, chunk.count, chunk.newest, chunk.rev) for chunk in found] == [
         (0, 1_024, 5, 3),
         (1, 476, 5, 1),
     ]
     parts = [unpack(part, packed) for chunk in found for part, packed in sorted(chunk.parts.items())]
-    assert [hash for hashes, _ in parts for hash in hashes.tolist()] == [seen.hash for seen in written]
-    assert [offset for _, offsets in parts for offset in offsets.tolist()] == [seen.offset for seen in written]
+    assert [hash for hashes, _ in parts for hash in hashes.tolist()] == np.concatenate(written)[:, HASH].tolist()
+    assert [offset for _, offsets in parts for offset in offsets.tolist()] == np.concatenate(written)[
+        :, OFFSET
+    ].tolist()
 
 
 async def test_expired_dedup_chunks_are_dropped(store: Store) -> None:

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from shared.domain.block import Block, Entry, Row
-from shared.domain.dedup import chunked, unpack
 from shared.domain.display import features, refresh
-from shared.domain.engine import Item, Known, Run, Step, Terms, step_many, tick, usage_entry
+from shared.domain.engine import Known, Step, Terms, step_many, tick
 from shared.domain.events import Interaction, JsonObject, Millis
 from shared.domain.fence import Fence
 from shared.domain.fold import fold_timeline
+from shared.domain.idchunks import chunked, unpack
 from shared.domain.playbooks import Playbook, RuleSettings, bare_playbook
 from shared.domain.relationship import Head
+from shared.domain.run import Item, Run, usage_entry
 from shared.domain.scores import FACTORS
 from shared.domain.times import parse_date_or_moment
 from shared.domain.touchpoints import Touchpoint, made_of
@@ -134,7 +136,8 @@ class Desk:
         for name, cells in row.cells.items():
             self.months[name] = month_document(row, name, self.months.get(name))
             cells.stored()
-        chunked(row.chunks, row.new_ids, Fence(LOG, 0))
+        if row.new_ids:
+            chunked(row.chunks, np.concatenate(row.new_ids), Fence(LOG, 0))
         for chunk in row.chunks:
             if chunk.new:
                 self.chunks.setdefault(chunk.number, {}).update(chunk.fields())

@@ -11,9 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain import dedup
-from shared.domain.dedup import CHUNK_IDS, CHUNKS_A_DAY, IdChunk, Seen, SeenIds, chunked, id_hash, pack, unpack
+from shared.domain.dedup import SeenIds, id_hash
 from shared.domain.events import DAY
 from shared.domain.fence import Fence
+from shared.domain.idchunks import (
+    CHUNK_IDS,
+    CHUNKS_A_DAY,
+    OFFSET,
+    IdChunk,
+    Seen,
+    chunked,
+    pack,
+    seen,
+    unpack,
+)
 
 TODAY = 20_605  # 2026-06-01
 START = TODAY * DAY
@@ -39,9 +50,10 @@ def counted(ids: SeenIds, *events: Event) -> list[bool]:
     return [counts for counts, _ in found]
 
 
-def load(ids: SeenIds, tag: int, day: int, *seen: tuple[int, int], again: tuple[int, int] | None = None) -> None:
+def load(ids: SeenIds, tag: int, day: int, *stored: tuple[int, int], again: tuple[int, int] | None = None) -> None:
     """Load a chunk of this day with these hashes and offsets."""
-    hashes, offsets = unpack("o0", pack([Seen(hash, offset, 0) for hash, offset in [(1 << 60, 0), *seen]]))
+    known, places = zip((1 << 60, 0), *stored, strict=True)
+    hashes, offsets = unpack("o0", pack(seen(known, places, [0] * len(known))))
     ids.load(tag, day * CHUNKS_A_DAY, hashes[1:], offsets[1:], again)
 
 
@@ -62,28 +74,32 @@ def test_what_hashes_to_0_is_no_empty_slot(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_packed_ids_come_back() -> None:
-    seen = [Seen(1, 7_000_000_000, START), Seen(2**64 - 1, 7_000_000_001, START), Seen(9, 7_000_000_000 + 2**32 - 1, 5)]
-    hashes, offsets = unpack("o7000000000", pack(seen))
+    places = [7_000_000_000, 7_000_000_001, 7_000_000_000 + 2**32 - 1]
+    hashes, offsets = unpack("o7000000000", pack(seen([1, 2**64 - 1, 9], places, [START, START, 5])))
     assert hashes.tolist() == [1, 2**64 - 1, 9]
-    assert offsets.tolist() == [one.offset for one in seen]
+    assert offsets.tolist() == places
 
 
-def seen(count: int, received: int = START, first: int = 0) -> list[Seen]:
-    return [Seen(1 + first + number, first + number, received) for number in range(count)]
+def some(count: int, received: int = START, first: int = 0) -> Seen:
+    offsets = range(first, first + count)
+    return seen([1 + offset for offset in offsets], offsets, [received] * count)
 
 
 def shape(chunks: list[IdChunk]) -> list[tuple[int, int, list[int]]]:
-    return [(chunk.number, chunk.count, [one.offset for one in chunk.new]) for chunk in chunks]
+    return [
+        (chunk.number, chunk.count, [offset for ids in chunk.new for offset in ids[:, OFFSET].tolist()])
+        for chunk in chunks
+    ]
 
 
 def test_a_chunk_is_sealed_when_full_and_at_midnight() -> None:
     first = TODAY * CHUNKS_A_DAY
     chunks: list[IdChunk] = []
-    chunked(chunks, [], LOG)
+    chunked(chunks, some(0), LOG)
     assert chunks == []
-    full, tomorrow = seen(CHUNK_IDS + 1), seen(1, START + DAY, 5_000)
-    late = seen(1, START, 5_001)  # received earlier, read later: the newest chunk takes it
-    chunked(chunks, [*full, *tomorrow, *late], LOG)
+    full, tomorrow = some(CHUNK_IDS + 1), some(1, START + DAY, 5_000)
+    late = some(1, START, 5_001)  # received earlier, read later: the newest chunk takes it
+    chunked(chunks, np.concatenate([full, tomorrow, late]), LOG)
     assert shape(chunks) == [
         (first, CHUNK_IDS, list(range(CHUNK_IDS))),
         (first + 1, 1, [CHUNK_IDS]),
@@ -95,21 +111,21 @@ def test_a_chunk_is_sealed_when_full_and_at_midnight() -> None:
 
 def test_the_last_chunk_is_gone_on_with_in_parts() -> None:
     chunks: list[IdChunk] = []
-    chunked(chunks, seen(2, first=10), LOG)
+    chunked(chunks, some(2, first=10), LOG)
     number = TODAY * CHUNKS_A_DAY
     assert chunks[0].fields() == {
         "number": number,
         "count": 2,
         "newest": START,
-        "parts.o10": pack(seen(2, first=10)),
+        "parts.o10": pack(some(2, first=10)),
     }
     chunks[0].new = []  # it is stored
-    chunked(chunks, seen(CHUNK_IDS, START + 1, first=20), LOG)
+    chunked(chunks, some(CHUNK_IDS, START + 1, first=20), LOG)
     assert chunks[0].fields() == {
         "number": number,
         "count": CHUNK_IDS,
         "newest": START + 1,
-        "parts.o20": pack(seen(CHUNK_IDS - 2, first=20)),
+        "parts.o20": pack(some(CHUNK_IDS - 2, first=20)),
     }
     assert shape(chunks)[1] == (number + 1, 2, [20 + CHUNK_IDS - 2, 20 + CHUNK_IDS - 1])
 
@@ -117,8 +133,8 @@ def test_the_last_chunk_is_gone_on_with_in_parts() -> None:
 @pytest.mark.parametrize("log", [Fence("two", 0), Fence("one", 1)])
 def test_offsets_of_two_logs_do_not_go_together(log: Fence) -> None:
     chunks: list[IdChunk] = []
-    chunked(chunks, seen(1), LOG)
-    chunked(chunks, seen(1), log)
+    chunked(chunks, some(1), LOG)
+    chunked(chunks, some(1), log)
     assert [(chunk.number - TODAY * CHUNKS_A_DAY, chunk.fence.incarnation) for chunk in chunks] == [
         (0, "one"),
         (1, log.incarnation),
@@ -335,7 +351,7 @@ class Model:
     def store(self, names: Sequence[int]) -> None:
         for name in names:
             chunks = self.chunks.setdefault(name, [])
-            chunked(chunks, self.unsaved.pop(name, []), LOG)
+            chunked(chunks, np.concatenate(self.unsaved.pop(name)), LOG)
             for chunk in chunks:
                 if chunk.new:
                     self.documents.setdefault(name, {}).setdefault(chunk.number, {}).update(chunk.fields())
@@ -379,7 +395,7 @@ class Table:
             new = counts and offset not in stored
             assert answer == (counts, new)
             if new:
-                self.model.unsaved.setdefault(name, []).append(Seen(hash, offset, day * DAY))
+                self.model.unsaved.setdefault(name, []).append(seen([hash], [offset], [day * DAY]))
         self.next += len(events)
 
     def stored(self) -> set[int]:

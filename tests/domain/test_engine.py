@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.block import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Block, Entry, Row
-from shared.domain.dedup import CHUNKS_A_DAY, Seen, id_hash, pack, unpack
+from shared.domain.dedup import id_hash
 from shared.domain.display import refresh
-from shared.domain.engine import Item, Known, Run, Span, Terms, step_many, tick, usage_entry
+from shared.domain.engine import Known, Terms, step_many, tick
 from shared.domain.events import DAY, HOUR, MINUTE, PLAIN_USE, Interaction, Use, UseData, relationship_key
 from shared.domain.fence import Fence
+from shared.domain.idchunks import CHUNKS_A_DAY, pack, seen, unpack
 from shared.domain.relationship import Head
+from shared.domain.run import Item, Run, Span, usage_entry
 from shared.domain.usage import day_of
 from tests.domain.builders import LOG, Desk, at, interaction, month_document, playbook
 
@@ -184,10 +186,9 @@ def test_a_run_by_hand() -> None:
     use = Use("t", "0", "e1", "s", "usage.login", NINE, UseData(person="ana", quantity=2.0))
     message = Item(7, NINE, interaction("message.received", NINE), {})
     run = Run()
-    run.close("t/none", 0)  # nothing was said of it that could be read
-    run.add(use, 5, 4, NINE + 1)
-    run.add(message, 6, 7, NINE)
-    run.close("t/0", 0)
+    run.append("t/none", [], [], [])  # nothing was said of it that could be read
+    run.append("t/0", [use, message], [4, 7], [NINE + 1, NINE])
+    assert run.hashes == [id_hash("s", "e1"), id_hash("test", message.id)]
     assert (len(run), run.spans, run.items()) == (2, [Span("t/0", 0, 2)], [message])
     event = Interaction("t", "0", "e1", "s", "usage.login", NINE)
     assert run.item(0) == Item(4, NINE + 1, event, {}, Entry("use:login", "ana", TODAY, 2.0))
@@ -199,9 +200,9 @@ def test_an_id_that_is_stored_already_is_not_stored_again() -> None:
     items = [Item(number, NINE, interaction("usage.login", NINE, f"u{number}"), {}) for number in range(2)]
     run = run_of(items)
     number = TODAY * CHUNKS_A_DAY
-    desk.block.ids.load(desk.row.tag, number, *unpack("o0", pack([Seen(run.hashes[0], 0, NINE)])), (0, 0))
+    desk.block.ids.load(desk.row.tag, number, *unpack("o0", pack(seen([run.hashes[0]], [0], [NINE]))), (0, 0))
     assert desk.run(run).duplicates == 0
-    assert desk.row.new_ids == [Seen(run.hashes[1], 1, NINE)]
+    assert [ids.tolist() for ids in desk.row.new_ids] == [[[run.hashes[1], 1, NINE]]]
     assert desk.head.events == 2
 
 
@@ -252,14 +253,18 @@ def run_of(items: list[Item]) -> Run:
     """These as scoring decodes them: plain uses in one go, the rest as items; what follows one another in one span."""
     run = Run()
     for id, group in groupby(items, key=lambda item: relationship_key(item.event.tenant, item.event.relationship)):
-        start = len(run)
-        for item in group:
-            event = item.event
-            plain = event.type in PLAIN_USE and not event.backfill
-            decoded = msgspec.json.decode(msgspec.json.encode(event), type=Use) if plain else item
-            run.add(decoded, id_hash(event.source, event.id), item.offset, item.received)
-        run.close(id, start)
+        found = list(group)
+        run.append(
+            id, [decoded(item) for item in found], [one.offset for one in found], [one.received for one in found]
+        )
     return run
+
+
+def decoded(item: Item) -> Use | Item:
+    """As scoring decodes it."""
+    event = item.event
+    plain = event.type in PLAIN_USE and not event.backfill
+    return msgspec.json.decode(msgspec.json.encode(event), type=Use) if plain else item
 
 
 def by_relationship(items: list[Item]) -> list[Item]:
@@ -294,7 +299,7 @@ def folded(runs: list[Run]) -> dict[str, Any]:
         "changed": {id: row.changed for id, row in block.rows.items()},
         "people": {id: row.people for id, row in block.rows.items()},
         "series": {id: series(block, row) for id, row in block.rows.items() if row.cells},
-        "ids": {id: row.new_ids for id, row in block.rows.items()},
+        "ids": {id: [line for ids in row.new_ids for line in ids.tolist()] for id, row in block.rows.items()},
         "resident": block.ids.resident,
         "timelines": timelines,
         "touched": touched,

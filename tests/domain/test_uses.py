@@ -42,7 +42,7 @@ def fast(block: Block, uses: list[Use], offset: int = 0) -> None:
     """Count uses as the engine does in one pass."""
     counting = Uses(block, Fence(LOG, 0))
     for at_offset, one in enumerate(uses, offset):
-        counting.count(row_of(block, one.relationship), one, at_offset)
+        counting.count(row_of(block, one.relationship), [one], [at_offset])
     counting.record()
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from shared.domain import dedup
 from shared.domain.alerts import Alert
 from shared.domain.fence import Fenced
+from shared.domain.idchunks import unpack
 from shared.domain.usage import USE, Month, cells_of, day_name
 from shared.storage.store import AlertQuery, DedupChunk, Store
 from tests.e2e.cluster import PARTITIONS
@@ -135,12 +135,9 @@ def _remembered(chunks: Iterable[DedupChunk]) -> dict[str, Fields]:
 
 
 def _places(chunk: Any) -> Iterator[tuple[int, int]]:
-    """Hashes of ids and their offsets: one by one, or packed into parts."""
-    if not hasattr(chunk, "parts"):
-        yield from zip(chunk.hashes, chunk.offsets, strict=True)
-        return
+    """Hashes of ids and their offsets."""
     for part, packed in chunk.parts.items():
-        hashes, offsets = dedup.unpack(part, packed)  # type: ignore[attr-defined]
+        hashes, offsets = unpack(part, packed)
         yield from zip(hashes.tolist(), offsets.tolist(), strict=True)
 
 

@@ -12,9 +12,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from shared import wire
-from shared.domain.dedup import unpack
 from shared.domain.errors import Unavailable
 from shared.domain.events import CLOCK_KEY, DAY, MINUTE, Clock
+from shared.domain.idchunks import unpack
 from shared.storage.memory import MemoryStore
 from shared.stream.ports import Message
 from shared.stream.topics import INTERACTIONS
