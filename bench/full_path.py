@@ -73,8 +73,13 @@ class Watched:
             self._begin()
         await self._processor.apply(batch)
 
-    async def flush(self) -> Mapping[int, int]:
+    def full(self) -> bool:
+        return self._processor.full()
+
+    async def flush(self) -> Mapping[int, int] | None:
         stored = await self._processor.flush()
+        if stored is None:
+            return None
         self._stored |= stored  # a partition that comes again with nothing new is not in it
         if not self._half and _beyond(
             self._stored, {n: self._log.halves[n] for n in self.mine if n in self._log.halves}

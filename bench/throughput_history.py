@@ -19,6 +19,7 @@ from shared.storage.documents import document
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
 from shared.stream.memory import MemoryLog
+from shared.stream.memory_group import flush_all
 from shared.stream.ports import Batch, Record
 from shared.stream.topics import INTERACTIONS, UPDATES
 from shared.telemetry import Metrics
@@ -61,7 +62,7 @@ async def _templates(rng: np.random.Generator) -> Templates:
     for at in range(0, len(records), WAVE):
         now = records[at].timestamp
         await processor.apply(Batch(INTERACTIONS, 0, records[at : at + WAVE], len(records)))
-        await processor.flush()
+        await flush_all(processor)
     return [await _documents(store, number) for number in range(TEMPLATES)]
 
 

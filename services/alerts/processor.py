@@ -78,6 +78,10 @@ class AlertProcessor:
                 self._metrics.quarantined.labels(poison.reason).inc()
         self._next[batch.partition] = batch.records[-1].offset + 1
 
+    def full(self) -> bool:
+        """Never: updates are few, and what waits is flushed at once."""
+        return False
+
     async def flush(self) -> Mapping[int, int]:
         """Apply every verdict that waits, and see its alert through; retried while store or broker are down."""
         batches = [batch for waiting in self._pending.values() for batch in waiting]

@@ -42,6 +42,10 @@ class Inbox:
             await self._until_available(lambda: self._take(batch))
             self._next[batch.partition] = batch.records[-1].offset + 1
 
+    def full(self) -> bool:
+        """Never: nothing waits for a flush."""
+        return False
+
     async def flush(self) -> Mapping[int, int]:
         """The next offset to read, by partition."""
         return dict(self._next)

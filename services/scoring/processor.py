@@ -5,58 +5,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from time import monotonic
 from typing import TypeVar
-
-import msgspec
 
 from services.scoring.decode import Bad, Tick, end_of, segments
 from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
+from services.scoring.owned import Flush, Mark, Owned, documents_of, entries_of, records_from
+from services.scoring.pace import FOLD_MOST, Pace
 from services.scoring.saving import Saver
-from services.scoring.telling import batches_of, told_last, update_batches
+from services.scoring.telling import update_batches
+from services.scoring.upkeep import Upkeep
 from shared import wire
 from shared.domain.baseline import days_needed
 from shared.domain.block import ROW_BYTES, Block, Row
 from shared.domain.engine import Terms, step_many, tick
 from shared.domain.errors import Misconfigured
-from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
+from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
 from shared.domain.playbooks import DropParams, Playbook
 from shared.domain.run import Run
 from shared.domain.verdicts import Rule
 from shared.patience import Pause, until_available
 from shared.storage.store import PartitionState, StateStore
-from shared.stream.ports import Batch, Message, Publisher, Record
+from shared.stream.ports import Batch, Message, Publisher
 from shared.stream.quarantine import SCORING, Reason, quarantine_message
-from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, QUARANTINE, UPDATES
+from shared.stream.topics import INTERACTIONS, QUARANTINE, UPDATES
 from shared.telemetry import Metrics, logger
 
 T = TypeVar("T")
 
-CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
-PURGE_EVERY = HOUR
-PAGE = 500  # heads read at once when everything is told again
 ROWS_SHARE = 0.5  # of a worker's memory for relationships; the rest for the program, batches and arrays that grow
-FOLD_AT_ONCE = 50_000  # records of a backlog that are gathered to be folded together
-WAITING_MOST = 2 * FOLD_AT_ONCE  # of all partitions: a flush folds them first, and a revocation waits for that
+WAITING_MOST = 2 * FOLD_MOST  # records of all partitions that are gathered to be folded together
 DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
 SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
-
-
-class Owned(msgspec.Struct):
-    """A partition of ours: its state, the next offset to read, where the last flush ended, and what was touched."""
-
-    state: PartitionState
-    next: int = -1
-    end: int = -1  # the end of its log, as of the last fetch
-    waiting: list[Record] = msgspec.field(default_factory=list)  # fetched, and to be folded together with what follows
-    folded: int = -1  # the offset after the last record folded, even within a batch
-    flushed: int = -1
-    clocked_at: Millis = 0  # when we last appended a clock record
-    moved: bool = False  # the state differs from what is stored
-    touched: dict[str, Row] = msgspec.field(default_factory=dict)
-    received: Millis = 0  # receipt of the newest event since the last flush
-    reached: Millis = 0  # receipt of the event that was folded last, about
 
 
 class Scoring:
@@ -75,6 +57,8 @@ class Scoring:
         memory: int,
         pause: Pause = asyncio.sleep,
         garbage: Garbage | None = None,
+        pace: Pace | None = None,
+        timer: Callable[[], float] = monotonic,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -85,13 +69,17 @@ class Scoring:
         self._budget = round(memory * ROWS_SHARE)
         self._pause = pause
         self._garbage = garbage
+        self._pace = pace or Pace()
+        self._timer = timer
         # Room for all that fit, of which the system gives only what is used: to grow would mean to copy
         self._block = Block(_feature_days(terms.playbook), terms.dedup_days, capacity=1 + self._budget // ROW_BYTES)
         self._loader = Loader(store, self._block, terms.dedup_days)
         self._saver = Saver(store, self._block, writer)
+        self._upkeep = Upkeep(store, publisher, terms.dedup_days, self._patiently)
         self._incarnation = ""
         self._owned: dict[int, Owned] = {}
-        self._purged_at: Millis = 0
+        self._flush: Flush | None = None  # under way: a part of it has been stored
+        self._entries = 0  # of the timeline, that are not stored yet
         self.scored: dict[int, int] = {}  # by partition that was ours last: the offset up to which state is stored
 
     # --- partitions come and go -----------------------------------------------------------------------------------
@@ -102,15 +90,17 @@ class Scoring:
         for number in partitions:
             state = await self._patiently(partial(self._store.partition_state, number), "partition_state")
             owned = Owned(state or PartitionState(id=str(number), partition=number))
-            await self._tell_new_topic(owned, number)
+            await self._upkeep.tell_new_topic(owned, number, self._clock())
             self._owned[number] = owned
 
     async def revoked(self, partitions: Sequence[int]) -> None:
+        self._flush = None
         for number in partitions:
             self._owned.pop(number, None)
         for row in list(self._block.rows.values()):
             if row.head.partition not in self._owned:
                 self._block.evict(row)
+        self._entries = entries_of(self._owned.values())
 
     async def _read_incarnation(self) -> str:
         known = await self._patiently(partial(self._store.incarnation, INTERACTIONS), "incarnation")
@@ -131,15 +121,33 @@ class Scoring:
         if owned.flushed < 0:
             owned.flushed = batch.records[0].offset
             await self._resume(owned, batch)
-        owned.waiting.extend(_from(batch.records, owned.state.begins))
+        owned.waiting.extend(records_from(batch.records, owned.state.begins))
         owned.end = batch.end
         owned.next = batch.records[-1].offset + 1
-        waiting = sum(len(owned.waiting) for owned in self._owned.values())
-        if owned.next >= batch.end or len(owned.waiting) >= FOLD_AT_ONCE or waiting >= WAITING_MOST:
+        while self._many_wait(owned, WAITING_MOST) and self._may_fold(owned):
             await self._fold_waiting(batch.partition, owned)
 
+    def full(self) -> bool:
+        """What should be folded by now has to wait until more is stored."""
+        most = WAITING_MOST + FOLD_MOST  # a backlog goes on being gathered while a flush is under way
+        behind = self._entries >= self._pace.entries
+        return behind or any(self._many_wait(owned, most) for owned in self._owned.values())
+
+    def _many_wait(self, owned: Owned, most: int) -> bool:
+        """Enough waits to be folded: all there is, as many records as go together, or `most` of all partitions."""
+        if owned.caught_up or len(owned.waiting) >= self._pace.records:
+            return bool(owned.waiting)
+        return bool(owned.waiting) and sum(len(owned.waiting) for owned in self._owned.values()) >= most
+
+    def _may_fold(self, owned: Owned) -> bool:
+        """Not more than can be stored; of a backlog, nothing as long as a flush is under way."""
+        if self._entries >= self._pace.entries:
+            return False
+        return self._flush is None or (owned.caught_up and self._flush.has_room(self._owned))
+
     async def _fold_waiting(self, partition: int, owned: Owned) -> None:
-        records, owned.waiting = owned.waiting, []
+        """Fold the first of what waits, as many records as the pace allows."""
+        records, owned.waiting = owned.waiting[: self._pace.records], owned.waiting[self._pace.records :]
         end = Fence(self._incarnation, partition, owned.end)
         for segment in segments(records):
             if isinstance(segment, Tick):
@@ -149,6 +157,8 @@ class Scoring:
             else:
                 await self._fold(owned, segment, end)
             owned.folded = max(owned.folded, end_of(segment))
+        before, self._entries = self._entries, entries_of(self._owned.values())
+        self._pace.folded(len(records), max(0, self._entries - before))
 
     async def _resume(self, owned: Owned, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""
@@ -165,7 +175,7 @@ class Scoring:
         owned.touched.update(step.touched)
         owned.received = max(owned.received, *run.received)
         self._metrics.duplicates.inc(step.duplicates)
-        if owned.next >= owned.end:  # not while a backlog is worked off
+        if owned.caught_up:
             since = Fence(self._incarnation, end.partition, min(run.offsets))
             await self._hurry(owned, end.partition, [row for row in step.touched.values() if _loud(row, since)])
 
@@ -178,9 +188,7 @@ class Scoring:
             return
         await self._check_incarnation()
         await self._patiently(partial(self._saver.save, rows, ()), "save")
-        await self._publish(owned, number, rows, self._clock())
-        for row in rows:
-            del owned.touched[row.head.id]
+        await self._publish(number, rows, owned.received)
 
     async def _tick(self, owned: Owned, partition: int, record: Tick, end: Fence) -> None:
         """Evaluate what is due, in parts that are stored one after another; then the partition's clock has moved."""
@@ -189,7 +197,9 @@ class Scoring:
         place = Fence(self._incarnation, partition, record.offset)
         done: set[str] = set()
         while True:
-            await self._store_and_tell()  # the store must know of every due moment before it is asked
+            # The store must know of every due moment before it is asked
+            await self._store_and_tell({partition: list(owned.touched.values())})
+            owned.all_told()
             find = partial(self._store.due, partition, record.now, DUE_AT_ONCE + len(done))
             ids = [id for id in await self._patiently(find, "due") if id not in done]
             if not ids:
@@ -227,124 +237,98 @@ class Scoring:
         self._metrics.quarantined.labels(poison.reason).inc()
         logger().warning("quarantined", origin=origin, reason=poison.reason, detail=poison.detail)
 
-    async def _tell_new_topic(self, owned: Owned, partition: int) -> None:
-        """A topic of updates that was made anew has lost what nobody had read: tell it how all flags came about.
-
-        Before anything new is folded, so that nothing is told after what has superseded it. Readers know by the cause
-        what they have had already.
-        """
-        topic = await self._patiently(partial(self._store.incarnation, UPDATES), "incarnation")
-        if topic is None or topic.incarnation == owned.state.told_into:
-            return
-        after = ""
-        while heads := await self._patiently(partial(self._store.partition_heads, partition, after, PAGE), "heads"):
-            after = heads[-1].id
-            batches = batches_of((told_last(head) for head in heads if head.changes), self._clock(), 0)
-            if batches:
-                messages = [Message(wire.encode(batch)) for batch in batches]
-                await self._patiently(partial(self._publisher.publish, UPDATES, partition, messages), "publish")
-        owned.state.told_into = topic.incarnation
-        owned.moved = True
-
     # --- flush ----------------------------------------------------------------------------------------------------
 
-    async def flush(self) -> Mapping[int, int]:
-        for number, owned in self._owned.items():
-            await self._fold_waiting(number, owned)
-        busy = any(owned.touched or owned.moved for owned in self._owned.values())
-        if busy:
-            await self._store_and_tell()
-            await self._save()  # that it has been told
-        for owned in self._owned.values():
-            owned.flushed = max(owned.flushed, owned.next)
-        await self._append_clock_records()
-        await self._purge()
-        if self._garbage is not None:
-            self._garbage.look(self._clock(), idle=not busy)
-        return {number: owned.next for number, owned in self._owned.items() if owned.next >= 0}
+    async def flush(self) -> Mapping[int, int] | None:
+        """A part of what is to be stored when the first one begins: whatever was touched by then.
 
-    async def _store_and_tell(self) -> None:
+        What is touched again before its turn is stored as it is then: its documents stand by themselves. What is
+        touched after it is for the next flush. Whatever goes wrong, the next call begins anew.
+        """
+        flush, self._flush = self._flush or await self._begin_flush(), None
+        busy = not flush.over
+        if busy:
+            await self._store_and_tell(flush.slice(self._owned, self._pace.documents), flush.marks)
+        if flush.over:
+            return await self._end_flush(flush, idle=not busy)
+        self._flush = flush
+        return None
+
+    async def _begin_flush(self) -> Flush:
+        for number, owned in self._owned.items():
+            while owned.waiting and self._may_fold(owned):
+                await self._fold_waiting(number, owned)
+        return Flush(self._owned, self._clock())
+
+    async def _end_flush(self, flush: Flush, *, idle: bool) -> Mapping[int, int]:
+        """All of it is stored and told: remember that, and do what is to be done now and then."""
+        now = self._clock()
+        for number, mark in flush.marks.items():
+            owned = self._owned[number]
+            owned.flushed = max(owned.flushed, mark.next)
+            if mark.touched:
+                owned.all_told()
+            if mark.received:
+                self._metrics.event_to_state.observe(max(0, now - mark.received) / 1000)
+        await self._save_states()
+        self.scored |= {number: mark.folded for number, mark in flush.marks.items() if mark.folded >= 0}
+        await self._upkeep.append_clock_records(self._owned, self._incarnation, now)
+        await self._upkeep.purge(flush.marks, now)
+        if self._garbage is not None:
+            self._garbage.look(now, idle=idle)
+        return {number: mark.next for number, mark in flush.marks.items() if mark.next >= 0}
+
+    async def _store_and_tell(self, rows: Mapping[int, Sequence[Row]], marks: Mapping[int, Mark] | None = None) -> None:
+        """These rows by partition, which are then no longer to be stored."""
         await self._check_incarnation()
-        await self._save()
-        await self._tell()
+        together = [row for some in rows.values() for row in some]
+        if not together:
+            return
+        documents, began = documents_of(together), self._timer()
+        await self._patiently(partial(self._saver.save, together, ()), "save")
+        for number, some in rows.items():
+            await self._publish(number, some, marks[number].received if marks else 0)
+        self._pace.stored(documents, self._timer() - began)
+        self._entries = entries_of(self._owned.values())
         self._forget()
 
     def _forget(self) -> None:
         """Let go of what has not been used for longest, and of event ids that will not come again."""
         self._block.ids.passed({number: owned.folded for number, owned in self._owned.items()})
-        for row in self._block.surplus(self._budget):
-            self._block.evict(row)
+        surplus = self._block.surplus(self._budget)
+        touched = {id for owned in self._owned.values() for id in owned.touched} if surplus else set()
+        for row in surplus:
+            if row.head.id not in touched:  # some have nothing to be stored, but are to be told of again
+                self._block.evict(row)
 
     async def _check_incarnation(self) -> None:
         """Offsets of another log say nothing about this one."""
         if await self._read_incarnation() != self._incarnation:
             raise Misconfigured(f"{INTERACTIONS} was recreated: starting again with the new log.")
 
-    async def _save(self) -> None:
-        rows = {id: row for owned in self._owned.values() for id, row in owned.touched.items()}
+    async def _save_states(self) -> None:
         moved = [owned for owned in self._owned.values() if owned.moved]
-        states = [owned.state for owned in moved]
-        await self._patiently(partial(self._saver.save, list(rows.values()), states), "save")
+        if not moved:
+            return
+        await self._check_incarnation()
+        await self._patiently(partial(self._saver.save, (), [owned.state for owned in moved]), "save")
         for owned in moved:
             owned.state.rev += 1
             owned.moved = False
-        self.scored |= {number: owned.folded for number, owned in self._owned.items() if owned.folded >= 0}
 
-    async def _tell(self) -> None:
-        now = self._clock()
-        for number, owned in self._owned.items():
-            if not owned.touched:
-                continue
-            await self._publish(owned, number, owned.touched.values(), now)
-            if owned.received:
-                self._metrics.event_to_state.observe(max(0, now - owned.received) / 1000)
-            owned.touched = {}
-            owned.received = 0
-            if owned.state.untold:
-                owned.state.untold = ()
-                owned.moved = True
-
-    async def _publish(self, owned: Owned, number: int, rows: Collection[Row], now: Millis) -> None:
+    async def _publish(self, number: int, rows: Collection[Row], received: Millis) -> None:
+        """Tell of these rows of a partition, which are stored; they need not be told again."""
+        owned, now = self._owned[number], self._clock()
         since = Fence(self._incarnation, number, owned.flushed)
-        batches = update_batches(rows, since, now, owned.received)
+        batches = update_batches(rows, since, now, received or owned.received)
         messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
         await self._patiently(partial(self._publisher.publish, UPDATES, number, messages), "publish")
         self._metrics.events_out.labels(UPDATES).inc(len(rows))
-
-    async def _append_clock_records(self) -> None:
-        """Where something is due, say so in the log itself: on reading it, it is evaluated."""
-        now = self._clock()
-        waiting = [number for number, owned in self._owned.items() if now - owned.clocked_at >= CLOCK_EVERY]
-        if not waiting:
-            return
-        due = await self._patiently(partial(self._store.earliest_due, waiting), "earliest_due")
-        for number in waiting:
-            owned = self._owned[number]
-            owned.clocked_at = now
-            if number in due and due[number] <= now and now > owned.state.clock:
-                header = ((INCARNATION_HEADER, self._incarnation.encode()),)
-                message = Message(wire.encode(Clock(now)), CLOCK_KEY, header, now)
-                await self._patiently(partial(self._publisher.publish, INTERACTIONS, number, [message]), "clock")
-
-    async def _purge(self) -> None:
-        """Once an hour, drop the event ids of our partitions that no longer matter where their reading has got to."""
-        now = self._clock()
-        if now - self._purged_at < PURGE_EVERY:
-            return
-        self._purged_at = now
-        for number, owned in self._owned.items():
-            reached = now if owned.next >= owned.end else owned.reached
-            if owned.next >= 0 and reached:
-                before = reached - (self._terms.dedup_days + 1) * DAY
-                await self._patiently(partial(self._store.purge_dedup, number, before), "purge")
+        for row in rows:
+            del owned.touched[row.head.id]
 
     async def _patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
         return await until_available(work, self._metrics, operation, self._pause)
-
-
-def _from(records: Sequence[Record], begins: int) -> Sequence[Record]:
-    """Those that belong to the present incarnation. Others come again only if the group's offsets were lost."""
-    return records if records[0].offset >= begins else [record for record in records if record.offset >= begins]
 
 
 def _loud(row: Row, since: Fence) -> bool:

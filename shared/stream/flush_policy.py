@@ -19,6 +19,8 @@ class FlushPolicy:
         self._backlog: dict[int, bool] = {}  # by partition: at least as much waits as was just applied
         self._first_unflushed: float | None = None
         self._last_flush = now
+        self._flush_began = now
+        self._flushing = False  # what was unflushed is being flushed
 
     def applied(self, partition: int, taken: int, remaining: int, now: float) -> None:
         """A batch of `taken` records was applied, after which `remaining` are in the log."""
@@ -26,21 +28,30 @@ class FlushPolicy:
         if self._first_unflushed is None:
             self._first_unflushed = now
 
-    def flushed(self, began: float, ended: float) -> None:
-        self._interval = min(max(2 * (ended - began), self._low), self._high)
+    def began(self, now: float) -> None:
+        """A flush of all that was applied; what is applied from here on is for the next one."""
+        self._flush_began = now
+        self._flushing = self._first_unflushed is not None
         self._first_unflushed = None
-        self._last_flush = ended
+
+    def flushed(self, now: float) -> None:
+        """The flush is over."""
+        self._interval = min(max(2 * (now - self._flush_began), self._low), self._high)
+        self._flushing = False
+        self._last_flush = now
 
     def postponed(self, now: float) -> None:
-        """The flush could not be done: what is unflushed waits another interval."""
-        if self._first_unflushed is not None:
+        """A flush could not be done, or not to its end: what is unflushed waits another interval."""
+        if self._first_unflushed is not None or self._flushing:
             self._first_unflushed = now
+        self._flushing = False
         self._last_flush = now
 
     def forget(self) -> None:
         """Nothing is unflushed any more, and no backlog known: the partitions changed."""
         self._backlog.clear()
         self._first_unflushed = None
+        self._flushing = False
 
     def due(self) -> float:
         """The moment of the next flush."""

@@ -113,15 +113,18 @@ class KafkaMember:
         """
         loop = asyncio.get_running_loop()
         began = since = loop.time()
-        left = self._left()
+        left, parts = self._left()
         while (now := loop.time()) - began < within and now - since < (SETTLED_SECONDS if not left else STUCK_SECONDS):
             await asyncio.sleep(0.02)
-            if (changed := self._left()) != left:
-                left, since = changed, loop.time()
+            if (changed := self._left()) != (left, parts):
+                (left, parts), since = changed, loop.time()
         return left
 
-    def _left(self) -> int:
-        return self._app.consumer.left() if self._app is not None and self.partitions else 0
+    def _left(self) -> tuple[int, int]:
+        """Records that are left (at least one if the processor is behind), and parts of flushes that were stored."""
+        if self._app is None or self._runner is None or not self.partitions:
+            return 0, 0
+        return max(self._app.consumer.left(), int(self._runner.full)), self._runner.parts
 
     async def stop(self) -> None:
         """Have `run` flush, commit, leave the group and return."""

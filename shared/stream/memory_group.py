@@ -21,6 +21,14 @@ class _Log(Protocol):
     async def wait_for_append(self) -> None: ...
 
 
+async def flush_all(processor: Processor) -> Mapping[int, int]:
+    """Have a processor store everything that was applied; the next offsets to read, by partition."""
+    stored = await processor.flush()
+    while stored is None or processor.full():
+        stored = await processor.flush()
+    return stored
+
+
 class MemoryGroup:
     """Committed offsets, and the members among which the partitions are dealt round."""
 
@@ -83,9 +91,14 @@ class MemoryMember:
         return total
 
     async def flush(self) -> None:
-        """Flush the processor and commit what it stored."""
+        """Flush the processor and commit what it stored; batches may be taken between the parts."""
+        while not await self.flush_part():
+            pass
+
+    async def flush_part(self) -> bool:
+        """One part of a flush; whether it was the last one, after which is committed what the flush has stored."""
         async with self._turn:
-            await self._flush()
+            return await self._part()
 
     async def kill(self) -> None:
         """As kill -9: nothing is flushed or committed, and the others take over from the committed offsets."""
@@ -127,7 +140,8 @@ class MemoryMember:
         if self._frozen or not self._positions:
             return
         async with self._turn:
-            await self._flush()
+            while not await self._part():
+                pass
             partitions, self._positions = tuple(self._positions), {}
             await self._processor.revoked(partitions)
 
@@ -148,12 +162,17 @@ class MemoryMember:
                 return 0
             await self._processor.apply(batch)
             self._positions[partition] = batch.records[-1].offset + 1
+            while self._processor.full():
+                await self._part()
             return len(batch.records)
 
-    async def _flush(self) -> None:
+    async def _part(self) -> bool:
         stored = await self._processor.flush()
+        if stored is None:
+            return False
         if self in self._group.members and not self._frozen:
             self._group.committed.update({p: offset for p, offset in stored.items() if p in self._positions})
+        return True
 
     async def _wait(self, waiting: asyncio.Task[None]) -> None:
         stopping = asyncio.create_task(self._wait_for_stop())

@@ -75,12 +75,20 @@ class Processor(Protocol):
         """Take the next records of a partition. Raising ends the process."""
         ...
 
-    async def flush(self) -> Mapping[int, int]:
-        """Store everything applied so far; the next offset to read, by partition. Called every interval, and idle."""
+    def full(self) -> bool:
+        """Whether a flush is to come before the next batch."""
+        ...
+
+    async def flush(self) -> Mapping[int, int] | None:
+        """Store a part of what was applied; None while there is more, else the next offset to read, by partition.
+
+        The first part begins a flush: what is applied after it need not be stored by the last, and the offsets do not
+        count it. Batches may be applied between two parts. Called every interval, and idle.
+        """
         ...
 
     async def revoked(self, partitions: Sequence[int]) -> None:
-        """These partitions are no longer ours; what was not flushed is to be forgotten."""
+        """These partitions are no longer ours; what was not flushed is to be forgotten, with any flush under way."""
         ...
 
 

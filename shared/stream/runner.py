@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -15,6 +16,7 @@ from shared.stream.ports import Processor
 from shared.telemetry import Metrics, logger
 
 REVOCATION_SECONDS = 10.0  # how long a revocation waits for the flush in flight
+NEXT_SECONDS = 0.002  # in which a batch comes that is there already, after the one before it was taken
 
 
 class Commit(Enum):
@@ -23,6 +25,14 @@ class Commit(Enum):
     DONE = "done"
     EXPELLED = "expelled"  # the group went on without us: others may own our partitions
     UNAVAILABLE = "unavailable"  # the broker did not answer: to be repeated
+
+
+class Part(Enum):
+    """What came of a part of a flush."""
+
+    MORE = "more"  # is left to be stored
+    LAST = "last"
+    REFUSED = "refused"  # nothing must be stored, or not any more
 
 
 class Group(Protocol):
@@ -63,8 +73,12 @@ class Runner:
         self._confirm_after = session / 2
         self._confirmed = monotonic()
         self._lock = asyncio.Lock()
+        self._one_flush = asyncio.Lock()  # held from the first part of a flush to the last; the other lock for a part
+        self._taking = 0  # batches that are being applied, or wait for their turn
+        self._taken = asyncio.Event()
+        self.parts = 0  # of flushes, after which more was to be stored
         self._to_revoke: tuple[int, ...] = ()
-        self._final: asyncio.Task[None] | None = None
+        self._final: asyncio.Task[bool] | None = None
         self._hurry = asyncio.Event()
         self._ending = False
 
@@ -77,22 +91,37 @@ class Runner:
                 await self._processor.assigned(self.ledger.partitions)
 
     async def take(self, fetched: Fetched) -> None:
-        """Apply a batch, unless it was fetched before the partitions were last revoked."""
-        async with self._turn() as alive:
-            if alive and self.ledger.takes(fetched):
-                batch = fetched.batch
-                await self._processor.apply(batch)
-                self.ledger.applied(fetched)
-                remaining = batch.end - batch.records[-1].offset - 1
-                self._policy.applied(batch.partition, len(batch.records), remaining, monotonic())
-                self._count(batch.partition, len(batch.records), remaining)
-                self._hurry.set()
+        """Apply a batch, unless it was fetched before the partitions were last revoked; make room for the next."""
+        self._taking += 1
+        try:
+            async with self._turn() as alive:
+                if alive and self.ledger.takes(fetched):
+                    await self._apply(fetched)
+        finally:
+            self._taking -= 1
+            self._taken.set()
+        while fetched.epoch == self.ledger.epoch and self.full and await self.flush():
+            pass
 
-    async def flush(self) -> None:
-        """Store what was applied and commit it, if we are still members of the group."""
-        async with self._turn() as alive:
-            if not (alive and self.ledger.partitions and await self._flush()):
-                self._policy.postponed(monotonic())
+    @property
+    def full(self) -> bool:
+        """Whether the processor takes no more before a flush."""
+        return bool(self.ledger.partitions) and not self.failure.done() and self._processor.full()
+
+    async def flush(self) -> bool:
+        """Store what was applied and commit it, as long as we are members of the group; whether that was done.
+
+        One flush at a time, part by part; batches are taken in between.
+        """
+        term = self.ledger.term
+        async with self._one_flush:
+            part = await self._part(term, first=True)
+            while part is Part.MORE:
+                self.parts += 1
+                part = await self._part(term)
+        if part is Part.REFUSED:
+            self._policy.postponed(monotonic())
+        return part is Part.LAST
 
     async def release(self) -> None:
         """Give all partitions up: take nothing more, wait for the flush in flight, flush, commit, forget."""
@@ -141,17 +170,54 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - not swallowed: ends the member with this error
                 self.fail(error)
 
-    async def _flush(self) -> bool:
-        assert self.group is not None
-        if not await self._still_ours():
-            return False
-        await self.group.check_log()  # before anything is stored
-        term, began = self.ledger.term, monotonic()
+    async def _apply(self, fetched: Fetched) -> None:
+        batch = fetched.batch
+        await self._processor.apply(batch)
+        self.ledger.applied(fetched)
+        remaining = batch.end - batch.records[-1].offset - 1
+        self._policy.applied(batch.partition, len(batch.records), remaining, monotonic())
+        self._count(batch.partition, len(batch.records), remaining)
+        self._hurry.set()
+
+    async def _part(self, term: int, *, first: bool = False) -> Part:
+        """A part of a flush that was asked for in this term, and then a pause for batches if it was not the last."""
+        found, began = Part.REFUSED, monotonic()
+        async with self._turn() as alive:
+            if alive and self.ledger.partitions and term == self.ledger.term and await self._may_store():
+                began = monotonic()
+                if first:
+                    self._policy.began(began)
+                found = await self._store(term)
+        if found is Part.MORE:
+            await self._let_batches_in(monotonic() - began)
+        return found
+
+    async def _store(self, term: int) -> Part:
         stored = await self._processor.flush()
-        self._policy.flushed(began, monotonic())
+        if stored is None:
+            return Part.MORE
+        self._policy.flushed(monotonic())
         self.ledger.stored(stored, term)  # nothing, if it took so long that the partitions are somebody else's now
         if committable := self.ledger.committable():
             await self._commit(committable)
+        return Part.LAST
+
+    async def _let_batches_in(self, seconds: float) -> None:
+        """Wait until no batch wants its turn, since they come one by one; as long as the part took, at most."""
+        until = monotonic() + seconds
+        while self._taking and (left := until - monotonic()) > 0:
+            self._taken.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._taken.wait(), left)
+            if not self._taking:
+                await asyncio.sleep(NEXT_SECONDS)
+
+    async def _may_store(self) -> bool:
+        """Asked before every part: nothing is stored for a log that is another one, or that is somebody else's."""
+        assert self.group is not None
+        if not await self._still_ours():
+            return False
+        await self.group.check_log()
         return True
 
     async def _still_ours(self) -> bool:

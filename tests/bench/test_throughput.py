@@ -21,6 +21,7 @@ from shared.domain.events import HOUR, Interaction
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
 from shared.stream.memory import MemoryLog
+from shared.stream.memory_group import flush_all
 from shared.stream.ports import Batch, Record
 from shared.stream.topics import INTERACTIONS, UPDATES, partition_of
 from shared.telemetry import Metrics
@@ -97,7 +98,7 @@ async def scored(sent: Sequence[Sent], partitions: int, batch: int) -> MemorySto
         found = [Record(at, one.timestamp or 0, one.key, one.value, one.headers) for at, one in enumerate(messages)]
         for at in range(0, len(found), batch):
             await processor.apply(Batch(INTERACTIONS, number, found[at : at + batch], len(found)))
-            await processor.flush()
+            await flush_all(processor)
     return store
 
 

@@ -46,6 +46,9 @@ class Journal:
         self._positions[batch.partition] = batch.records[-1].offset + 1
         self._write([f"applied {self._name} {batch.partition} {record.offset}" for record in batch.records])
 
+    def full(self) -> bool:
+        return False
+
     async def flush(self) -> Mapping[int, int]:
         self._write([f"stored {self._name} {partition} {offset}" for partition, offset in self._unflushed])
         self._unflushed.clear()

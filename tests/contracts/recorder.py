@@ -24,7 +24,10 @@ class Store:
 
 
 class Recorder:
-    """`before_apply` may raise or wait; `hold` keeps flush() from storing what lies at or behind an offset."""
+    """`before_apply` may raise or wait; `hold` keeps flush() from storing what lies at or behind an offset.
+
+    A part of a flush stores `part` offsets of a partition at most.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Recorder:
         *,
         before_apply: Callable[[Batch], None] | None = None,
         hold: int = 1 << 62,
+        part: int = 1 << 62,
     ) -> None:
         self.store = store
         self.name = name
@@ -41,6 +45,8 @@ class Recorder:
         self.seen: dict[int, list[int]] = defaultdict(list)
         self._before_apply = before_apply
         self._hold = hold
+        self._part = part
+        self._reached: dict[int, int] | None = None  # of the flush under way
         self._unflushed: dict[int, list[int]] = defaultdict(list)
         self._positions: dict[int, int] = {}
         self._busy = False
@@ -61,12 +67,22 @@ class Recorder:
             self._unflushed[batch.partition] += [offset for offset in offsets if offset < self._hold]
             self._positions[batch.partition] = min(offsets[-1] + 1, self._hold)
 
-    async def flush(self) -> Mapping[int, int]:
+    def full(self) -> bool:
+        return False
+
+    async def flush(self) -> Mapping[int, int] | None:
         async with self._alone("flush"):
+            reached = self._reached = self._reached or dict(self._positions)
+            left = False
             for partition, offsets in self._unflushed.items():
-                self.store.rows[partition] += [(offset, self.name) for offset in offsets]
-            self._unflushed.clear()
-            return dict(self._positions)
+                due = [offset for offset in offsets if offset < reached.get(partition, 0)]
+                self.store.rows[partition] += [(offset, self.name) for offset in due[: self._part]]
+                del offsets[: min(len(due), self._part)]
+                left = left or len(due) > self._part
+            if left:
+                return None
+            self._reached = None
+            return reached
 
     async def revoked(self, partitions: Sequence[int]) -> None:
         async with self._alone("revoked"):
@@ -74,6 +90,7 @@ class Recorder:
             self.owned = set()
             self._unflushed.clear()
             self._positions = {}
+            self._reached = None
 
     @asynccontextmanager
     async def _alone(self, call: str) -> AsyncIterator[None]:

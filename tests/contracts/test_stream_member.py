@@ -40,6 +40,26 @@ def messages(count: int) -> list[Message]:
     return [Message(str(n).encode(), timestamp=1_700_000_000_000 + n) for n in range(count)]
 
 
+async def test_a_flush_in_parts_stores_every_record_once_and_in_order(log: Log) -> None:
+    topic = await log.topic(3)
+    publisher = log.publisher()
+    recorder = Recorder(Store(), part=7)
+
+    async with running(log, topic, recorder) as task:
+        await until(lambda: recorder.owned, of=[task])
+        for part in range(30):
+            await publisher.publish(topic, part % 3, messages(40))
+        await until(lambda: recorder.store.count() == 1_200, of=[task])
+
+    assert {p: recorder.store.offsets(p) for p in range(3)} == {p: list(range(400)) for p in range(3)}
+    heir = Recorder(Store())
+    async with running(log, topic, heir) as task:
+        await until(lambda: heir.owned, of=[task])
+        await publisher.publish(topic, 0, messages(1))
+        await until(lambda: heir.seen[0], of=[task])
+    assert heir.seen[0] == [400]  # all of it was committed
+
+
 async def test_a_member_sees_every_record_of_its_partitions_once_and_in_order(log: Log) -> None:
     topic = await log.topic(3)
     publisher = log.publisher()

@@ -69,6 +69,7 @@ class Stage:
             writer=writer,
             memory=overrides.get("memory", 1 << 30),
             pause=overrides.get("pause", asyncio.sleep),
+            pace=overrides.get("pace"),
         )
         group = self.log.group(SCORING_GROUP, INTERACTIONS)
         return MemoryMember(group, processor, batch_limit=overrides.get("batch_limit", self.batch_limit))

@@ -24,9 +24,34 @@ def test_what_comes_after_a_pause_is_flushed_at_once_with_what_comes_along() -> 
 
 def test_between_two_flushes_is_the_shortest_interval_at_least() -> None:
     p = policy()
-    p.flushed(100.4, 100.45)
+    p.began(100.4)
+    p.flushed(100.45)
     p.applied(0, taken=1, remaining=0, now=100.5)
     assert p.due() == pytest.approx(100.65)
+
+
+def test_what_is_applied_during_a_flush_is_for_the_next_one() -> None:
+    p = policy()
+    p.applied(0, taken=1, remaining=0, now=100.4)
+    p.began(100.5)
+    p.applied(0, taken=1, remaining=0, now=100.6)
+    p.flushed(101.5)
+    assert p.due() == pytest.approx(101.5 + 2.0)  # twice as long as it took from begin to end, after its end
+    p.began(103.5)
+    p.flushed(103.6)
+    assert p.due() == pytest.approx(104.6)  # nothing is left
+
+
+def test_a_flush_that_was_not_finished_is_tried_again() -> None:
+    p = policy()
+    p.applied(0, taken=1, remaining=0, now=100.4)
+    p.began(100.5)
+    p.postponed(101.0)
+    assert p.due() == pytest.approx(101.2)
+    p.began(101.2)
+    p.forget()
+    p.postponed(101.3)
+    assert p.due() == pytest.approx(102.3)
 
 
 def test_a_backlog_is_worked_off_with_the_longest_interval() -> None:
@@ -48,7 +73,8 @@ def test_the_backlog_of_one_partition_is_not_hidden_by_another() -> None:
 def test_the_interval_follows_how_long_a_flush_takes(took: float, interval: float) -> None:
     p = policy()
     p.applied(0, taken=1, remaining=0, now=100.0)
-    p.flushed(101.0, 101.0 + took)
+    p.began(101.0)
+    p.flushed(101.0 + took)
     p.applied(0, taken=1, remaining=0, now=101.0 + took)
     assert p.due() == pytest.approx(101.0 + took + interval)
 

@@ -35,7 +35,7 @@ class Group:
 
 
 class Processor:
-    """Flushes when `open` is set, and fails where it is told to."""
+    """Flushes in `parts`, each when `open` is set, and fails where it is told to."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -43,6 +43,11 @@ class Processor:
         self.open = asyncio.Event()
         self.open.set()
         self.fails: Exception | None = None
+        self.parts = 1
+        self.most = 1 << 62  # records that may be applied before it is full
+        self._left = 0  # parts of the flush under way
+        self._reached: dict[int, int] = {}
+        self._unflushed = 0
 
     async def assigned(self, partitions: Sequence[int]) -> None:
         self.calls.append("assigned")
@@ -52,16 +57,23 @@ class Processor:
         if self.fails is not None:
             raise self.fails
         self.positions[batch.partition] = batch.records[-1].offset + 1
+        self._unflushed += len(batch.records)
 
-    async def flush(self) -> Mapping[int, int]:
+    def full(self) -> bool:
+        return self._unflushed >= self.most
+
+    async def flush(self) -> Mapping[int, int] | None:
         self.calls.append("flush")
-        positions = dict(self.positions)
+        if not self._left:
+            self._left, self._reached, self._unflushed = self.parts, dict(self.positions), 0
         await self.open.wait()
-        return positions
+        self._left -= 1
+        return None if self._left else self._reached
 
     async def revoked(self, partitions: Sequence[int]) -> None:
         self.calls.append("revoked")
         self.positions = {}
+        self._left = 0
 
 
 class Bench:
@@ -241,3 +253,122 @@ async def test_it_keeps_flushing_as_long_as_it_runs() -> None:
         await keeping
 
     assert bench.group.commits == [{0: 10}]
+
+
+async def begun(bench: Bench, parts: int) -> asyncio.Task[bool]:
+    """A flush in so many parts, in the first of which the processor waits to be opened."""
+    bench.processor.parts = parts
+    bench.processor.open.clear()
+    flushing = asyncio.create_task(bench.runner.flush())
+    while "flush" not in bench.processor.calls:
+        await asyncio.sleep(0)
+    return flushing
+
+
+async def test_batches_are_taken_between_the_parts_of_a_flush_which_commits_what_came_before_it() -> None:
+    bench = Bench()
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    flushing = await begun(bench, parts=3)
+    taking = asyncio.create_task(bench.runner.take(bench.fetched(10, sequence=1)))
+    await asyncio.sleep(0)
+    bench.processor.open.set()
+    await asyncio.gather(flushing, taking)
+
+    assert bench.processor.calls == ["assigned", "apply 0", "flush", "apply 10", "flush", "flush"]
+    assert bench.group.commits == [{0: 10}]
+    await bench.runner.flush()
+    assert bench.group.commits == [{0: 10}, {0: 20}]
+
+
+async def test_all_batches_that_are_there_are_taken_before_the_next_part() -> None:
+    bench = Bench()
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    flushing = await begun(bench, parts=2)
+    began = asyncio.get_running_loop().time()
+
+    async def one_by_one() -> None:
+        for number in range(1, 4):
+            await bench.runner.take(bench.fetched(10 * number, sequence=number))
+
+    taking = asyncio.create_task(one_by_one())
+    while asyncio.get_running_loop().time() < began + 0.05:  # the part takes long enough to be worth as many batches
+        await asyncio.sleep(0.005)
+    bench.processor.open.set()
+    await asyncio.gather(flushing, taking)
+
+    assert bench.processor.calls[2:] == ["flush", "apply 10", "apply 20", "apply 30", "flush"]
+
+
+async def test_whoever_is_expelled_between_two_parts_stores_no_further() -> None:
+    bench = Bench()
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    flushing = await begun(bench, parts=3)
+    bench.group.gone = True
+    bench.processor.open.set()
+
+    assert not await flushing
+    assert bench.processor.calls == ["assigned", "apply 0", "flush", "revoked"]
+    assert bench.group.commits == []
+
+
+async def test_no_further_part_is_stored_once_the_log_is_another_one() -> None:
+    bench = Bench()
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    flushing = await begun(bench, parts=3)
+    bench.group.other_log = Misconfigured("the topic was made anew")
+    bench.processor.open.set()
+
+    assert not await flushing
+    assert bench.runner.failure.result() is bench.group.other_log
+    assert bench.processor.calls == ["assigned", "apply 0", "flush"]
+
+
+async def test_a_revocation_finishes_the_flush_under_way_and_makes_one_more() -> None:
+    bench = Bench(patience=5.0)
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    flushing = await begun(bench, parts=2)
+    taking = asyncio.create_task(bench.runner.take(bench.fetched(10, sequence=1)))
+    bench.processor.open.set()
+    await taking
+    await bench.runner.release()
+    await flushing
+
+    assert bench.processor.calls == ["assigned", "apply 0", "flush", "apply 10", *["flush"] * 3, "revoked"]
+    assert bench.group.commits == [{0: 10}, {0: 20}]
+
+
+async def test_a_flush_that_a_revocation_did_not_wait_for_ends_with_its_part() -> None:
+    bench = Bench()
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    flushing = await begun(bench, parts=3)
+    await bench.runner.release()
+    again = asyncio.create_task(bench.begin())
+    bench.processor.open.set()
+    await asyncio.gather(flushing, again)
+
+    assert not flushing.result()
+    assert bench.processor.calls == ["assigned", "apply 0", "flush", "revoked", "assigned"]
+    await bench.runner.take(bench.fetched(0))
+    assert await bench.runner.flush()
+    assert bench.processor.calls[5:] == ["apply 0", "flush", "flush", "flush"]
+    assert bench.group.commits == [{0: 10}]
+
+
+async def test_a_full_processor_is_flushed_before_the_next_batch() -> None:
+    bench = Bench()
+    await bench.begin()
+    bench.processor.most = 20
+    for number in range(3):
+        await bench.runner.take(bench.fetched(10 * number, sequence=number))
+
+    assert bench.processor.calls == ["assigned", "apply 0", "apply 10", "flush", "apply 20"]
+    assert bench.group.commits == [{0: 20}]
+    bench.group.gone = True  # does not try for ever
+    await bench.runner.take(bench.fetched(30, sequence=3))
+    assert bench.processor.calls[5:] == ["apply 30", "revoked"]

@@ -1,0 +1,79 @@
+"""What the owner of a partition does beside folding: clock records, dropping old event ids, telling a new topic."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from services.scoring.owned import Mark, Owned
+from services.scoring.telling import batches_of, told_last
+from shared import wire
+from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
+from shared.storage.store import StateStore
+from shared.stream.ports import Message, Publisher
+from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, UPDATES
+
+CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
+PURGE_EVERY = HOUR
+PAGE = 500  # heads read at once when everything is told again
+
+
+class Patiently(Protocol):
+    """Does something again for as long as it raises Unavailable."""
+
+    def __call__(self, work: Callable[[], Awaitable[Any]], operation: str) -> Awaitable[Any]: ...
+
+
+class Upkeep:
+    """For all partitions of a worker."""
+
+    def __init__(self, store: StateStore, publisher: Publisher, dedup_days: int, patiently: Patiently) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._dedup_days = dedup_days
+        self._patiently = patiently
+        self._purged_at: Millis = 0
+
+    async def append_clock_records(self, partitions: Mapping[int, Owned], incarnation: str, now: Millis) -> None:
+        """Where something is due, say so in the log itself: on reading it, it is evaluated."""
+        waiting = [number for number, owned in partitions.items() if now - owned.clocked_at >= CLOCK_EVERY]
+        if not waiting:
+            return
+        due = await self._patiently(partial(self._store.earliest_due, waiting), "earliest_due")
+        for number in waiting:
+            owned = partitions[number]
+            owned.clocked_at = now
+            if number in due and due[number] <= now and now > owned.state.clock:
+                header = ((INCARNATION_HEADER, incarnation.encode()),)
+                message = Message(wire.encode(Clock(now)), CLOCK_KEY, header, now)
+                await self._patiently(partial(self._publisher.publish, INTERACTIONS, number, [message]), "clock")
+
+    async def purge(self, marks: Mapping[int, Mark], now: Millis) -> None:
+        """Once an hour, drop the event ids that no longer matter where the reading of what is stored has got to."""
+        if now - self._purged_at < PURGE_EVERY:
+            return
+        self._purged_at = now
+        for number, mark in marks.items():
+            if mark.next >= 0 and mark.reached:
+                before = mark.reached - (self._dedup_days + 1) * DAY
+                await self._patiently(partial(self._store.purge_dedup, number, before), "purge")
+
+    async def tell_new_topic(self, owned: Owned, partition: int, now: Millis) -> None:
+        """A topic of updates that was made anew has lost what nobody had read: tell it how all flags came about.
+
+        Before anything new is folded, so that nothing is told after what has superseded it. Readers know by the cause
+        what they have had already.
+        """
+        topic = await self._patiently(partial(self._store.incarnation, UPDATES), "incarnation")
+        if topic is None or topic.incarnation == owned.state.told_into:
+            return
+        after = ""
+        while heads := await self._patiently(partial(self._store.partition_heads, partition, after, PAGE), "heads"):
+            after = heads[-1].id
+            batches = batches_of((told_last(head) for head in heads if head.changes), now, 0)
+            if batches:
+                messages = [Message(wire.encode(batch)) for batch in batches]
+                await self._patiently(partial(self._publisher.publish, UPDATES, partition, messages), "publish")
+        owned.state.told_into = topic.incarnation
+        owned.moved = True
