@@ -286,9 +286,9 @@ class Scoring:
             return
         documents, began = documents_of(together), self._timer()
         await self._patiently(partial(self._saver.save, together, ()), "save")
+        self._pace.stored(documents, self._timer() - began)
         for number, some in rows.items():
             await self._publish(number, some, marks[number].received if marks else 0)
-        self._pace.stored(documents, self._timer() - began)
         self._entries = entries_of(self._owned.values())
         self._forget()
 
