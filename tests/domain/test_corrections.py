@@ -181,3 +181,11 @@ def test_an_answer_that_was_another_persons() -> None:
         ("bob", True, 0),
         ("ana", False, 1),
     ]
+
+
+def test_another_time_for_what_has_never_come_is_passed_over() -> None:
+    desk = Desk()
+    desk.say("event.corrected", NOON, about="m1", replacement={"time": "2026-05-30T12:00:00Z"})
+    assert "acme/acct-1/test#m1" not in desk.row.pending
+    desk.say("message.received", NOON + 1, id="m1", person="ana")
+    assert counts(desk) == {("in:message", "ana", 0): 1}

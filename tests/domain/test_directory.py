@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.directory import updated
+from shared.domain.directory import CUSTOM_KEPT, updated
 from shared.domain.events import JsonObject
 from shared.domain.relationship import Directory
 
@@ -90,3 +90,10 @@ def test_the_order_of_arrival_does_not_matter(words: list[JsonObject], random: R
     shuffled = list(told)
     random.shuffle(shuffled)
     assert after(*shuffled) == after(*told)
+
+
+def test_of_too_many_custom_fields_the_oldest_go() -> None:
+    words = [(number, {"custom": {f"field-{number:03}": number}}) for number in range(CUSTOM_KEPT + 2)]
+    known = after(*words)
+    assert sorted(known.custom) == [f"field-{number:03}" for number in range(2, CUSTOM_KEPT + 2)]
+    assert set(known.said_at) == {f"custom.{name}" for name in known.custom}

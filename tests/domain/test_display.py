@@ -85,7 +85,7 @@ def tell(desk: Desk, now: int, late: int, type: str, number: int) -> None:
     desk.say(type, now, time=now - late * DAY, **data)  # type: ignore[arg-type]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(steps, st.sets(st.integers(0, 19)))
 def test_a_row_made_again_at_any_time_shows_the_same(told: list[Told], reloads: set[int]) -> None:
     """Evicted and loaded again between any two events, against the row that stayed in memory."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from shared.domain.engine import SETTLE, Terms
-from shared.domain.evaluation import ACTIVE_DAYS, CHANGES_KEPT, ENDED, SCORE_DAYS_KEPT, next_boundary
+from shared.domain.evaluation import (
+    ACTIVE_DAYS,
+    CHANGES_KEPT,
+    ENDED,
+    EVENT_FLAGS_KEPT,
+    SCORE_DAYS_KEPT,
+    next_boundary,
+)
 from shared.domain.events import DAY, HOUR, MINUTE
 from shared.domain.usage import day_of
 from shared.domain.verdicts import Rule, Severity
@@ -225,3 +232,12 @@ def test_what_one_record_brings_about_is_kept_whole_and_in_order() -> None:
     desk.clock(NINE + 2 * HOUR)
     assert len(desk.changes) == CHANGES_KEPT
     assert desk.changes[-1].cause.step == 0
+
+
+def test_of_too_many_flags_raised_by_events_the_one_that_ends_first_is_cleared() -> None:
+    desk = Desk()
+    for number in range(EVENT_FLAGS_KEPT + 1):
+        desk.say("survey.answered", NINE + number, instrument="nps", score=1, person=f"p{number}")
+    assert len(desk.flags) == EVENT_FLAGS_KEPT
+    assert desk.flags == {f"{Rule.NPS_DETRACTOR}/p{number}" for number in range(1, EVENT_FLAGS_KEPT + 1)}
+    assert ("nps_detractor/p0", False, 0) in told(desk)
