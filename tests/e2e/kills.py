@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import msgspec
 from shared.embedded.data import DataDirectory
 from tests.e2e.reading import Follower, Reader
 from tests.e2e.traffic import Picture, Plan, Sender, Sent
-from tests.embedded.stack import NAMES, Up, until, up
+from tests.embedded.stack import ASKING, NAMES, Up, until, up
 
 RELATIONSHIPS = 20
 PARTITIONS = 2
@@ -36,12 +37,12 @@ class Outcome(msgspec.Struct, frozen=True):
     sent: int
 
 
-def kill(stack: Up, name: str) -> None:
+def kill(stack: Up, name: str, client: httpx.Client) -> None:
     """Kill -9, and return when its successor is ready."""
     before = stack.pid(name)
     os.kill(before, signal.SIGKILL)
     until(lambda: pid_or_none(stack, name) not in (None, before))
-    until(lambda: is_ready(stack, name))
+    until(lambda: is_ready(stack, name, client), every=ASKING)
 
 
 def pid_or_none(stack: Up, name: str) -> int | None:
@@ -51,11 +52,11 @@ def pid_or_none(stack: Up, name: str) -> int | None:
         return None
 
 
-def is_ready(stack: Up, name: str) -> bool:
+def is_ready(stack: Up, name: str, client: httpx.Client) -> bool:
     running = DataDirectory(stack.data).running()
     assert running is not None
     try:
-        return httpx.get(running.probes[name], timeout=5.0, trust_env=False).status_code == httpx.codes.OK
+        return client.get(running.probes[name]).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
@@ -71,10 +72,14 @@ def disturbed(here: Path, plan: Plan, *arguments: str, times: int = TIMES) -> Ou
     between = len(plan.events) // (len(NAMES) * times + 1)
     with up(here, *arguments, **SETTINGS) as stack:
         ready = stack.ready()
-        with Follower(ready) as follower, Sender(ready, plan.events, RATE) as sender:
+        with (
+            httpx.Client(timeout=5.0, trust_env=False) as client,
+            Follower(ready) as follower,
+            Sender(ready, plan.events, RATE) as sender,
+        ):
             for number, name in enumerate(rounds(times), start=1):
-                until(lambda mark=number * between: sender.has_sent(mark))
-                kill(stack, name)
+                until(partial(sender.has_sent, number * between))
+                kill(stack, name, client)
             until(lambda: sender.has_sent(len(plan.events)))
             found = settled(ready, plan)
             expected = plan.picture()
@@ -100,10 +105,10 @@ def settled(ready: dict[str, str], plan: Plan) -> Picture:
     post(ready, plan.last)
     reader = Reader(ready)
     closing = {one.alert for one in plan.last}
-    until(lambda: closing <= reader.alerts().keys(), SETTLES_WITHIN)
+    until(lambda: closing <= reader.alerts().keys(), SETTLES_WITHIN, ASKING)
     expected = plan.picture().alerts.keys()
     try:
-        until(lambda: expected <= reader.alerts().keys(), PROMISES_WITHIN)
+        until(lambda: expected <= reader.alerts().keys(), PROMISES_WITHIN, ASKING)
     except AssertionError:
         missing = sorted(expected - reader.alerts().keys())
         raise AssertionError(f"{len(missing)} alerts of {len(expected)} are missing: {missing[:5]}") from None

@@ -19,7 +19,7 @@ from shared.stream.topics import partition_of
 from tests.e2e.kills import PARTITIONS, RELATIONSHIPS, SETTLES_WITHIN, post
 from tests.e2e.reading import Reader
 from tests.e2e.traffic import SOURCE, Picture, Sender, Sent, picture_of, planned
-from tests.embedded.stack import Up, gone, until, up
+from tests.embedded.stack import ASKING, Up, gone, until, up
 
 pytestmark = [
     pytest.mark.e2e,
@@ -42,7 +42,7 @@ def test_exactly_what_the_broker_had_not_handed_on_is_missing(tmp_path: Path) ->
             until(lambda: sender.has_sent(len(events)))
         post(ready, last)
         reader = Reader(ready)
-        until(lambda: {one.alert for one in last} <= reader.alerts().keys(), SETTLES_WITHIN)
+        until(lambda: {one.alert for one in last} <= reader.alerts().keys(), SETTLES_WITHIN, ASKING)
         found = reader.picture()
         written, scored = told(stack.log, "written_up_to"), told(stack.log, "scored_up_to")
         stack.stop()

@@ -20,7 +20,7 @@ from shared.embedded.keyring import TENANT
 from tests.e2e.kills import post
 from tests.e2e.reading import Reader
 from tests.e2e.traffic import picture_of, planned
-from tests.embedded.stack import NAMES, Up, until, up
+from tests.embedded.stack import ASKING, NAMES, Up, until, up
 
 pytestmark = [
     pytest.mark.e2e,
@@ -63,7 +63,7 @@ class Customer:
             assert answer.status_code in (202, 503), answer.text
             return answer.status_code == 202
 
-        until(taken)
+        until(taken, every=ASKING)
         return account
 
     def get(self, path: str) -> Any:
@@ -90,19 +90,19 @@ def stack(tmp_path: Path) -> Iterator[Up]:
 def test_whatever_is_killed_comes_back_and_no_alert_is_missing_or_double(stack: Up) -> None:
     customer = Customer(stack.ready())
     expected = {customer.detracts("before")}
-    until(lambda: customer.alerted() == expected)
+    until(lambda: customer.alerted() == expected, every=ASKING)
     for name in NAMES:
         os.kill(stack.pid(name), signal.SIGKILL)
         expected.add(customer.detracts(f"during-{name}"))
-        until(lambda: customer.alerted() == expected)
+        until(lambda: customer.alerted() == expected, every=ASKING)
 
     os.kill(stack.pid("kafka"), signal.SIGKILL)
     until(lambda: stack.log.count("Everything is ready") == 2)
     expected.add(customer.detracts("after-broker"))
-    until(lambda: customer.alerted() == expected)
+    until(lambda: customer.alerted() == expected, every=ASKING)
     os.kill(stack.pid("mongo"), signal.SIGKILL)
     expected.add(customer.detracts("after-store"))
-    until(lambda: customer.alerted() == expected)
+    until(lambda: customer.alerted() == expected, every=ASKING)
 
     page = customer.get("/v1/alerts?limit=100")
     assert len(page["items"]) == len(expected)
@@ -118,7 +118,7 @@ def test_a_second_start_knows_relationships_scores_and_alerts(tmp_path: Path) ->
     with up(tmp_path) as stack:
         customer = Customer(stack.ready())
         account = customer.detracts("acct-42")
-        until(lambda: customer.alerted() == {account})
+        until(lambda: customer.alerted() == {account}, every=ASKING)
         before = seen(customer)
         assert stack.stop(signal.SIGTERM) < WITHIN
         assert stack.process.returncode == 0
@@ -126,7 +126,7 @@ def test_a_second_start_knows_relationships_scores_and_alerts(tmp_path: Path) ->
         customer = Customer(stack.ready())
         assert seen(customer) == before
         again = customer.detracts("acct-43")
-        until(lambda: customer.alerted() == {account, again})
+        until(lambda: customer.alerted() == {account, again}, every=ASKING)
         stack.stop()
     assert before[0][0]["id"] == account
 

@@ -26,7 +26,7 @@ from shared.stream.topics import INTERACTIONS, partition_of
 from tests.e2e.kills import SETTINGS, post, settled
 from tests.e2e.reading import Reader
 from tests.e2e.traffic import Picture, Plan, picture_of, planned
-from tests.embedded.stack import until, up
+from tests.embedded.stack import ASKING, until, up
 from tests.servers import serving
 
 pytestmark = [
@@ -82,7 +82,7 @@ def first_half(ready: dict[str, str], plan: Plan) -> None:
     """Send the first half of the events, and wait until all of it has been scored and told."""
     post(ready, plan.events[:HALF])
     reader, expected = Reader(ready), picture_of(plan.events[:HALF])
-    until(lambda: reader.picture() == expected)
+    until(lambda: reader.picture() == expected, every=ASKING)
 
 
 def all_of_it(ready: dict[str, str], plan: Plan) -> Shown:

@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 WITHIN = 90.0  # seconds for anything to happen on a busy machine
+ASKING = 0.25  # seconds between questions to the stack itself: asked at once again, it would do little but answer
 NAMES = ("ingest", "scoring", "alerts", "api")
 ANY_PORTS = [part for name in ("api", "ingest", "kafka", "mongo") for part in (f"--{name}-port", "0")]
 ANY_PORTS += ["--scoring-metrics-port", "0", "--alerts-metrics-port", "0"]
 
 
-def until(condition: Callable[[], Any], within: float = WITHIN) -> Any:
-    """The first true value of `condition`; fails after `within` seconds."""
+def until(condition: Callable[[], Any], within: float = WITHIN, every: float = 0.02) -> Any:
+    """The first true value of `condition`, looked at `every` so many seconds; fails after `within` seconds."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         if value := condition():
             return value
-        time.sleep(0.02)
+        time.sleep(every)
     raise AssertionError(f"not within {within} s: {condition}")
 
 
