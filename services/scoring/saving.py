@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from shared.domain.block import Block, Row
 from shared.domain.counters import MonthCells
 from shared.domain.display import refresh
 from shared.domain.errors import Conflict
+from shared.domain.facts import Facts
 from shared.domain.fence import Fence, Fenced
-from shared.domain.idchunks import IdChunk, chunked
+from shared.domain.idchunks import IdChunk, Unsaved, chunk_all
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import day_field, month_id, month_of
-from shared.storage.documents import Plain, plain
+from shared.storage.documents import Plain, escape_key, plain
 from shared.storage.store import PartitionState, StateStore, Write
 
 
@@ -51,7 +51,7 @@ class Saver:
         months = [
             (row, month) for row in rows for month in row.cells.values() if month.changed and id(month) not in carried
         ]
-        chunks = [(row, chunk) for row in rows for chunk in _chunks(row)]
+        chunks = _chunks(rows)
         await asyncio.gather(
             self._write([self._month(row, month) for row, month in months]),
             self._write([self._chunk(row, chunk) for row, chunk in chunks]),
@@ -77,7 +77,7 @@ class Saver:
             month.stored()
         for _, chunk in chunks:
             chunk.rev += 1
-            chunk.new = []
+            chunk.new = {}
         for row in rows:
             row.pending = {}
             self._block.weigh(row)
@@ -139,26 +139,29 @@ _FENCE = len(Fenced.__struct_fields__)
 _HEAD_FIELDS = Head.__struct_fields__[_FENCE:]
 _TOUCHPOINT_FIELDS = Touchpoint.__struct_fields__[_FENCE:]
 
-_PLAIN: dict[str, Callable[[Any], Any]] = {
-    "windows": lambda windows: {name: list(counts) for name, counts in msgspec.structs.asdict(windows).items()},
-    "scores": msgspec.to_builtins,
-    "spark": list,
-    "numbers": list,
-}
-"""Fields of a head that change with every flush, in which there is no map, and no number that could not be stored."""
-
 
 def _names(head: Head) -> dict[str, Any]:
     return {"tenant": head.tenant, "relationship": head.relationship}
 
 
-def _chunks(row: Row) -> list[IdChunk]:
+def _chunks(rows: Sequence[Row]) -> list[tuple[Row, IdChunk]]:
     """The chunks that hold event ids that are not stored yet."""
-    if row.new_ids:
-        ids = row.new_ids[0] if len(row.new_ids) == 1 else np.concatenate(row.new_ids)
-        chunked(row.chunks, ids, _fence(row.head))
+    unsaved = [row for row in rows if row.new_ids]
+    chunk_all([Unsaved(row.chunks, row.new_ids, _fence(row.head)) for row in unsaved])
+    for row in unsaved:
         row.new_ids = []
-    return [chunk for chunk in row.chunks if chunk.new]
+    return [(row, chunk) for row in rows for chunk in row.chunks if chunk.new]
+
+
+def _facts(facts: Facts) -> dict[str, Any]:
+    """Facts as they are stored: of what is in them, only the keys of maps can need to be written otherwise."""
+    stored: dict[str, Any] = msgspec.to_builtins(facts)
+    if "inbound_days" in stored:
+        stored["inbound_days"] = list(stored["inbound_days"])
+    for name in _FACT_MAPS:
+        if name in stored:
+            stored[name] = {escape_key(key): value for key, value in stored[name].items()}
+    return stored
 
 
 def _fence(document: Fenced) -> Fence:
@@ -198,3 +201,15 @@ def _carry_scores(row: Row) -> list[MonthCells]:
                 carried.append(month)
             month.changed = True
     return carried
+
+
+_FACT_MAPS = ("promises", "settled", "tickets", "surveys", "people")
+
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    "facts": _facts,
+    "windows": lambda windows: {name: list(counts) for name, counts in msgspec.structs.asdict(windows).items()},
+    "scores": msgspec.to_builtins,
+    "spark": list,
+    "numbers": list,
+}
+"""Fields of a head that change often, in which there is no number that could not be stored."""

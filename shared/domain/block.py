@@ -106,6 +106,7 @@ class Block:
         self.ids = SeenIds(window)
         self.totals: Floats = np.zeros((capacity, 3, TOTAL_DAYS))
         self.facts: Floats = np.full((capacity, len(FACT_COLUMNS)), np.nan)
+        self.whole = True  # no amount so far had decimals
         self.horizons: Ints = np.full(capacity, NEVER)  # the newest day the series of a row reach
         self.features: Floats = np.zeros((capacity * 4, feature_days))
         self._free_rows = list(range(capacity - 1, -1, -1))
@@ -226,6 +227,7 @@ class Block:
 
     def record_uses(self, index: Ints, slots: Ints, days: Ints, amounts: Floats) -> None:
         """Add uses to the series of rows (by their index) and features (by slot, -1 for none)."""
+        self.whole = self.whole and bool((amounts % 1 == 0).all())
         age = self.horizons[index] - days
         near = age < TOTAL_DAYS
         place = (index * 3 + USAGE) * TOTAL_DAYS + days % TOTAL_DAYS
@@ -244,6 +246,7 @@ class Block:
     def _record(self, row: Row, metric: str, person: str, day: Day, delta: float) -> None:
         if day > self.horizons[row.index]:
             self.advance(row, day)
+        self.whole = self.whole and delta % 1 == 0
         age = self.horizons[row.index] - day
         usage = metric.startswith(USE)
         if usage and age < self.feature_days:
@@ -341,11 +344,12 @@ class View:
     def _total(self, which: int, days: int) -> Floats:
         back = np.arange(days)
         if len(self) and (self.day == self.day[0]).all():  # all of one day, as after a flush: no index a cell
-            of_all: Floats = self.block.totals[self.index, which][:, (self.day[0] - back) % TOTAL_DAYS].round(_DIGITS)
-            return of_all
+            return self._rounded(self.block.totals[self.index, which][:, (self.day[0] - back) % TOTAL_DAYS])
         columns = (self.day[:, None] - back[None, :]) % TOTAL_DAYS
-        counts: Floats = self.block.totals[self.index[:, None], which, columns].round(_DIGITS)
-        return counts
+        return self._rounded(self.block.totals[self.index[:, None], which, columns])
+
+    def _rounded(self, counts: Floats) -> Floats:
+        return counts if self.block.whole else counts.round(_DIGITS)
 
     def features(self, days: int) -> tuple[Ints, list[str], Floats]:
         """Daily counts of features used in these days: the position of their row, their names, and (series, days)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ def seen(hashes: Sequence[int], offsets: Sequence[int], received: Sequence[Milli
 
 
 class IdChunk:
-    """Ids of one relationship as they are stored: how many it holds, and those that are not stored yet."""
+    """Ids of one relationship as they are stored: how many it holds, and the parts that are not stored yet."""
 
     __slots__ = ("count", "fence", "new", "newest", "number", "rev")
 
@@ -41,26 +42,64 @@ class IdChunk:
         self.count = count
         self.newest = newest
         self.fence = Fence()
-        self.new: list[Seen] = []
+        self.new: dict[str, str] = {}  # name of a part → its ids, packed
 
-    def add(self, ids: Seen, log: Fence) -> None:
-        """Take some more in, which were read from this log (its incarnation and partition)."""
-        self.new.append(ids)
-        self.count += len(ids)
-        self.newest = max(self.newest, int(ids[:, RECEIVED].max()))
-        self.fence = Fence(log.incarnation, log.partition, int(ids[-1, OFFSET]))
+    @property
+    def midnight(self) -> Millis:
+        """The end of its day."""
+        return (self.number // CHUNKS_A_DAY + 1) * DAY
+
+    def add(self, part: Part) -> None:
+        """Take some more in."""
+        self.new[f"o{part.first}"] = part.packed
+        self.count += part.size
+        self.newest = max(self.newest, part.newest)
+        self.fence = part.fence
 
     def fields(self) -> dict[str, Any]:
-        """What is to be written of the chunk's document: the new ids as a part of their own."""
-        ids = self.new[0] if len(self.new) == 1 else np.concatenate(self.new)
-        part = f"parts.o{ids[0, OFFSET]}"
-        return {"number": self.number, "count": self.count, "newest": self.newest, part: pack(ids)}
+        """What is to be written of the chunk's document."""
+        new = {f"parts.{name}": packed for name, packed in self.new.items()}
+        return {"number": self.number, "count": self.count, "newest": self.newest, **new}
 
 
-def pack(ids: Seen) -> str:
-    """Hashes and offsets (from the first on) of 8 and 4 bytes each, little-endian, as base64."""
-    offsets = ids[:, OFFSET] - ids[0, OFFSET]
-    return b64encode(ids[:, HASH].astype("<u8").tobytes() + offsets.astype("<u4").tobytes()).decode()
+class Part(NamedTuple):
+    """Ids written together: hashes and offsets (from the first on) of 8 and 4 bytes each, little-endian, in base64.
+
+    `first`: the offset of the first; `newest`: the last moment of receipt; `fence`: the place of the last one.
+    """
+
+    packed: str
+    first: int
+    size: int
+    newest: Millis
+    fence: Fence
+
+
+def part_of(ids: Seen, log: Fence) -> Part:
+    """These ids, which were read from this log (its incarnation and partition), as a part."""
+    return parts_of(ids, [0], [log])[0]
+
+
+def parts_of(ids: Seen, starts: Sequence[int], logs: Sequence[Fence]) -> list[Part]:
+    """A part of the ids from each of these places to the next, and the log that they were read from."""
+    ends = [*starts[1:], len(ids)]
+    offsets = ids[:, OFFSET]
+    first, last = offsets[np.array(starts)], offsets[np.array(ends) - 1]
+    hashes = ids[:, HASH].astype("<u8").tobytes()
+    distances = (offsets - np.repeat(first, np.diff([*starts, len(ids)]))).astype("<u4").tobytes()
+    newest = np.maximum.reduceat(ids[:, RECEIVED], starts)
+    return [
+        Part(
+            b64encode(hashes[8 * start : 8 * end] + distances[4 * start : 4 * end]).decode(),
+            first_offset,
+            end - start,
+            received,
+            Fence(log.incarnation, log.partition, offset),
+        )
+        for start, end, first_offset, offset, received, log in zip(
+            starts, ends, first.tolist(), last.tolist(), newest.tolist(), logs, strict=True
+        )
+    ]
 
 
 def unpack(part: str, packed: str) -> tuple[Hashes, Ints]:
@@ -69,6 +108,31 @@ def unpack(part: str, packed: str) -> tuple[Hashes, Ints]:
     count = len(raw) // 12
     offsets = np.frombuffer(raw, "<u4", count, count * 8).astype(np.int64) + int(part[1:])
     return np.frombuffer(raw, "<u8", count), offsets
+
+
+class Unsaved(NamedTuple):
+    """New ids of a relationship, the chunks that take them, and the log they were read from."""
+
+    chunks: list[IdChunk]
+    ids: list[Seen]
+    log: Fence
+
+
+def chunk_all(relationships: Sequence[Unsaved]) -> None:
+    """Put new ids of relationships, each of which has some, into chunks: see `chunked`."""
+    if not relationships:
+        return
+    counts = [sum(map(len, one.ids)) for one in relationships]
+    ids = np.concatenate([piece for one in relationships for piece in one.ids])
+    starts = [0, *accumulate(counts[:-1])]
+    days = (ids[starts, RECEIVED] // np.uint64(DAY)).tolist()
+    parts = parts_of(ids, starts, [one.log for one in relationships])
+    for one, start, day, part in zip(relationships, starts, days, parts, strict=True):
+        chunk = _open(one.chunks, day, one.log)
+        if chunk.count + part.size <= CHUNK_IDS and part.newest < chunk.midnight:
+            chunk.add(part)
+        else:
+            chunked(one.chunks, ids[start : start + part.size], one.log)
 
 
 def chunked(chunks: list[IdChunk], ids: Seen, log: Fence) -> None:
@@ -81,11 +145,10 @@ def chunked(chunks: list[IdChunk], ids: Seen, log: Fence) -> None:
     while at < len(ids):
         chunk = _open(chunks, int(received[at]) // DAY, log)
         end = min(len(ids), at + CHUNK_IDS - chunk.count)
-        midnight = (chunk.number // CHUNKS_A_DAY + 1) * DAY
-        later = received[at:end] >= midnight
+        later = received[at:end] >= chunk.midnight
         if later.any():
             end = at + int(later.argmax())
-        chunk.add(ids[at:end], log)
+        chunk.add(part_of(ids[at:end], log))
         at = end
 
 
@@ -100,5 +163,7 @@ def _open(chunks: list[IdChunk], day: int, log: Fence) -> IdChunk:
     ):
         return last
     number = day * CHUNKS_A_DAY
-    chunks.append(IdChunk(number if last is None or last.number < number else last.number + 1))
-    return chunks[-1]
+    chunk = IdChunk(number if last is None or last.number < number else last.number + 1)
+    chunk.fence = Fence(log.incarnation, log.partition)
+    chunks.append(chunk)
+    return chunk

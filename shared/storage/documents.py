@@ -119,7 +119,11 @@ def _rounded(value: Any) -> Any:
 
 def document(value: msgspec.Struct) -> Document:
     """The whole document of a value; top-level defaults are spelled out, so that nothing older shows through."""
-    return {"_id" if name == "id" else name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    fields = zip(value.__struct_fields__, msgspec.structs.astuple(value), strict=True)
+    found = {name: item if item.__class__ in _SCALARS else plain(item) for name, item in fields}
+    if "id" in found:
+        found["_id"] = found.pop("id")
+    return found
 
 
 def parse(found: Mapping[str, Any], kind: type[T]) -> T:

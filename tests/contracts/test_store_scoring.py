@@ -66,7 +66,7 @@ async def test_a_dedup_chunk_is_gone_on_with_in_parts(store: Store) -> None:
         for chunk in chunks:
             if chunk.new:
                 assert await store.write([chunk_write("r1", base=chunk.rev, **chunk.fields())]) == []
-                chunk.rev, chunk.new = chunk.rev + 1, []
+                chunk.rev, chunk.new = chunk.rev + 1, {}
         written.append(ids)
     found = sorted(await store.dedup_chunks(["acme/r1"], 0), key=lambda chunk: chunk.number)
     assert [(chunk.number, chunk.count, chunk.newest, chunk.rev) for chunk in found] == [

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from shared.domain.block import Block, Entry, Row
 from shared.domain.display import features, refresh
@@ -15,7 +14,7 @@ from shared.domain.engine import Known, Step, Terms, step_many, tick
 from shared.domain.events import Interaction, JsonObject, Millis
 from shared.domain.fence import Fence
 from shared.domain.fold import fold_timeline
-from shared.domain.idchunks import chunked, unpack
+from shared.domain.idchunks import Unsaved, chunk_all, unpack
 from shared.domain.playbooks import Playbook, RuleSettings, bare_playbook
 from shared.domain.relationship import Head
 from shared.domain.run import Item, Run, usage_entry
@@ -137,11 +136,11 @@ class Desk:
             self.months[name] = month_document(row, name, self.months.get(name))
             cells.stored()
         if row.new_ids:
-            chunked(row.chunks, np.concatenate(row.new_ids), Fence(LOG, 0))
+            chunk_all([Unsaved(row.chunks, row.new_ids, Fence(LOG, 0))])
         for chunk in row.chunks:
             if chunk.new:
                 self.chunks.setdefault(chunk.number, {}).update(chunk.fields())
-                chunk.new = []
+                chunk.new = {}
         row.pending, row.new_ids, row.days = {}, [], {}
         row.chunks = row.chunks[-1:]
 

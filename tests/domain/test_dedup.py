@@ -17,11 +17,12 @@ from shared.domain.fence import Fence
 from shared.domain.idchunks import (
     CHUNK_IDS,
     CHUNKS_A_DAY,
-    OFFSET,
     IdChunk,
     Seen,
+    Unsaved,
+    chunk_all,
     chunked,
-    pack,
+    part_of,
     seen,
     unpack,
 )
@@ -80,6 +81,10 @@ def test_packed_ids_come_back() -> None:
     assert offsets.tolist() == places
 
 
+def pack(ids: Seen) -> str:
+    return part_of(ids, LOG).packed
+
+
 def some(count: int, received: int = START, first: int = 0) -> Seen:
     offsets = range(first, first + count)
     return seen([1 + offset for offset in offsets], offsets, [received] * count)
@@ -87,7 +92,7 @@ def some(count: int, received: int = START, first: int = 0) -> Seen:
 
 def shape(chunks: list[IdChunk]) -> list[tuple[int, int, list[int]]]:
     return [
-        (chunk.number, chunk.count, [offset for ids in chunk.new for offset in ids[:, OFFSET].tolist()])
+        (chunk.number, chunk.count, [offset for part in chunk.new.items() for offset in unpack(*part)[1].tolist()])
         for chunk in chunks
     ]
 
@@ -109,6 +114,19 @@ def test_a_chunk_is_sealed_when_full_and_at_midnight() -> None:
     assert [chunk.fence for chunk in chunks] == [Fence("one", 0, offset) for offset in (1_023, 1_024, 5_001)]
 
 
+def test_ids_of_many_relationships_are_put_into_chunks_as_those_of_each_are() -> None:
+    days = [START - 1, START, START + DAY]
+    pieces = [[some(1, day)] for day in days] + [[some(1, days[0]), some(2, days[1], 1)], [some(CHUNK_IDS), some(9)]]
+    together: list[list[IdChunk]] = [[] for _ in pieces]
+    chunk_all([Unsaved(chunks, ids, LOG) for chunks, ids in zip(together, pieces, strict=True)])
+    alone: list[list[IdChunk]] = [[] for _ in pieces]
+    for chunks, ids in zip(alone, pieces, strict=True):
+        chunked(chunks, np.concatenate(ids), LOG)
+    assert [shape(chunks) for chunks in together] == [shape(chunks) for chunks in alone]
+    assert [len(chunks) for chunks in alone] == [1, 1, 1, 2, 2]
+    chunk_all([])
+
+
 def test_the_last_chunk_is_gone_on_with_in_parts() -> None:
     chunks: list[IdChunk] = []
     chunked(chunks, some(2, first=10), LOG)
@@ -119,7 +137,7 @@ def test_the_last_chunk_is_gone_on_with_in_parts() -> None:
         "newest": START,
         "parts.o10": pack(some(2, first=10)),
     }
-    chunks[0].new = []  # it is stored
+    chunks[0].new = {}  # it is stored
     chunked(chunks, some(CHUNK_IDS, START + 1, first=20), LOG)
     assert chunks[0].fields() == {
         "number": number,
@@ -349,13 +367,13 @@ class Model:
         self.verdicts.append((name, hash, day, counts))
 
     def store(self, names: Sequence[int]) -> None:
+        chunk_all([Unsaved(self.chunks.setdefault(name, []), self.unsaved.pop(name), LOG) for name in names])
         for name in names:
-            chunks = self.chunks.setdefault(name, [])
-            chunked(chunks, np.concatenate(self.unsaved.pop(name)), LOG)
+            chunks = self.chunks[name]
             for chunk in chunks:
                 if chunk.new:
                     self.documents.setdefault(name, {}).setdefault(chunk.number, {}).update(chunk.fields())
-                    chunk.new = []
+                    chunk.new = {}
             self.chunks[name] = chunks[-1:]
 
 

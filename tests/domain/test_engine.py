@@ -17,7 +17,7 @@ from shared.domain.display import refresh
 from shared.domain.engine import Known, Terms, step_many, tick
 from shared.domain.events import DAY, HOUR, MINUTE, PLAIN_USE, Interaction, Use, UseData, relationship_key
 from shared.domain.fence import Fence
-from shared.domain.idchunks import CHUNKS_A_DAY, pack, seen, unpack
+from shared.domain.idchunks import CHUNKS_A_DAY, part_of, seen, unpack
 from shared.domain.relationship import Head
 from shared.domain.run import Item, Run, Span, usage_entry
 from shared.domain.usage import day_of
@@ -200,7 +200,9 @@ def test_an_id_that_is_stored_already_is_not_stored_again() -> None:
     items = [Item(number, NINE, interaction("usage.login", NINE, f"u{number}"), {}) for number in range(2)]
     run = run_of(items)
     number = TODAY * CHUNKS_A_DAY
-    desk.block.ids.load(desk.row.tag, number, *unpack("o0", pack(seen([run.hashes[0]], [0], [NINE]))), (0, 0))
+    desk.block.ids.load(
+        desk.row.tag, number, *unpack("o0", part_of(seen([run.hashes[0]], [0], [NINE]), Fence(LOG, 0)).packed), (0, 0)
+    )
     assert desk.run(run).duplicates == 0
     assert [ids.tolist() for ids in desk.row.new_ids] == [[[run.hashes[1], 1, NINE]]]
     assert desk.head.events == 2
