@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
-import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from bench.peers.fold import DAYS, SCALE, Cell, State, write_states
 from bench.peers.measure import Log, Stopwatch
 from bench.throughput_log import until_committed
 from services.scoring.__main__ import terms
+from services.scoring.garbage import Garbage
 from services.scoring.processor import Scoring
 from shared.clock import new_id
 from shared.domain.events import Millis
@@ -137,6 +137,7 @@ def scoring(
         partitions=partitions,
         writer=new_id(),
         memory=settings.memory_mb << 20,
+        garbage=Garbage(),
     )
 
 
@@ -148,7 +149,6 @@ async def score_log(log: Log, store: StateStore, watch: Stopwatch, heard: Heard,
     publisher = KafkaPublisher(log.bootstrap)
     processor = scoring(store, publisher, metrics, clock_from(log.last), partitions)
     watched = Watched(processor, log, watch, heard)
-    gc.freeze()
     member = _member(log, watched, metrics, group)
     running = asyncio.create_task(member.run())
     stored = asyncio.create_task(watched.stored.wait())
