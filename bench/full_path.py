@@ -124,9 +124,14 @@ class Heard:
 
 
 def scoring(
-    store: StateStore, publisher: Publisher, metrics: Metrics, clock: Callable[[], Millis], partitions: int
+    store: StateStore,
+    publisher: Publisher,
+    metrics: Metrics,
+    clock: Callable[[], Millis],
+    partitions: int,
+    garbage: Garbage | None = None,
 ) -> Scoring:
-    """The processor as `rapport scoring` makes it."""
+    """The processor as `rapport scoring` makes it, where a process of its own is given `garbage`."""
     settings = Settings()
     return Scoring(
         store,
@@ -137,7 +142,7 @@ def scoring(
         partitions=partitions,
         writer=new_id(),
         memory=settings.memory_mb << 20,
-        garbage=Garbage(),
+        garbage=garbage,
     )
 
 
@@ -147,7 +152,7 @@ async def score_log(log: Log, store: StateStore, watch: Stopwatch, heard: Heard,
     for topic in (INTERACTIONS, UPDATES):
         await store.set_incarnation(Incarnation(topic, log.incarnation, partitions))
     publisher = KafkaPublisher(log.bootstrap)
-    processor = scoring(store, publisher, metrics, clock_from(log.last), partitions)
+    processor = scoring(store, publisher, metrics, clock_from(log.last), partitions, Garbage())
     watched = Watched(processor, log, watch, heard)
     member = _member(log, watched, metrics, group)
     running = asyncio.create_task(member.run())
