@@ -123,10 +123,11 @@ class SeenIds:
         """Of ids that come more than once in a batch, only the first counts, within the window; which to remember."""
         enter = new.copy()
         ordered = np.sort(hashes[new])
-        if not (ordered[1:] == ordered[:-1]).any():
+        again = ordered[1:][ordered[1:] == ordered[:-1]]
+        if not len(again):
             return enter
         last: dict[tuple[int, int], int] = {}
-        for at in np.flatnonzero(new).tolist():
+        for at in np.flatnonzero(new & np.isin(hashes, again)).tolist():
             key = (int(tags[at]), int(hashes[at]))
             before = last.get(key)
             if before is not None and days[at] - days[before] <= self._window:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -47,20 +47,14 @@ from shared.storage.store import (
 T = TypeVar("T")
 
 
-def _set(found: Document, dotted: str, value: Any) -> None:
-    """Set the value at a dotted path, making maps on the way."""
-    *parents, last = dotted.split(".")
-    for parent in parents:
-        found = found.setdefault(parent, {})
-    found[last] = value
-
-
 def _put(found: Document, fields: Document) -> None:
+    """Set fields, each at its dotted path, making maps on the way."""
     for dotted, value in fields.items():
-        if "." in dotted:
-            _set(found, dotted, value)
-        else:
-            found[dotted] = value
+        here, name = found, dotted
+        while "." in name:
+            parent, _, name = name.partition(".")
+            here = here.setdefault(parent, {})
+        here[name] = value
 
 
 def _page(docs: Iterable[Document], order: Order, cursor: str | None, limit: int, kind: type[T]) -> Page[T]:
