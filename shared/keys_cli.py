@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from shared.clock import now_ms
-from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.keys import API, WRITE
 from shared.embedded.keyring import as_stored, new_key
-from shared.settings import Settings
-from shared.storage.open import open_store
-from shared.storage.store import ApiKey, KeyStore
+from shared.storage.store import ApiKey
+from shared.store_cli import with_store
 
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of machine clients: create, list, revoke.")
 
-Result = TypeVar("Result")
 Tenant = Annotated[str, typer.Option(help="whose data the key opens")]
 
 
@@ -54,40 +49,23 @@ def create(
     except ValueError as problem:
         typer.echo(str(problem), err=True)
         raise typer.Exit(1) from None
-    _with_store(lambda store: store.add_key(key))
+    with_store(lambda _, store: store.add_key(key))
     typer.echo(text)
 
 
 @keys_app.command("list")
 def list_keys(tenant: Tenant) -> None:
     """Show a tenant's keys, without their secrets."""
-    typer.echo(table(_with_store(lambda store: store.list_keys(tenant))))
+    typer.echo(table(with_store(lambda _, store: store.list_keys(tenant))))
 
 
 @keys_app.command()
 def revoke(tenant: Tenant, id: Annotated[str, typer.Argument(help="the key's id, as listed")]) -> None:
     """End a key at once: what uses it is answered 401 from then on."""
-    if not _with_store(lambda store: store.revoke_key(tenant, id, now_ms())):
+    if not with_store(lambda _, store: store.revoke_key(tenant, id, now_ms())):
         typer.echo(f"Tenant {tenant} has no key {id}: see `rapport keys list --tenant {tenant}`.", err=True)
         raise typer.Exit(1)
     typer.echo(f"Key {id} is revoked.")
-
-
-def _with_store(work: Callable[[KeyStore], Awaitable[Result]]) -> Result:
-    """The answer of the configured store (RAPPORT_MONGO, RAPPORT_DATABASE); ends with a message if there is none."""
-
-    async def run(settings: Settings) -> Result:
-        store = open_store(settings)
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    try:
-        return asyncio.run(run(Settings()))
-    except (Misconfigured, Unavailable) as problem:
-        typer.echo(str(problem), err=True)
-        raise typer.Exit(1) from None
 
 
 def _day(at: int) -> str:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from shared.clock import new_id
-from shared.domain.errors import Misconfigured, Unavailable
 from shared.settings import Settings
-from shared.storage.open import open_store
 from shared.storage.store import Store
+from shared.store_cli import with_store
 from shared.stream.cluster import KafkaCluster, Position
 from shared.stream.reader import KafkaReader
 from shared.topology_growth import SERVICES, Grown, Growth, Topology, topology
 
 partitions_app = typer.Typer(help="Partitions of rapport.interactions: what is left to read, and growing their count.")
 
-Result = TypeVar("Result")
 Kafka = Annotated[str, typer.Option(help="bootstrap servers [default: RAPPORT_KAFKA]")]
 AsJson = Annotated[bool, typer.Option("--json", help="as one JSON object")]
 
@@ -38,9 +34,10 @@ def show(as_json: AsJson = False, kafka: Kafka = "") -> None:
     """Show count, incarnation, and by partition the end of each log and what its readers have committed."""
 
     async def work(settings: Settings, store: Store) -> Topology:
+        await store.prepare()
         return await topology(KafkaCluster(kafka or settings.kafka), store)
 
-    found = _with_store(work)
+    found = with_store(work)
     typer.echo(json.dumps(described(found)) if as_json else report(found))
 
 
@@ -52,6 +49,7 @@ def grow(
     """Raise the count while all services but the API are stopped. It can be given again after any failure."""
 
     async def work(settings: Settings, store: Store) -> Grown:
+        await store.prepare()
         where = kafka or settings.kafka
         reader = KafkaReader(where)
         try:
@@ -59,7 +57,7 @@ def grow(
         finally:
             await reader.close()
 
-    done = _with_store(work)
+    done = with_store(work)
     if done.before == done.after:
         typer.echo(f"There are {done.after} partitions already. Nothing was changed.")
         return
@@ -124,21 +122,3 @@ def _most(found: Topology) -> int:
 def _aligned(rows: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
-
-
-def _with_store(work: Callable[[Settings, Store], Awaitable[Result]]) -> Result:
-    """The answer of the configured store; ends with a message where it, or Kafka, cannot be used so."""
-
-    async def run(settings: Settings) -> Result:
-        store = open_store(settings)
-        try:
-            await store.prepare()
-            return await work(settings, store)
-        finally:
-            await store.close()
-
-    try:
-        return asyncio.run(run(Settings()))
-    except (Misconfigured, Unavailable) as problem:
-        typer.echo(str(problem), err=True)
-        raise typer.Exit(1) from None

@@ -10,7 +10,7 @@ from shared.domain.corrections import target_of
 from shared.domain.engine import Known
 from shared.domain.errors import Misconfigured
 from shared.domain.events import DAY, EventClass, Millis, Use, event_key, event_type
-from shared.domain.fence import Fence, Fenced
+from shared.domain.fence import Fence, Fenced, same_log
 from shared.domain.idchunks import IdChunk, unpack
 from shared.domain.relationship import Head
 from shared.domain.run import Item, Run
@@ -82,7 +82,7 @@ class Loader:
 
     def _add_chunk(self, row: Row, chunk: DedupChunk, next: int, end: Fence) -> None:
         """Its ids, in the order of the chunks' numbers, of which the last one may be gone on with."""
-        again = (end.partition, next) if _same_log(chunk, end) else None
+        again = (end.partition, next) if same_log(chunk, end) else None
         for part, packed in chunk.parts.items():
             self._block.ids.load(row.tag, chunk.number, *unpack(part, packed), again)
         row.chunks = [IdChunk(chunk.number, chunk.rev, chunk.count, chunk.newest)]
@@ -151,19 +151,15 @@ def _days(item: Item, known: Known) -> set[int]:
     return days
 
 
-def _same_log(document: Fenced, end: Fence) -> bool:
-    return (document.incarnation, document.partition) == (end.incarnation, end.partition)
-
-
 def _note_folded(row: Row, document: Fenced, end: Fence) -> None:
     """A document that holds records which may be read again makes the engine look at each of them."""
-    if _same_log(document, end):
+    if same_log(document, end):
         row.folded = max(row.folded, document.offset)
 
 
 def _refuse_future(head: Head, end: Fence) -> None:
     """A fence beyond the log's end means that the log is not the one the state was made from."""
-    if (head.incarnation, head.partition) == (end.incarnation, end.partition) and head.offset >= end.offset:
+    if same_log(head, end) and head.offset >= end.offset:
         raise Misconfigured(
             f"{head.id} has been folded up to offset {head.offset} of partition {head.partition}, but the log ends at"
             f" {end.offset}: rapport.interactions was recreated behind Rapport's back. Stop all services, run"

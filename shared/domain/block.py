@@ -17,7 +17,7 @@ from shared.domain.counters import CELL_BYTES, DayCells, MonthCells
 from shared.domain.dedup import SeenIds
 from shared.domain.events import DAY, Millis
 from shared.domain.factcolumns import FACT_COLUMNS, fact_values
-from shared.domain.fence import Fence
+from shared.domain.fence import Fence, same_log
 from shared.domain.idchunks import IdChunk, Seen
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
@@ -216,7 +216,7 @@ class Block:
         if day > self.horizons[row.index]:
             self.advance(row, day)
         month = self._month(row, month_of(day))
-        if (month.incarnation, month.partition) != (place.incarnation, place.partition):
+        if not same_log(month, place):
             month.move(Fence(place.incarnation, place.partition))  # of this log nothing has been folded in yet
         cells = row.days[day] = month.open(day)
         return cells

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from shared.domain.errors import Poison
-from shared.domain.events import Interaction, Millis
-from shared.domain.fields import MAX_NAME, NAME, holds_control
+from shared.domain.events import MAX_NAME, Interaction, Millis
+from shared.domain.fields import NAME, holds_control
 from shared.domain.moments import datetime_millis, time_millis
 from shared.domain.payload import TIME_FORM, checked_data, malformed, refuse_impossible
 

@@ -11,7 +11,7 @@ from shared.domain.block import Block, Entry, Row
 from shared.domain.evaluation import change, judge
 from shared.domain.event_rules import Verdict
 from shared.domain.events import Interaction, JsonObject, Millis, event_key, event_type
-from shared.domain.fence import Fence
+from shared.domain.fence import Fence, same_log
 from shared.domain.fold import fold_timeline
 from shared.domain.playbooks import Playbook
 from shared.domain.times import parse_moment
@@ -64,8 +64,7 @@ def correct(
 
 
 def _folded(entry: Touchpoint, place: Fence) -> bool:
-    same = (entry.incarnation, entry.partition) == (place.incarnation, place.partition)
-    return same and entry.offset >= place.offset
+    return same_log(entry, place) and entry.offset >= place.offset
 
 
 def _placed(entry: Touchpoint, place: Fence) -> Touchpoint:

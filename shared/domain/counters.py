@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from shared.domain.fence import Fence
+from shared.domain.fence import Fence, same_log
 from shared.domain.usage import METRICS_MOST, USE, Day, Month, code_parts, day_field, day_number
 
 METRICS_KEPT = 500  # in a month of one relationship; what comes later counts as OTHERS of its family
@@ -95,8 +95,7 @@ class MonthCells:
 
     def admits(self, place: Fence) -> bool:
         """Whether a record there has not been folded in yet."""
-        same = place.incarnation == self.incarnation and place.partition == self.partition
-        return not same or place.offset > self.offset
+        return not same_log(self, place) or place.offset > self.offset
 
     def move(self, place: Fence) -> None:
         """A record there has been folded in."""

@@ -21,7 +21,7 @@ from shared.domain.dedup import Bools
 from shared.domain.directory import updated
 from shared.domain.evaluation import evaluate, judge, next_boundary
 from shared.domain.events import DAY, HOUR, SECOND, EventClass, Millis, Use, event_key, event_type
-from shared.domain.fence import Fence
+from shared.domain.fence import Fence, same_log
 from shared.domain.fold import fold_touchpoint
 from shared.domain.idchunks import HASH, RECEIVED, Seen, seen
 from shared.domain.playbooks import Playbook
@@ -250,8 +250,7 @@ def _moment(head: Head, item: Item) -> Millis:
 
 def _fresh(head: Head, place: Fence) -> bool:
     """Whether the head has not been folded this far yet."""
-    same = head.incarnation == place.incarnation and head.partition == place.partition
-    return not same or place.offset > head.offset
+    return not same_log(head, place) or place.offset > head.offset
 
 
 def _move_fence(row: Row, place: Fence) -> None:

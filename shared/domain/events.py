@@ -150,7 +150,13 @@ class Clock(msgspec.Struct, frozen=True, gc=False):
 CLOCK_KEY = b"\x00clock"
 
 
-_Name = Annotated[str, msgspec.Meta(max_length=512)]
+MAX_NAME = 512
+"""The longest id, subject, person, feature...: characters."""
+
+MAX_QUANTITY = 10**12
+"""The largest quantity: however many of them add up to a finite number."""
+
+_Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 
 
 class UseData(msgspec.Struct, frozen=True, gc=False):
@@ -158,7 +164,7 @@ class UseData(msgspec.Struct, frozen=True, gc=False):
 
     feature: _Name = ""
     person: _Name = ""
-    quantity: Annotated[float, msgspec.Meta(ge=0, le=10**12)] = 1.0
+    quantity: Annotated[float, msgspec.Meta(ge=0, le=MAX_QUANTITY)] = 1.0
 
 
 class Use(msgspec.Struct, frozen=True, gc=False):

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
+
+
+class OfLog(Protocol):
+    """Whatever knows which partition of which incarnation it comes from."""
+
+    @property
+    def incarnation(self) -> str: ...
+
+    @property
+    def partition(self) -> int: ...
+
+
+def same_log(one: OfLog, other: OfLog) -> bool:
+    """Whether both come from one partition of one incarnation: only then do their offsets go together."""
+    return one.partition == other.partition and one.incarnation == other.incarnation
 
 
 class Fence(msgspec.Struct, frozen=True, order=True):

@@ -9,11 +9,8 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.events import EVENT_TYPES
+from shared.domain.events import EVENT_TYPES, MAX_NAME, MAX_QUANTITY
 from shared.domain.moments import day_millis, moment_millis, time_millis
-
-MAX_NAME = 512
-"""The longest id, subject, person, feature...: characters."""
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """What no name may hold: it would break logs, keys and pages."""
@@ -63,7 +60,6 @@ NAMES = Kind("a list of names", _names, {"type": "array", "items": _NAME_SCHEMA}
 TEXT = Kind("a text", lambda value: type(value) is str, {"type": "string"})
 NUMBER = Kind("a finite number", _number, {"type": "number"})
 COUNT = Kind("a finite number of at least 0", _between(0, float("inf")), {"type": "number", "minimum": 0})
-MAX_QUANTITY = 10**12  # so that however many of them add up to a finite number
 QUANTITY = Kind(
     f"a number from 0 to {MAX_QUANTITY:,}",
     _between(0, MAX_QUANTITY),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.events import DAY, Millis
-from shared.domain.fence import Fence
+from shared.domain.fence import Fence, same_log
 
 Hashes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
@@ -155,12 +155,7 @@ def chunked(chunks: list[IdChunk], ids: Seen, log: Fence) -> None:
 def _open(chunks: list[IdChunk], day: int, log: Fence) -> IdChunk:
     """The chunk for an id of this day: offsets of two logs do not go together."""
     last = chunks[-1] if chunks else None
-    if (
-        last is not None
-        and last.number // CHUNKS_A_DAY >= day
-        and last.count < CHUNK_IDS
-        and (last.fence.incarnation, last.fence.partition) == (log.incarnation, log.partition)
-    ):
+    if last is not None and last.number // CHUNKS_A_DAY >= day and last.count < CHUNK_IDS and same_log(last.fence, log):
         return last
     number = day * CHUNKS_A_DAY
     chunk = IdChunk(number if last is None or last.number < number else last.number + 1)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.domain.errors import Misconfigured
-from shared.domain.events import DAY, SECOND, Millis
-from shared.domain.fields import CONTROL, MAX_NAME
+from shared.domain.events import DAY, MAX_NAME, SECOND, Millis
+from shared.domain.fields import CONTROL
 from shared.load.outgoing import Loaded, Outgoing, Rejection, encode_event
 
 # Hash, author's mail and name (both as .mailmap corrects them), author and committer date, subject; NUL after each.
