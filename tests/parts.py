@@ -1,7 +1,7 @@
-"""A pytest plugin that takes one of the two parts of the suite: `-p tests.parts --part waiting|busy`.
+"""A pytest plugin that takes one part of the suite: `-p tests.parts --part NAME`, a key of PARTS or `rest`.
 
-`waiting` is what mostly waits, for servers, processes and time-outs; `busy` is all the rest. tests/run.sh has one
-process run each, which makes good use of two cores. What uses real Kafka is in one part, so that one starts it.
+tests/run.sh runs the parts, two at a time, each in a process of its own. What is named here stands on servers and
+processes and mostly waits for them, or is the domain, of which alone coverage is measured; all else is the rest.
 """
 
 from __future__ import annotations
@@ -11,15 +11,21 @@ from pathlib import Path
 
 import pytest
 
-WAITING = frozenset({"cli", "contracts", "e2e", "embedded"})  # directories in tests/
+PARTS = {  # by directories in tests/
+    "e2e": frozenset({"e2e"}),
+    "domain": frozenset({"domain"}),
+    "contracts": frozenset({"contracts"}),
+    "embedded": frozenset({"cli", "embedded"}),
+}
+REST = "rest"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--part", choices=("busy", "waiting"), help="only the tests of this part of the suite")
+    parser.addoption("--part", choices=(*PARTS, REST), help="only the tests of this part of the suite")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Whole directories of the other part are not even imported, unless somebody names what to run."""
+    """Whole directories of the other parts are not even imported, unless somebody names what to run."""
     if config.args_source is pytest.Config.ArgsSource.ARGS:
         return None
     other = (
@@ -35,11 +41,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
+def part_of(path: Path, tests: Path) -> str:
+    """The part that a file or directory in `tests` belongs to."""
+    first = path.relative_to(tests).parts[0] if path.is_relative_to(tests) and path != tests else ""
+    return next((name for name, directories in PARTS.items() if first in directories), REST)
+
+
 def _tests(config: pytest.Config) -> Path:
     return config.rootpath / "tests"
 
 
 def _is_mine(path: Path, config: pytest.Config) -> bool:
-    tests = _tests(config)
-    first = path.relative_to(tests).parts[:1] if path.is_relative_to(tests) else ()
-    return config.option.part is None or (config.option.part == "waiting") == bool(WAITING.intersection(first))
+    return config.option.part in (None, part_of(path, _tests(config)))

@@ -1,32 +1,58 @@
 #!/usr/bin/env bash
-# Runs the suite: tests that mostly wait (tests/parts.py names them) in a second pytest process beside the rest, whose
-# output comes first. Arguments are pytest's. Fails if either fails, or if neither has anything to run.
-# Without arguments every branch of shared/domain must be covered, by the first process alone.
+# Runs the suite in parts (tests/parts.py), two at a time, each in a pytest process of its own whose output is shown
+# when it ends. Arguments are pytest's. Fails if any part fails, or if none has anything to run.
+# Without arguments tests/domain by itself must cover every branch of shared/domain; nothing else is slowed by tracing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 covered=()
 [ $# -eq 0 ] && covered=(--cov=shared/domain --cov-branch --cov-fail-under=100)
+unset PYTHONDONTWRITEBYTECODE # tests start some two hundred processes: they need not all compile the same modules
 
-# On servers that somebody has named, tests of both processes would meet each other.
+# On servers that somebody has named, tests of two processes would meet each other.
 if [ -n "${RAPPORT_TEST_KAFKA:-}${RAPPORT_TEST_MONGO:-}" ]; then
-    exec "$python" -m pytest "${covered[@]}" "$@"
+    exec "$python" -m pytest ${covered[@]+"${covered[@]}"} "$@"
 fi
 
 NOTHING=5 # pytest's status where it selected no test
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-"$python" -m pytest -p tests.parts --part=waiting -o cache_dir=.pytest_cache/waiting "$@" >"$log" 2>&1 </dev/null &
-waiting=$!
-trap 'kill "$waiting" 2>/dev/null; exit 130' INT TERM
-"$python" -m pytest -p tests.parts --part=busy "${covered[@]}" "$@"
-busy_status=$?
-echo
-echo "== beside these, tests that mostly wait:"
-wait "$waiting"
-waiting_status=$?
-cat "$log"
+result=$NOTHING
+running=() # PID:PART
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+trap 'for one in "${running[@]}"; do kill "${one%:*}" 2>/dev/null; done; exit 130' INT TERM
 
-if [ $busy_status -eq $NOTHING ]; then exit $waiting_status; fi
-if [ $waiting_status -eq $NOTHING ] || [ $busy_status -ne 0 ]; then exit $busy_status; fi
-exit $waiting_status
+start() { # PART OPTIONS...
+    local part=$1
+    shift
+    "$python" -m pytest -p tests.parts --part="$part" -o cache_dir=".pytest_cache/$part" "$@" \
+        >"$logs/$part" 2>&1 </dev/null &
+    running+=("$!:$part")
+}
+
+ended() { # PID PART: show what it said, and keep the first failure's status
+    wait "$1"
+    local status=$?
+    if [ $status -eq $NOTHING ]; then return; fi
+    echo "== $2:"
+    cat "$logs/$2"
+    if [ $result -eq 0 ] || [ $result -eq $NOTHING ]; then result=$status; fi
+}
+
+until_at_most() { # so many parts run
+    local one left
+    while [ ${#running[@]} -gt "$1" ]; do
+        sleep 0.1
+        left=()
+        for one in "${running[@]}"; do
+            if kill -0 "${one%:*}" 2>/dev/null; then left+=("$one"); else ended "${one%:*}" "${one#*:}"; fi
+        done
+        running=(${left[@]+"${left[@]}"})
+    done
+}
+
+for part in e2e domain rest contracts embedded; do # the longest first, what is short last
+    until_at_most 1
+    if [ $part = domain ]; then start $part ${covered[@]+"${covered[@]}"} "$@"; else start $part "$@"; fi
+done
+until_at_most 0
+exit $result
