@@ -132,7 +132,7 @@ def test_a_second_start_knows_relationships_scores_and_alerts(tmp_path: Path) ->
 
 
 def test_stopping_scores_first_what_was_accepted_and_comes_to_an_end_with_a_backlog(tmp_path: Path) -> None:
-    plan = planned(60_000, TENANT, 200, now_ms())
+    plan = planned(30_000, TENANT, 200, now_ms())
     some, more = plan.events[:2_000], plan.events[2_000:]
     with up(tmp_path) as stack:
         post(stack.ready(), some)
