@@ -36,6 +36,11 @@ class Owned(msgspec.Struct):
         return self.next >= self.end
 
     @property
+    def stored(self) -> int:
+        """The offset up to which all that was folded is stored, -1 if nothing was."""
+        return self.flushed if any(row.unsaved for row in self.touched.values()) else self.folded
+
+    @property
     def reaches(self) -> int:
         """The next offset to read if nothing of what waits were kept: -1 if nothing was read."""
         return self.waiting[0].offset if self.waiting else self.next

@@ -20,7 +20,7 @@ from shared import wire
 from shared.domain.baseline import days_needed
 from shared.domain.block import ROW_BYTES, Block, Row
 from shared.domain.engine import Terms, step_many, tick
-from shared.domain.errors import Misconfigured
+from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
 from shared.domain.playbooks import DropParams, Playbook
@@ -80,13 +80,13 @@ class Scoring:
         self._owned: dict[int, Owned] = {}
         self._flush: Flush | None = None  # under way: a part of it has been stored
         self._entries = 0  # of the timeline, that are not stored yet
-        self.scored: dict[int, int] = {}  # by partition that was ours last: the offset up to which state is stored
+        self._scored: dict[int, int] = {}  # of partitions that were ours last: see `scored`
 
     # --- partitions come and go -----------------------------------------------------------------------------------
 
     async def assigned(self, partitions: Sequence[int]) -> None:
         self._incarnation = await self._read_incarnation()
-        self.scored = {}
+        self._scored = {}
         for number in partitions:
             state = await self._patiently(partial(self._store.partition_state, number), "partition_state")
             owned = Owned(state or PartitionState(id=str(number), partition=number))
@@ -95,6 +95,7 @@ class Scoring:
 
     async def revoked(self, partitions: Sequence[int]) -> None:
         self._flush = None
+        self._scored = self.scored
         for number in partitions:
             self._owned.pop(number, None)
         for row in list(self._block.rows.values()):
@@ -271,7 +272,6 @@ class Scoring:
             if mark.received:
                 self._metrics.event_to_state.observe(max(0, now - mark.received) / 1000)
         await self._save_states()
-        self.scored |= {number: mark.folded for number, mark in flush.marks.items() if mark.folded >= 0}
         await self._upkeep.append_clock_records(self._owned, self._incarnation, now)
         await self._upkeep.purge(flush.marks, now)
         if self._garbage is not None:
@@ -287,8 +287,12 @@ class Scoring:
         documents, began = documents_of(together), self._timer()
         await self._patiently(partial(self._saver.save, together, ()), "save")
         self._pace.stored(documents, self._timer() - began)
-        for number, some in rows.items():
-            await self._publish(number, some, marks[number].received if marks else 0)
+        try:
+            for number, some in rows.items():
+                await self._publish(number, some, marks[number].received if marks else 0)
+        except Unavailable:  # told to stop while the broker is silent: what is stored does not end with its log
+            await self._patiently(partial(self._saver.save, self._unsaved(), ()), "save")
+            raise
         self._entries = entries_of(self._owned.values())
         self._forget()
 
@@ -300,6 +304,14 @@ class Scoring:
         for row in surplus:
             if row.head.id not in touched:  # some have nothing to be stored, but are to be told of again
                 self._block.evict(row)
+
+    def _unsaved(self) -> list[Row]:
+        return [row for owned in self._owned.values() for row in owned.touched.values() if row.unsaved]
+
+    @property
+    def scored(self) -> dict[int, int]:
+        """By partition that was ours last: the offset up to which all that was folded is stored."""
+        return self._scored | {number: one.stored for number, one in self._owned.items() if one.stored >= 0}
 
     async def _check_incarnation(self) -> None:
         """Offsets of another log say nothing about this one."""

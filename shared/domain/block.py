@@ -92,6 +92,12 @@ class Row:
         self.changed = False  # the head differs from what is stored
         self.weight = 0  # about the memory it takes: bytes
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether it holds anything that is not stored."""
+        changed = self.changed or bool(self.pending) or bool(self.new_ids)
+        return changed or any(month.changed for month in self.cells.values())
+
 
 class Block:
     """Rows by id, their series, and the numbers of their facts.
@@ -169,7 +175,7 @@ class Block:
         for row in self.rows.values():
             if excess <= 0:
                 break
-            if not (row.changed or row.pending or row.new_ids):
+            if not row.unsaved:
                 found.append(row)
                 excess -= row.weight
         return found

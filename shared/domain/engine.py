@@ -200,6 +200,7 @@ class _Fold:
         if not _overdue(row, item, place):
             return False
         self.due.append((row, place, _moment(row.head, item)))
+        self._touch(row)
         return True
 
     def _one(self, row: Row, at: int) -> None:

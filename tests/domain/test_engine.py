@@ -131,6 +131,17 @@ def test_duplicates_are_numbered() -> None:
     assert desk.fold(*items).duplicates == 2
 
 
+def test_what_was_evaluated_for_an_event_that_does_not_count_is_to_be_stored() -> None:
+    desk = Desk()
+    desk.say("event.retracted", NINE, about="m1")
+    desk.reload()
+    data = {"person": "ana"}
+    late = Item(desk.offset + 1, NINE + 2 * HOUR, interaction("message.received", NINE, "m1", data), data)
+    step = desk.fold(late)
+    assert (step.duplicates, desk.head.evaluated_at) == (1, NINE + HOUR)
+    assert set(step.touched) == {"acme/acct-1"}
+
+
 def test_a_record_at_a_due_moment_waits_for_the_evaluation() -> None:
     desk = Desk()
     desk.say("promise.made", NINE, promise="p", due="2026-06-01T09:30:00Z")

@@ -59,7 +59,13 @@ class Stage:
     async def worker(self, writer: str = "w1", **overrides: Any) -> MemoryMember:
         """A scoring worker that has joined the group."""
         await self.store.set_incarnation(Incarnation(INTERACTIONS, self.incarnation, self.partitions))
-        processor = Scoring(
+        scoring = overrides.get("scoring") or self.scoring(writer, **overrides)
+        group = self.log.group(SCORING_GROUP, INTERACTIONS)
+        return MemoryMember(group, scoring, batch_limit=overrides.get("batch_limit", self.batch_limit))
+
+    def scoring(self, writer: str = "w1", **overrides: Any) -> Scoring:
+        """A processor as a worker has one."""
+        return Scoring(
             overrides.get("store", self.store),
             overrides.get("publisher", self.log.publisher()),
             self.terms,
@@ -71,8 +77,6 @@ class Stage:
             pause=overrides.get("pause", asyncio.sleep),
             pace=overrides.get("pace"),
         )
-        group = self.log.group(SCORING_GROUP, INTERACTIONS)
-        return MemoryMember(group, processor, batch_limit=overrides.get("batch_limit", self.batch_limit))
 
     async def say(
         self,

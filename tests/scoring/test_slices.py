@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scoring.pace import Pace
+from shared.domain.errors import Unavailable
 from shared.domain.events import DAY, HOUR
 from shared.domain.verdicts import Rule
 from shared.storage.memory import MemoryStore
 from shared.stream.memory_group import MemoryMember
+from shared.stream.ports import Message
 from shared.stream.topics import INTERACTIONS
 from tests.scoring.stage import START, Stage
 from tests.scoring.test_purity import (
@@ -222,6 +225,34 @@ async def by_turns(worker: MemoryMember) -> None:
         await worker.flush_part()
     await worker.flush()
     await worker.flush()
+
+
+class Silent:
+    """A publisher whose broker does not answer any more."""
+
+    async def publish(self, topic: str, partition: int, messages: Sequence[Message]) -> int:
+        raise Unavailable("nobody is there")
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+async def told_to_stop(seconds: float) -> None:
+    raise Unavailable("told to stop")
+
+
+async def test_when_the_broker_is_gone_at_the_end_all_that_was_folded_is_stored_and_named() -> None:
+    stage = Stage()
+    await used(stage)
+    scoring = stage.scoring(publisher=Silent(), pause=told_to_stop, pace=by_row())
+    worker = await stage.worker(scoring=scoring)
+    while await worker.step():
+        assert scoring.scored == {0: 0}
+    with pytest.raises(Unavailable):
+        await worker.flush()
+    assert [(await stage.head(name)).events for name in NAMES] == [1] * len(NAMES)
+    assert scoring.scored == {0: len(NAMES)}
+    await worker.kill()
 
 
 @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
