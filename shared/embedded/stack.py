@@ -161,7 +161,8 @@ def answers(url: str) -> Probe:
     """A probe that passes when `url` answers 200."""
 
     async def probe() -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
+        # Plain HTTP on loopback: to verify would mean to load all certificates of this machine for each question
+        async with httpx.AsyncClient(trust_env=False, timeout=2.0, verify=False) as client:  # noqa: S501
             try:
                 answer = await client.get(url)
             except httpx.TransportError as error:
