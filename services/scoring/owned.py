@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from shared.domain.block import Row
 from shared.domain.events import Millis
+from shared.domain.row import Row
 from shared.storage.store import PartitionState
 from shared.stream.ports import Record
 

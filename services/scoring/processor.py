@@ -18,12 +18,13 @@ from services.scoring.telling import update_batches
 from services.scoring.upkeep import Upkeep
 from shared import wire
 from shared.domain.baseline import days_needed
-from shared.domain.block import ROW_BYTES, Block, Row
+from shared.domain.block import ROW_BYTES, Block
 from shared.domain.engine import Terms, step_many, tick
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
 from shared.domain.playbooks import DropParams, Playbook
+from shared.domain.row import Row
 from shared.domain.run import Run
 from shared.domain.verdicts import Rule
 from shared.patience import Pause, until_available

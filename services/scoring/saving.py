@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.block import Block, Row
+from shared.domain.block import Block
 from shared.domain.counters import MonthCells
 from shared.domain.display import refresh
 from shared.domain.errors import Conflict
@@ -21,6 +21,7 @@ from shared.domain.facts import Facts
 from shared.domain.fence import Fence, Fenced
 from shared.domain.idchunks import IdChunk, Unsaved, chunk_all
 from shared.domain.relationship import Head
+from shared.domain.row import Row
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import day_field, month_id, month_of
 from shared.storage.documents import Plain, escape_key, plain

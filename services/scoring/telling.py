@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import msgspec
 
 from shared import wire
-from shared.domain.block import Row
 from shared.domain.events import Millis
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
+from shared.domain.row import Row
 from shared.domain.verdicts import Cause, Update, UpdateBatch
 
 RECORD_BYTES = 500_000  # a broker takes records of 1 MB

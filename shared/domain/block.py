@@ -8,26 +8,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.counters import CELL_BYTES, DayCells, MonthCells
 from shared.domain.dedup import SeenIds
-from shared.domain.events import DAY, Millis
+from shared.domain.events import Millis
 from shared.domain.factcolumns import FACT_COLUMNS, fact_values
 from shared.domain.fence import Fence, same_log
-from shared.domain.idchunks import IdChunk, Seen
 from shared.domain.relationship import Head
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import USE, Day, Month, day_of, month_of
+from shared.domain.row import INBOUND, NEVER, OUTBOUND, TOTAL_DAYS, USAGE, Entry, Row
+from shared.domain.usage import USE, Day, Month, month_of
+from shared.domain.view import View
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-TOTAL_DAYS = 400  # a year and a month: the 365-day window, with room for days that come early
-USAGE, INBOUND, OUTBOUND = range(3)  # the totals every row has
 
 # About what a row takes, as tracemalloc has it for rows of 20 to 100 counters: its series and facts, its head with what
 # is stored of it, and what comes with each counter and with each person, day or change that its facts hold.
@@ -35,68 +31,7 @@ ROW_BYTES = (3 * TOTAL_DAYS + len(FACT_COLUMNS)) * 8 + 9_000
 BYTES_A_CELL = 140
 BYTES_A_FACT = 250
 
-NEVER: Day = -1_000_000  # a day before all others
-_YEAR = 365  # days
-_DIGITS = 6  # decimals of a day's count: sums of the same amounts in another order are the same number
 _FIRST_SEEN = FACT_COLUMNS.index("first_seen")
-
-
-class Entry(NamedTuple):
-    """What one event adds to a counter."""
-
-    metric: str
-    person: str
-    day: Day
-    amount: float
-
-
-class Row:
-    """One relationship's place in the block."""
-
-    __slots__ = (
-        "active",
-        "cells",
-        "changed",
-        "chunks",
-        "days",
-        "folded",
-        "head",
-        "index",
-        "new_ids",
-        "pending",
-        "people",
-        "slots",
-        "stored",
-        "stored_rev",
-        "tag",
-        "unknown_months",
-        "weight",
-    )
-
-    def __init__(self, index: int, tag: int, head: Head) -> None:
-        self.index = index
-        self.tag = tag  # among the event ids of the block
-        self.head = head
-        self.stored_rev = head.rev
-        self.stored: tuple[object, ...] = ()  # the values of the head as they are stored, once that is known
-        self.folded = -1  # its documents as they were loaded hold records of the present log up to this offset
-        self.slots: dict[str, int] = {}  # feature → its series
-        self.cells: dict[str, MonthCells] = {}  # month → counters
-        self.days: dict[Day, DayCells] = {}  # days whose counters are at hand
-        self.people: dict[str, Day] = {}  # person → last day with usage
-        self.active: list[Day] | None = None  # the last active day of everybody who has not left, once asked for
-        self.chunks: list[IdChunk] = []  # of its event ids: the last one, and those that are not stored yet
-        self.new_ids: list[Seen] = []  # event ids that are not stored yet, in pieces
-        self.pending: dict[str, Touchpoint] = {}  # timeline entries new or changed since the last flush, by id
-        self.unknown_months = False  # months that are not in memory may be in the store
-        self.changed = False  # the head differs from what is stored
-        self.weight = 0  # about the memory it takes: bytes
-
-    @property
-    def unsaved(self) -> bool:
-        """Whether it holds anything that is not stored."""
-        changed = self.changed or bool(self.pending) or bool(self.new_ids)
-        return changed or any(month.changed for month in self.cells.values())
 
 
 class Block:
@@ -317,82 +252,3 @@ def _totals_of(metric: str) -> tuple[int, ...]:
     if metric.startswith("out:"):
         return (OUTBOUND,)
     return (INBOUND, OUTBOUND)
-
-
-class View:
-    """Some rows of a block, each as of a moment. All arrays have one entry (or line) a row, in the given order."""
-
-    def __init__(self, block: Block, rows: Sequence[Row], at: Ints) -> None:
-        self.block = block
-        self.rows = rows
-        self.at = at
-        self.day = at // DAY
-        self.elapsed: Floats = (at % DAY) / DAY  # the share of the present day that has passed
-        self.index = np.fromiter((row.index for row in rows), np.int64, len(rows))
-        self._totals: dict[int, Floats] = {}
-        self._people: tuple[Ints, Ints] | None = None  # position and last active day of everybody
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def fact(self, name: str) -> Floats:
-        """A column of facts by name; NaN where there is no evidence."""
-        column: Floats = self.block.facts[self.index, FACT_COLUMNS.index(name)]
-        return column
-
-    def total(self, which: int, days: int) -> Floats:
-        """Daily counts of a total over the last `days` days: shape (rows, days), today first."""
-        known = self._totals.get(which)
-        if known is None or known.shape[1] < days:
-            known = self._totals[which] = self._total(which, max(days, _YEAR))
-        return known[:, :days]
-
-    def _total(self, which: int, days: int) -> Floats:
-        back = np.arange(days)
-        if len(self) and (self.day == self.day[0]).all():  # all of one day, as after a flush: no index a cell
-            return self._rounded(self.block.totals[self.index, which][:, (self.day[0] - back) % TOTAL_DAYS])
-        columns = (self.day[:, None] - back[None, :]) % TOTAL_DAYS
-        return self._rounded(self.block.totals[self.index[:, None], which, columns])
-
-    def _rounded(self, counts: Floats) -> Floats:
-        return counts if self.block.whole else counts.round(_DIGITS)
-
-    def features(self, days: int) -> tuple[Ints, list[str], Floats]:
-        """Daily counts of features used in these days: the position of their row, their names, and (series, days)."""
-        found = [(at, name, slot) for at, row in enumerate(self.rows) for name, slot in row.slots.items()]
-        position = np.fromiter((at for at, _, _ in found), np.int64, len(found))
-        slots = np.fromiter((slot for _, _, slot in found), np.int64, len(found))
-        columns = (self.day[position][:, None] - np.arange(days)[None, :]) % self.block.feature_days
-        counts = self.block.features[slots[:, None], columns].round(_DIGITS)
-        used = np.flatnonzero(counts.any(axis=1))
-        return position[used], [found[at][1] for at in used], counts[used]
-
-    def daily(self, position: int, feature: str, days: int) -> Floats:
-        """Daily uses of a feature ("" for all) of one row over the last `days` days, today first."""
-        if not feature:
-            of_all: Floats = self.total(USAGE, days)[position]
-            return of_all
-        columns = (self.day[position] - np.arange(days)) % self.block.feature_days
-        counts: Floats = self.block.features[self.rows[position].slots[feature], columns].round(_DIGITS)
-        return counts
-
-    def people(self, days: int) -> Ints:
-        """Distinct people with usage or inbound touches in the last `days` days, who have not left."""
-        if self._people is None:
-            known = [active_days(row) for row in self.rows]
-            position = np.repeat(np.arange(len(known)), [len(one) for one in known])
-            self._people = position, np.fromiter((day for one in known for day in one), np.int64, len(position))
-        position, last = self._people
-        counted = position[last > self.day[position] - days]
-        return np.bincount(counted, minlength=len(self.rows)).astype(np.int64)
-
-
-def active_days(row: Row) -> list[Day]:
-    """The last day with usage or an inbound touch of everybody who has not left."""
-    if row.active is None:
-        facts = row.head.facts.people
-        last = dict(row.people)
-        for name, person in facts.items():
-            last[name] = max(last.get(name, NEVER), day_of(person.last_in))
-        row.active = [day for name, day in last.items() if name not in facts or not facts[name].left_at]
-    return row.active

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.domain.block import Row, View
 from shared.domain.cadence import silence_due
 from shared.domain.calendar import EVERYDAY, business_days_between, subtract_business_days
 from shared.domain.events import HOUR, Millis
 from shared.domain.facts import Promise
 from shared.domain.flags import Hits, state_rule
 from shared.domain.playbooks import ExpectationParams, Playbook, SilenceParams
+from shared.domain.row import Row
 from shared.domain.usage import iso
 from shared.domain.verdicts import Evidence, Rule
+from shared.domain.view import View
 
 BROKEN_FOR = 30 * 24 * HOUR  # a broken promise stays a flag for this long unless it is kept after all
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.block import Block, Entry, Row
+from shared.domain.block import Block
 from shared.domain.evaluation import change, judge
 from shared.domain.event_rules import Verdict
 from shared.domain.events import Interaction, JsonObject, Millis, event_key, event_type
 from shared.domain.fence import Fence, same_log
 from shared.domain.fold import fold_timeline
 from shared.domain.playbooks import Playbook
+from shared.domain.row import Entry, Row
 from shared.domain.times import parse_moment
 from shared.domain.touchpoints import Touchpoint, touchpoint_id
 from shared.domain.usage import day_of

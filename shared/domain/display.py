@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from shared.domain.baseline import compare, days_needed
-from shared.domain.block import INBOUND, OUTBOUND, USAGE, Block, Row
+from shared.domain.block import Block
 from shared.domain.playbooks import DropParams
 from shared.domain.relationship import Head, Windows
+from shared.domain.row import INBOUND, OUTBOUND, USAGE, Row
 from shared.domain.scores import score_columns
 from shared.domain.usage import Month
 

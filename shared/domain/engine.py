@@ -15,7 +15,7 @@ import numpy as np
 
 import shared.domain.contact_rules
 import shared.domain.usage_rules  # noqa: F401  (enters its rules into the table)
-from shared.domain.block import Block, Entry, Row
+from shared.domain.block import Block
 from shared.domain.corrections import correct
 from shared.domain.dedup import Bools
 from shared.domain.directory import updated
@@ -26,6 +26,7 @@ from shared.domain.fold import fold_touchpoint
 from shared.domain.idchunks import HASH, RECEIVED, Seen, seen
 from shared.domain.playbooks import Playbook
 from shared.domain.relationship import Head
+from shared.domain.row import Entry, Row
 from shared.domain.run import Item, Run
 from shared.domain.touchpoints import Touchpoint, made_of, touchpoint_id
 from shared.domain.usage import day_of

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.domain.block import Block, Row, View
+from shared.domain.block import Block
 from shared.domain.event_rules import EVENT_RULES, Verdict
 from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
 from shared.domain.flags import REASONS, STATE_RULES, Hits, Ints
 from shared.domain.playbooks import Playbook
 from shared.domain.relationship import Head
+from shared.domain.row import Row
 from shared.domain.scores import score_columns
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import day_of
 from shared.domain.verdicts import Cause, Evidence, FlagChange, Rule, Severity, StandingFlag, flag_key
+from shared.domain.view import View
 
 ENDED = frozenset({"churned", "ended", "closed", "lost"})  # statuses for which nothing is watched any more
 CHANGES_KEPT = 64  # flag changes a head remembers, to tell them again after a crash; those of one record stay together

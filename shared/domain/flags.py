@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.block import Row, View
 from shared.domain.playbooks import Playbook
+from shared.domain.row import Row
 from shared.domain.verdicts import Evidence, Rule
+from shared.domain.view import View
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

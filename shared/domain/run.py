@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.domain.block import Entry
 from shared.domain.dedup import id_hash
 from shared.domain.events import (
     EventClass,
@@ -18,6 +17,7 @@ from shared.domain.events import (
     event_type,
     relationship_key,
 )
+from shared.domain.row import Entry
 from shared.domain.usage import USE, day_number, day_of
 
 

@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.block import INBOUND, OUTBOUND, USAGE, View
 from shared.domain.events import DAY
 from shared.domain.relationship import Band, Factor, Head, Score, Scores
+from shared.domain.row import INBOUND, OUTBOUND, USAGE
+from shared.domain.view import View
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from shared.domain.baseline import Comparison, Floats, compare, critical_z, days_needed
-from shared.domain.block import USAGE, Row, View
 from shared.domain.flags import Bools, Hits, Ints, state_rule
 from shared.domain.playbooks import DropParams, Playbook
+from shared.domain.row import USAGE, Row
 from shared.domain.usage import day_name
 from shared.domain.verdicts import Counter, Evidence, Rule
+from shared.domain.view import View
 
 CHECKED_EVERY = 6 * 3_600_000  # ms: windows slide even when nothing comes in
 SETTLED = 0.75  # a standing flag clears when less than this part of the warning threshold is missing

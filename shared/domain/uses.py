@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.domain.block import NEVER, Block, Entry, Row
+from shared.domain.block import Block
 from shared.domain.counters import CELL_BYTES
 from shared.domain.events import DAY, PLAIN_USE, Use
 from shared.domain.fence import Fence
+from shared.domain.row import NEVER, Entry, Row
 from shared.domain.usage import USE, Day
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.block import Block, Entry, Row
+from shared.domain.block import Block
 from shared.domain.display import features, refresh
 from shared.domain.engine import Known, Step, Terms, step_many, tick
 from shared.domain.events import Interaction, JsonObject, Millis
@@ -17,6 +17,7 @@ from shared.domain.fold import fold_timeline
 from shared.domain.idchunks import Unsaved, chunk_all, unpack
 from shared.domain.playbooks import Playbook, RuleSettings, bare_playbook
 from shared.domain.relationship import Head
+from shared.domain.row import Entry, Row
 from shared.domain.run import Item, Run, usage_entry
 from shared.domain.scores import FACTORS
 from shared.domain.times import parse_date_or_moment

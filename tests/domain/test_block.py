@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.block import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Block, Entry, active_days
+from shared.domain.block import Block
 from shared.domain.events import DAY, HOUR
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
+from shared.domain.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, active_days
 from shared.domain.usage import Month, day_of, month_of
 from tests.domain.builders import LOG, Desk, at, head, month_document, row_with, touch
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from shared.domain.block import USAGE, Block, Entry
+from shared.domain.block import Block
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
+from shared.domain.row import USAGE, Entry
 
 
 def test_a_block_grows_while_it_counts() -> None:

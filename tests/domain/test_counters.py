@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain import counters
-from shared.domain.block import Row
 from shared.domain.counters import CELL_BYTES, OTHERS, MonthCells
 from shared.domain.fence import Fence
+from shared.domain.row import Row
 from shared.domain.usage import Month, cells_of, day_number
 from tests.domain.builders import head, month_document
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from shared.domain.baseline import days_needed
-from shared.domain.block import TOTAL_DAYS
 from shared.domain.playbooks import LONGEST_LOOK, DropParams, SilenceParams, bare_playbook
+from shared.domain.row import TOTAL_DAYS
 from shared.domain.verdicts import Rule
 
 

@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain import scores
-from shared.domain.block import Block, Entry, View
+from shared.domain.block import Block
 from shared.domain.events import DAY
 from shared.domain.facts import Facts, Person, Promise, Survey
 from shared.domain.fence import Fence
 from shared.domain.relationship import Band, Directory, Factor, Head, Scores
+from shared.domain.row import Entry
 from shared.domain.scores import band_of, explained, score, score_columns
 from shared.domain.usage import day_of
+from shared.domain.view import View
 from tests.domain.builders import LOG, at, head
 
 NOW = at("2026-06-01T12:00:00Z")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.domain.block import Block, Entry, Row
+from shared.domain.block import Block
 from shared.domain.events import DAY, HOUR
 from shared.domain.fence import Fence
 from shared.domain.flags import REASONS, STATE_RULES, Hits
 from shared.domain.playbooks import Playbook
+from shared.domain.row import Entry, Row
 from shared.domain.usage import day_of
 from shared.domain.usage_rules import feature_decline, usage_drop
 from shared.domain.verdicts import Counter, Rule

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain import counters
-from shared.domain.block import TOTAL_DAYS, USAGE, Block, Entry, Row, active_days
+from shared.domain.block import Block
 from shared.domain.counters import CELL_BYTES, OTHERS
 from shared.domain.events import DAY, HOUR, Use, UseData
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
+from shared.domain.row import TOTAL_DAYS, USAGE, Entry, Row, active_days
 from shared.domain.usage import USE, Month, day_of, month_of
 from shared.domain.uses import Uses
 from tests.domain.builders import LOG, at, month_document

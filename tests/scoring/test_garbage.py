@@ -9,10 +9,11 @@ import pytest
 
 from services.scoring import garbage
 from services.scoring.garbage import EVERY, Garbage
-from shared.domain.block import Block, Entry
+from shared.domain.block import Block
 from shared.domain.counters import MonthCells
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
+from shared.domain.row import Entry
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from services.scoring.telling import update_batches
 from shared import wire
-from shared.domain.block import Row
 from shared.domain.events import HOUR
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
+from shared.domain.row import Row
 from shared.domain.verdicts import Cause, FlagChange, Rule, Severity
 from shared.stream.ports import Message, Publisher
 from shared.stream.topics import UPDATES

@@ -1,0 +1,85 @@
+"""A row: one relationship as the block holds it, and how far back its series reach."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shared.domain.counters import DayCells, MonthCells
+from shared.domain.idchunks import IdChunk, Seen
+from shared.domain.relationship import Head
+from shared.domain.touchpoints import Touchpoint
+from shared.domain.usage import Day, day_of
+
+TOTAL_DAYS = 400  # a year and a month: the 365-day window, with room for days that come early
+USAGE, INBOUND, OUTBOUND = range(3)  # the totals every row has
+
+NEVER: Day = -1_000_000  # a day before all others
+
+
+class Entry(NamedTuple):
+    """What one event adds to a counter."""
+
+    metric: str
+    person: str
+    day: Day
+    amount: float
+
+
+class Row:
+    """One relationship's place in the block."""
+
+    __slots__ = (
+        "active",
+        "cells",
+        "changed",
+        "chunks",
+        "days",
+        "folded",
+        "head",
+        "index",
+        "new_ids",
+        "pending",
+        "people",
+        "slots",
+        "stored",
+        "stored_rev",
+        "tag",
+        "unknown_months",
+        "weight",
+    )
+
+    def __init__(self, index: int, tag: int, head: Head) -> None:
+        self.index = index
+        self.tag = tag  # among the event ids of the block
+        self.head = head
+        self.stored_rev = head.rev
+        self.stored: tuple[object, ...] = ()  # the values of the head as they are stored, once that is known
+        self.folded = -1  # its documents as they were loaded hold records of the present log up to this offset
+        self.slots: dict[str, int] = {}  # feature → its series
+        self.cells: dict[str, MonthCells] = {}  # month → counters
+        self.days: dict[Day, DayCells] = {}  # days whose counters are at hand
+        self.people: dict[str, Day] = {}  # person → last day with usage
+        self.active: list[Day] | None = None  # the last active day of everybody who has not left, once asked for
+        self.chunks: list[IdChunk] = []  # of its event ids: the last one, and those that are not stored yet
+        self.new_ids: list[Seen] = []  # event ids that are not stored yet, in pieces
+        self.pending: dict[str, Touchpoint] = {}  # timeline entries new or changed since the last flush, by id
+        self.unknown_months = False  # months that are not in memory may be in the store
+        self.changed = False  # the head differs from what is stored
+        self.weight = 0  # about the memory it takes: bytes
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether it holds anything that is not stored."""
+        changed = self.changed or bool(self.pending) or bool(self.new_ids)
+        return changed or any(month.changed for month in self.cells.values())
+
+
+def active_days(row: Row) -> list[Day]:
+    """The last day with usage or an inbound touch of everybody who has not left."""
+    if row.active is None:
+        facts = row.head.facts.people
+        last = dict(row.people)
+        for name, person in facts.items():
+            last[name] = max(last.get(name, NEVER), day_of(person.last_in))
+        row.active = [day for name, day in last.items() if name not in facts or not facts[name].left_at]
+    return row.active
