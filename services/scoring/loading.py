@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from services.scoring.saving import head_values
 from shared.domain.block import Block
 from shared.domain.corrections import target_of
-from shared.domain.engine import Known
 from shared.domain.errors import Misconfigured
 from shared.domain.events import DAY, EventClass, Millis, Use, event_key, event_type
 from shared.domain.fence import Fence, Fenced, same_log
 from shared.domain.idchunks import IdChunk, unpack
 from shared.domain.relationship import Head
 from shared.domain.row import TOTAL_DAYS, Row
-from shared.domain.run import Item, Run
+from shared.domain.run import Item, Known, Run
 from shared.domain.times import parse_moment
 from shared.domain.touchpoints import Touchpoint, touchpoint_id
 from shared.domain.usage import Month, day_of, month_id, month_of

@@ -19,13 +19,14 @@ from services.scoring.upkeep import Upkeep
 from shared import wire
 from shared.domain.baseline import days_needed
 from shared.domain.block import ROW_BYTES, Block
-from shared.domain.engine import Terms, step_many, tick
+from shared.domain.engine import step_many, tick
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
 from shared.domain.playbooks import DropParams, Playbook
 from shared.domain.row import Row
 from shared.domain.run import Run
+from shared.domain.terms import Terms
 from shared.domain.verdicts import Rule
 from shared.patience import Pause, until_available
 from shared.storage.store import PartitionState, StateStore

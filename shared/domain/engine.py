@@ -16,38 +16,16 @@ import numpy as np
 import shared.domain.contact_rules
 import shared.domain.usage_rules  # noqa: F401  (enters its rules into the table)
 from shared.domain.block import Block
-from shared.domain.corrections import correct
 from shared.domain.dedup import Bools
-from shared.domain.directory import updated
-from shared.domain.evaluation import evaluate, judge, next_boundary
-from shared.domain.events import DAY, HOUR, SECOND, EventClass, Millis, Use, event_key, event_type
-from shared.domain.fence import Fence, same_log
-from shared.domain.fold import fold_touchpoint
+from shared.domain.evaluation import evaluate, next_boundary
+from shared.domain.events import DAY, Millis, Use
+from shared.domain.fence import Fence
 from shared.domain.idchunks import HASH, RECEIVED, Seen, seen
-from shared.domain.playbooks import Playbook
-from shared.domain.relationship import Head
-from shared.domain.row import Entry, Row
-from shared.domain.run import Item, Run
-from shared.domain.touchpoints import Touchpoint, made_of, touchpoint_id
-from shared.domain.usage import day_of
+from shared.domain.one_event import fold_event, fresh, is_known_touchpoint, moment, move_fence, overdue
+from shared.domain.row import Row
+from shared.domain.run import Item, Known, Run
+from shared.domain.terms import Terms
 from shared.domain.uses import Uses
-
-SETTLE = 5 * SECOND  # loaded history is evaluated when nothing more has come for this long
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """What the engine goes by: the playbook, the canonical grain and the days within which an id counts once."""
-
-    playbook: Playbook
-    grain: Millis = HOUR
-    dedup_days: int = 7
-
-
-class Known(msgspec.Struct):
-    """What was read from the store for a run: timeline entries that exist, and whole timelines for corrections."""
-
-    touchpoints: dict[str, Touchpoint]
-    timelines: dict[str, list[Touchpoint]]
 
 
 class Step(msgspec.Struct):
@@ -198,9 +176,9 @@ class _Fold:
         """Whether the relationship must be evaluated before this event."""
         item = self.run.item(at)
         place = self._place(item)
-        if not _overdue(row, item, place):
+        if not overdue(row, item, place):
             return False
-        self.due.append((row, place, _moment(row.head, item)))
+        self.due.append((row, place, moment(row.head, item)))
         self._touch(row)
         return True
 
@@ -208,13 +186,13 @@ class _Fold:
         """Fold one event that is not a plain use, or a use of a row that is not calm."""
         item = self.run.item(at)
         place = self._place(item)
-        if _is_known_touchpoint(row, item, self.known, place):
+        if is_known_touchpoint(row, item, self.known, place):
             self.step.duplicates += 1
             return
         self._touch(row)
         if self.new[at]:
             row.new_ids.append(self.ids[at : at + 1])
-        _fold(self.block, row, item, self.known, self.terms, place)
+        fold_event(self.block, row, item, self.known, self.terms, place)
 
     def _touch(self, row: Row) -> None:
         self.block.touch(row)
@@ -224,108 +202,15 @@ class _Fold:
         return Fence(self.log.incarnation, self.log.partition, item.offset)
 
 
-def _overdue(row: Row, item: Item, place: Fence) -> bool:
-    """Whether the relationship must be evaluated before this event; loaded history waits for its end."""
-    head = row.head
-    if not _fresh(head, place) or (item.event.backfill and head.quiet_until > head.evaluated_at):
-        return False
-    return 0 < head.next_due_at <= _moment(head, item)
-
-
 def tick(block: Block, rows: Sequence[Row], now: Millis, terms: Terms, place: Fence) -> None:
     """A clock record: evaluate these rows at each of their due moments up to `now`."""
-    due = [(row, place, now) for row in rows if _fresh(row.head, place) and 0 < row.head.next_due_at <= now]
+    due = [(row, place, now) for row in rows if fresh(row.head, place) and 0 < row.head.next_due_at <= now]
     _evaluate_due(block, due, terms)
     for row, _, _ in due:
-        _move_fence(row, place)
+        move_fence(row, place)
 
 
 def _evaluate_due(block: Block, due: Sequence[tuple[Row, Fence, Millis]], terms: Terms) -> None:
     """Evaluate rows at each of their due moments up to the given one, all rows together."""
     while due := [entry for entry in due if 0 < entry[0].head.next_due_at <= entry[2]]:
         evaluate(block, [row for row, _, _ in due], terms.playbook, [place for _, place, _ in due])
-
-
-def _moment(head: Head, item: Item) -> Millis:
-    return max(head.clock, item.received)
-
-
-def _fresh(head: Head, place: Fence) -> bool:
-    """Whether the head has not been folded this far yet."""
-    return not same_log(head, place) or place.offset > head.offset
-
-
-def _move_fence(row: Row, place: Fence) -> None:
-    row.head.incarnation, row.head.partition, row.head.offset = place.incarnation, place.partition, place.offset
-
-
-def _is_known_touchpoint(row: Row, item: Item, known: Known, place: Fence) -> bool:
-    """Whether a touchpoint is on the timeline from an earlier place: touchpoints count once for ever."""
-    event = item.event
-    if event_type(event.type).kind is not EventClass.TOUCHPOINT:  # nothing else has an entry, or can be retracted
-        return False
-    entry_id = touchpoint_id(event.tenant, event.relationship, event_key(event.source, event.id))
-    entry = row.pending.get(entry_id) or known.touchpoints.get(entry_id)
-    if entry is None:
-        return False
-    return entry.incarnation != place.incarnation or entry.offset < place.offset
-
-
-def _fold(block: Block, row: Row, item: Item, known: Known, terms: Terms, place: Fence) -> None:
-    """Fold one event into every document of its relationship that has not been folded this far."""
-    event, head = item.event, row.head
-    fresh = _fresh(head, place)
-    kind = event_type(event.type).kind
-    if kind is EventClass.USAGE and item.usage is not None:
-        block.count(row, (item.usage,), place, absolute=event.type == "usage.daily_total")
-    elif kind is EventClass.TOUCHPOINT:
-        _fold_touchpoint(block, row, item, known, terms, place)
-    elif kind is EventClass.CORRECTION:
-        timeline = {entry.id: entry for entry in known.timelines.get(head.id, ())} | row.pending
-        at, playbook = _moment(head, item), terms.playbook
-        correct(block, row, event, item.data, timeline.values(), place, at=at, playbook=playbook, fresh=fresh)
-    if not fresh:
-        return
-    if kind is EventClass.DIRECTORY:
-        head.directory = updated(head.directory, item.data, event.time)
-        block.refresh_facts(row)
-    _advance(block, row, item, terms)
-    _move_fence(row, place)
-
-
-def _advance(block: Block, row: Row, item: Item, terms: Terms) -> None:
-    """The relationship's clock moves on, and its next canonical moment may come nearer."""
-    event, head = item.event, row.head
-    head.events += 1
-    if not head.first_seen or event.time < head.first_seen:
-        block.first_seen(row, event.time)
-    head.last_seen = max(head.last_seen, event.time)
-    if event.backfill:
-        head.clock = max(head.clock, min(event.time, item.received))
-        head.quiet_until = max(head.quiet_until, item.received)
-        head.next_due_at = item.received + SETTLE
-    else:
-        head.clock = max(head.clock, item.received)
-        boundary = next_boundary(head.clock, terms.grain)
-        head.next_due_at = min(head.next_due_at or boundary, boundary)
-    row.changed = True
-
-
-def _fold_touchpoint(block: Block, row: Row, item: Item, known: Known, terms: Terms, place: Fence) -> None:
-    touch = msgspec.structs.replace(
-        made_of(item.event, item.data),
-        incarnation=place.incarnation,
-        partition=place.partition,
-        offset=place.offset,
-        position=place.offset,
-        received=item.received,
-    )
-    if touch.id not in known.touchpoints:
-        row.pending.setdefault(touch.id, touch)
-    if touch.metric is not None:
-        block.count(row, (Entry(touch.metric, touch.person, day_of(touch.time), 1.0),), place)
-    if not _fresh(row.head, place):
-        return
-    row.head.facts = fold_touchpoint(row.head.facts, touch)
-    block.refresh_facts(row)
-    judge(row, touch, _moment(row.head, item), terms.playbook, place)

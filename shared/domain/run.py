@@ -18,6 +18,7 @@ from shared.domain.events import (
     relationship_key,
 )
 from shared.domain.row import Entry
+from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import USE, day_number, day_of
 
 
@@ -99,6 +100,13 @@ class Run(msgspec.Struct):
         entry = Entry(USE + event.feature, event.data.person, day_of(event.time), event.data.quantity)
         whole = Interaction(event.tenant, event.relationship, event.id, event.source, event.type, event.time)
         return Item(self.offsets[at], self.received[at], whole, {}, entry)
+
+
+class Known(msgspec.Struct):
+    """What was read from the store for a run: timeline entries that exist, and whole timelines for corrections."""
+
+    touchpoints: dict[str, Touchpoint]
+    timelines: dict[str, list[Touchpoint]]
 
 
 def usage_entry(event: Interaction, data: JsonObject) -> Entry | None:

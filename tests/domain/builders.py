@@ -10,7 +10,7 @@ import msgspec
 
 from shared.domain.block import Block
 from shared.domain.display import features, refresh
-from shared.domain.engine import Known, Step, Terms, step_many, tick
+from shared.domain.engine import Step, step_many, tick
 from shared.domain.events import Interaction, JsonObject, Millis
 from shared.domain.fence import Fence
 from shared.domain.fold import fold_timeline
@@ -18,8 +18,9 @@ from shared.domain.idchunks import Unsaved, chunk_all, unpack
 from shared.domain.playbooks import Playbook, RuleSettings, bare_playbook
 from shared.domain.relationship import Head
 from shared.domain.row import Entry, Row
-from shared.domain.run import Item, Run, usage_entry
+from shared.domain.run import Item, Known, Run, usage_entry
 from shared.domain.scores import FACTORS
+from shared.domain.terms import Terms
 from shared.domain.times import parse_date_or_moment
 from shared.domain.touchpoints import Touchpoint, made_of
 from shared.domain.usage import METRICS_MOST, Month, day_of, month_id

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from shared.domain.corrections import target_of
-from shared.domain.engine import Terms
 from shared.domain.events import DAY
 from shared.domain.facts import Facts
 from shared.domain.run import Item
+from shared.domain.terms import Terms
 from shared.domain.usage import day_of
 from shared.domain.verdicts import Rule
 from tests.domain.builders import LOG, Desk, at, interaction, playbook

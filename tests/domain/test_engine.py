@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from shared.domain.block import Block
 from shared.domain.dedup import id_hash
 from shared.domain.display import refresh
-from shared.domain.engine import Known, Terms, step_many, tick
+from shared.domain.engine import step_many, tick
 from shared.domain.events import DAY, HOUR, MINUTE, PLAIN_USE, Interaction, Use, UseData, relationship_key
 from shared.domain.fence import Fence
 from shared.domain.idchunks import CHUNKS_A_DAY, part_of, seen, unpack
 from shared.domain.relationship import Head
 from shared.domain.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, Row
-from shared.domain.run import Item, Run, Span, usage_entry
+from shared.domain.run import Item, Known, Run, Span, usage_entry
+from shared.domain.terms import Terms
 from shared.domain.usage import day_of
 from tests.domain.builders import LOG, Desk, at, interaction, month_document, playbook
 

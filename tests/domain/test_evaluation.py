@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.engine import SETTLE, Terms
 from shared.domain.evaluation import (
     ACTIVE_DAYS,
     CHANGES_KEPT,
@@ -14,6 +13,8 @@ from shared.domain.evaluation import (
     next_boundary,
 )
 from shared.domain.events import DAY, HOUR, MINUTE
+from shared.domain.one_event import SETTLE
+from shared.domain.terms import Terms
 from shared.domain.usage import day_of
 from shared.domain.verdicts import Rule, Severity
 from tests.domain.builders import Desk, at, playbook

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.engine import Terms
 from shared.domain.events import DAY, HOUR
+from shared.domain.terms import Terms
 from shared.domain.verdicts import Rule, Severity
 from tests.domain.builders import Desk, at, playbook
 

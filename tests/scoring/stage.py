@@ -10,9 +10,9 @@ import msgspec
 
 from services.scoring.processor import Scoring
 from shared import wire
-from shared.domain.engine import Terms
 from shared.domain.events import HOUR, Interaction, Millis, relationship_key
 from shared.domain.relationship import Head
+from shared.domain.terms import Terms
 from shared.domain.times import parse_moment
 from shared.domain.usage import cells_of
 from shared.domain.verdicts import FlagChange, UpdateBatch

@@ -10,11 +10,12 @@ from msgspec import json
 from shared.domain.block import Block
 from shared.domain.contract import Terms as Acceptance
 from shared.domain.contract import accept
-from shared.domain.engine import Known, Terms, step_many, tick
+from shared.domain.engine import step_many, tick
 from shared.domain.events import DAY, HOUR, MINUTE, SECOND, Interaction, Millis
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
-from shared.domain.run import Item, Run, usage_entry
+from shared.domain.run import Item, Known, Run, usage_entry
+from shared.domain.terms import Terms
 from shared.domain.verdicts import FlagChange, Severity
 from shared.playbooks.loader import builtin_playbook
 from shared.simulator.accounts import portfolio
