@@ -52,13 +52,6 @@ def segments(records: Iterable[Record]) -> Iterator[Segment]:
     yield from _decoded(by_key)
 
 
-def end_of(segment: Segment) -> int:
-    """The offset after its last record."""
-    if isinstance(segment, Run):
-        return max(segment.offsets) + 1
-    return 1 + (segment.offset if isinstance(segment, Tick) else segment.record.offset)
-
-
 def _decoded(by_key: dict[bytes | None, list[Record]]) -> Iterator[Segment]:
     """What lies between two clock records: runs, and what is bad."""
     run = Run()

@@ -22,7 +22,7 @@ class Owned(msgspec.Struct):
     next: int = -1
     end: int = -1  # the end of its log, as of the last fetch
     waiting: list[Record] = msgspec.field(default_factory=list)  # fetched, and to be folded together with what follows
-    folded: int = -1  # the offset after the last record folded, even within a batch
+    folded: int = -1  # every record before it has been folded
     flushed: int = -1  # everything before it has been stored and told
     clocked_at: Millis = 0  # when we last appended a clock record
     moved: bool = False  # the state differs from what is stored
@@ -38,7 +38,8 @@ class Owned(msgspec.Struct):
     @property
     def stored(self) -> int:
         """The offset up to which all that was folded is stored, -1 if nothing was."""
-        return self.flushed if any(row.unsaved for row in self.touched.values()) else self.folded
+        unsaved = any(row.unsaved for row in self.touched.values())
+        return self.flushed if unsaved else max(self.flushed, self.folded)
 
     @property
     def reaches(self) -> int:

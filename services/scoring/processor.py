@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import TypeVar
 
-from services.scoring.decode import Bad, Tick, end_of, segments
+from services.scoring.decode import Bad, Tick, segments
 from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
 from services.scoring.owned import Flush, Mark, Owned, documents_of, entries_of, records_from
@@ -155,11 +155,12 @@ class Scoring:
         for segment in segments(records):
             if isinstance(segment, Tick):
                 await self._tick(owned, partition, segment, end)
+                owned.folded = segment.offset + 1
             elif isinstance(segment, Bad):
                 await self._quarantine(partition, segment)
             else:
                 await self._fold(owned, segment, end)
-            owned.folded = max(owned.folded, end_of(segment))
+        owned.folded = records[-1].offset + 1  # not before: runs are not in the order of the log
         before, self._entries = self._entries, entries_of(self._owned.values())
         self._pace.folded(len(records), max(0, self._entries - before))
 
