@@ -12,7 +12,18 @@ from shared.clock import now_ms
 from shared.domain.events import SECOND
 from shared.embedded.keyring import TENANT
 from shared.stream.topics import INTERACTIONS, UPDATES
-from tests.e2e.cluster import ALERTING, PARTITIONS, SCORING, WITHIN, Cluster, cluster, committed, ends, until
+from tests.e2e.cluster import (
+    ALERTING,
+    GRAIN_SECONDS,
+    PARTITIONS,
+    SCORING,
+    WITHIN,
+    Cluster,
+    cluster,
+    committed,
+    ends,
+    until,
+)
 from tests.e2e.faults import Fault
 from tests.e2e.quiet import quiet
 from tests.e2e.state import differences, picture_in, state_of
@@ -108,8 +119,10 @@ async def settle(running: Cluster) -> None:
 
 
 async def _scored(running: Cluster) -> bool:
+    """Whether nothing is due now, and nothing will be at the next moment of evaluation."""
+    soon = now_ms() + (GRAIN_SECONDS + 2) * SECOND
     due = await running.store.earliest_due(range(PARTITIONS))
-    return min(due.values(), default=now_ms()) > now_ms() + 2 * SECOND and await _read(running, SCORING, INTERACTIONS)
+    return min(due.values(), default=soon + 1) > soon and await _read(running, SCORING, INTERACTIONS)
 
 
 async def _read(running: Cluster, group: str, topic: str) -> bool:
