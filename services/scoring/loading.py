@@ -61,13 +61,16 @@ class Loader:
         stored = list(heads)
         if not stored:
             return
-        since = month_of(day_of(min([now, *(head.clock or now for head in heads.values())])) - TOTAL_DAYS)
+        clocks = min([now, *(head.clock or now for head in heads.values())])
+        carried = [int(day) for head in heads.values() for day in head.score_days]
+        since = month_of(min([day_of(clocks) - TOTAL_DAYS, *carried]))  # scores are recorded into their months
         months = await self._store.months(stored, since)
         chunks = await self._store.dedup_chunks(stored, now - self._window - DAY)
         for head in heads.values():
             _refuse_future(head, end)
             row = self._block.add(head, unknown_months=True)
             row.stored = head_values(head)
+            row.told = next
             _note_folded(row, head, end)
         for month in months:
             self._add_month(self._block.rows[f"{month.tenant}/{month.relationship}"], month, end)

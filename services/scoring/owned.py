@@ -36,6 +36,11 @@ class Owned(msgspec.Struct):
         return self.next >= self.end
 
     @property
+    def idle(self) -> bool:
+        """Everything there is in its log has been folded."""
+        return self.caught_up and not self.waiting
+
+    @property
     def stored(self) -> int:
         """The offset up to which all that was folded is stored, -1 if nothing was."""
         unsaved = any(row.unsaved for row in self.touched.values())
@@ -57,7 +62,6 @@ class Mark(msgspec.Struct, frozen=True):
     """How far a partition had got when a flush began: this far it is stored and told when the flush is over."""
 
     next: int
-    folded: int
     touched: bool
     received: Millis
     reached: Millis  # nothing that is not stored was received before; 0 if that is not known
@@ -109,5 +113,5 @@ def records_from(records: Sequence[Record], begins: int) -> Sequence[Record]:
 
 def _mark(owned: Owned, now: Millis) -> Mark:
     received, owned.received = owned.received, 0
-    reached = now if owned.caught_up and not owned.waiting else owned.reached
-    return Mark(owned.reaches, owned.folded, bool(owned.touched), received, reached)
+    reached = now if owned.idle else owned.reached
+    return Mark(owned.reaches, bool(owned.touched), received, reached)

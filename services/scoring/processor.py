@@ -21,6 +21,7 @@ from shared.domain.baseline import days_needed
 from shared.domain.block import ROW_BYTES, Block
 from shared.domain.engine import step_many, tick
 from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.evaluation import CHANGES_KEPT, forget_told
 from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
 from shared.domain.playbooks import DropParams, Playbook
@@ -173,15 +174,16 @@ class Scoring:
 
     async def _fold(self, owned: Owned, run: Run, end: Fence) -> None:
         owned.reached = min(run.received)
-        self._block.ids.expire(min(owned.reached for owned in self._owned.values() if owned.reached) // DAY)
+        backlogs = [other.reached for other in self._owned.values() if other.reached and not other.idle]
+        self._block.ids.expire(min([owned.reached, *backlogs]) // DAY)
         known = await self._patiently(partial(self._loader.prepare, run, end), "load")
         step = step_many(self._block, run, known, self._terms, self._incarnation, end.partition)
         owned.touched.update(step.touched)
         owned.received = max(owned.received, *run.received)
         self._metrics.duplicates.inc(step.duplicates)
-        if owned.caught_up:
-            since = Fence(self._incarnation, end.partition, min(run.offsets))
-            await self._hurry(owned, end.partition, [row for row in step.touched.values() if _loud(row, since)])
+        since = Fence(self._incarnation, end.partition, min(run.offsets))
+        hasty = [row for row in step.touched.values() if _crowded(row) or (owned.caught_up and _loud(row, since))]
+        await self._hurry(owned, end.partition, hasty)
 
     async def _hurry(self, owned: Owned, number: int, rows: Sequence[Row]) -> None:
         """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
@@ -237,7 +239,7 @@ class Scoring:
         tenant = (bad.record.key or b"").decode(errors="replace").split("/")[0]
         reason = Reason(poison.reason, poison.detail)
         message = quarantine_message(tenant, SCORING, reason, self._clock(), bad.record.value, origin)
-        await self._patiently(partial(self._publisher.publish, QUARANTINE, 0, [message]), "quarantine")
+        await self._hand_on(QUARANTINE, 0, [message], "quarantine")
         self._metrics.quarantined.labels(poison.reason).inc()
         logger().warning("quarantined", origin=origin, reason=poison.reason, detail=poison.detail)
 
@@ -290,12 +292,8 @@ class Scoring:
         documents, began = documents_of(together), self._timer()
         await self._patiently(partial(self._saver.save, together, ()), "save")
         self._pace.stored(documents, self._timer() - began)
-        try:
-            for number, some in rows.items():
-                await self._publish(number, some, marks[number].received if marks else 0)
-        except Unavailable:  # told to stop while the broker is silent: what is stored does not end with its log
-            await self._patiently(partial(self._saver.save, self._unsaved(), ()), "save")
-            raise
+        for number, some in rows.items():
+            await self._publish(number, some, marks[number].received if marks else 0)
         self._entries = entries_of(self._owned.values())
         self._forget()
 
@@ -308,8 +306,10 @@ class Scoring:
             if row.head.id not in touched:  # some have nothing to be stored, but are to be told of again
                 self._block.evict(row)
 
-    def _unsaved(self) -> list[Row]:
-        return [row for owned in self._owned.values() for row in owned.touched.values() if row.unsaved]
+    @property
+    def event_ids(self) -> int:
+        """How many event ids are in memory."""
+        return self._block.ids.resident
 
     @property
     def scored(self) -> dict[int, int]:
@@ -337,10 +337,20 @@ class Scoring:
         since = Fence(self._incarnation, number, owned.flushed)
         batches = update_batches(rows, since, now, received or owned.received)
         messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
-        await self._patiently(partial(self._publisher.publish, UPDATES, number, messages), "publish")
+        await self._hand_on(UPDATES, number, messages, "publish")
         self._metrics.events_out.labels(UPDATES).inc(len(rows))
         for row in rows:
-            del owned.touched[row.head.id]
+            if not forget_told(row):
+                del owned.touched[row.head.id]
+
+    async def _hand_on(self, topic: str, partition: int, messages: Sequence[Message], operation: str) -> None:
+        """Publish. Told to stop while the broker is silent, store what was folded: it must not end with the log."""
+        try:
+            await self._patiently(partial(self._publisher.publish, topic, partition, messages), operation)
+        except Unavailable:
+            unsaved = [row for owned in self._owned.values() for row in owned.touched.values() if row.unsaved]
+            await self._patiently(partial(self._saver.save, unsaved, ()), "save")
+            raise
 
     async def _patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
         return await until_available(work, self._metrics, operation, self._pause)
@@ -352,6 +362,11 @@ def _loud(row: Row, since: Fence) -> bool:
     if last is None or last.quiet or last.cause.incarnation != since.incarnation:
         return False
     return last.cause.offset >= since.offset
+
+
+def _crowded(row: Row) -> bool:
+    """Whether it holds more changes of its flags than it should, until they are told."""
+    return len(row.head.changes) > CHANGES_KEPT
 
 
 def _feature_days(playbook: Playbook) -> int:

@@ -23,7 +23,7 @@ from shared.domain.idchunks import IdChunk, Unsaved, chunk_all
 from shared.domain.relationship import Head
 from shared.domain.row import Row
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import day_field, month_id, month_of
+from shared.domain.usage import month_id, month_of
 from shared.storage.documents import Plain, escape_key, plain
 from shared.storage.store import PartitionState, StateStore, Write
 
@@ -45,13 +45,14 @@ class Saver:
         refresh(self._block, changed)
         values = [head_values(row.head) for row in changed]
         fields = [_changed_fields(row, mine) for row, mine in zip(changed, values, strict=True)]
-        scored = [(row, month) for row in rows for month in _carry_scores(row) if row.stored_rev]  # new: head first
+        for row in rows:
+            _carry_scores(row)
+        months = [(row, month) for row in rows for month in row.cells.values() if month.changed]
+        scored = [(row, month) for row, month in months if month.scores_alone and row.stored_rev]  # new: head first
         await self._write([self._month(row, month) for row, month in scored])
         await self._write([self._head(row, new) for row, new in zip(changed, fields, strict=True)])
         carried = {id(month) for _, month in scored}
-        months = [
-            (row, month) for row in rows for month in row.cells.values() if month.changed and id(month) not in carried
-        ]
+        months = [(row, month) for row, month in months if id(month) not in carried]
         chunks = _chunks(rows)
         await asyncio.gather(
             self._write([self._month(row, month) for row, month in months]),
@@ -182,26 +183,13 @@ def _changed_fields(row: Row, values: tuple[Any, ...]) -> dict[str, Any]:
     return {name: value for name, value, before in known if value is not before and value != before}
 
 
-def _carry_scores(row: Row) -> list[MonthCells]:
-    """Recorded scores go from the head, which carries the last days', to the months they belong to.
+def _carry_scores(row: Row) -> None:
+    """Recorded scores of the last days, which the head carries, into the months they belong to.
 
-    The months in which nothing else has changed, which may be stored before the head: after a crash between the two, a
-    clock record that is read again finds nothing due in a head that was stored, and would not bring the scores again.
+    They are there already, unless a worker was stopped when it had stored the head and not its months.
     """
-    carried = []
     for day, pair in row.head.score_days.items():
-        name = month_of(int(day))
-        number = day_field(int(day))
-        month = row.cells.get(name)
-        if month is None:
-            month = row.cells[name] = MonthCells(name)
-        if month.scores.get(number) != pair:
-            month.scores[number] = pair
-            month.changed_scores.add(number)
-            if not month.changed:
-                carried.append(month)
-            month.changed = True
-    return carried
+        row.month(month_of(int(day))).record_scores(int(day), pair)
 
 
 _FACT_MAPS = ("promises", "settled", "tickets", "surveys", "people")

@@ -161,6 +161,19 @@ class MonthCells:
             metric = metric[: metric.index(":") + 1] + OTHERS
         return metric, person if self.bytes < MONTH_BYTES or not person else OTHERS
 
+    def record_scores(self, day: Day, pair: tuple[float | None, float | None]) -> None:
+        """Keep the scores of a day of this month."""
+        number = day_field(day)
+        if self.scores.get(number) != pair:
+            self.scores[number] = pair
+            self.changed_scores.add(number)
+            self.changed = True
+
+    @property
+    def scores_alone(self) -> bool:
+        """Whether nothing but scores has changed since it was stored."""
+        return bool(self.changed_scores) and not any(day.changed for day in self.days.values())
+
     @property
     def roomy(self) -> bool:
         """Whether whatever comes can have a counter of its own."""

@@ -161,12 +161,12 @@ class _Fold:
         if len(ids):
             row.new_ids.append(ids)
         times = [use.time for use in uses]
-        first = min(times)
+        first = min(times) or min(filter(None, times), default=0)  # 0 stands for unknown
         head.incarnation, head.partition, head.offset = self.log.incarnation, self.log.partition, run.offsets[end - 1]
         head.events += end - start
         head.clock = max(head.clock, *run.received[start:end])
         head.last_seen = max(head.last_seen, *times)
-        if first < head.first_seen or not head.first_seen:
+        if first and (first < head.first_seen or not head.first_seen):
             self.block.first_seen(row, first)
         row.changed = True
         self._touch(row)

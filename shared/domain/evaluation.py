@@ -16,12 +16,12 @@ from shared.domain.relationship import Head
 from shared.domain.row import Row
 from shared.domain.scores import score_columns
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import day_of
+from shared.domain.usage import day_of, month_of
 from shared.domain.verdicts import Cause, Evidence, FlagChange, Rule, Severity, StandingFlag, flag_key
 from shared.domain.view import View
 
 ENDED = frozenset({"churned", "ended", "closed", "lost"})  # statuses for which nothing is watched any more
-CHANGES_KEPT = 64  # flag changes a head remembers, to tell them again after a crash; those of one record stay together
+CHANGES_KEPT = 64  # flag changes a head remembers; those of one record stay together, those not told yet stay as well
 EVENT_FLAGS_KEPT = 200  # flags raised by events that stand at once; the one that ends first makes room
 SCORE_DAYS_KEPT = 32  # days of recorded scores a head carries until its months have them
 ACTIVE_DAYS = 400  # a relationship silent for longer is evaluated only when something comes in
@@ -175,11 +175,7 @@ def change(
         return
     if not verdict.raised and key not in head.flags:
         return
-    same = [
-        past
-        for past in head.changes
-        if (past.cause.incarnation, past.cause.offset) == (place.incarnation, place.offset)
-    ]
+    same = _of_one_record(head.changes, place)
     happened = FlagChange(
         rule=verdict.rule,
         subject=verdict.subject,
@@ -192,7 +188,10 @@ def change(
         evidence=evidence or Evidence(),
         quiet=quiet,
     )
-    head.changes = (*head.changes, happened)[-max(CHANGES_KEPT, len(same) + 1) :]
+    untold = 1 + sum(
+        past.cause.offset >= row.told for past in head.changes if past.cause.incarnation == place.incarnation
+    )
+    head.changes = (*head.changes, happened)[-max(CHANGES_KEPT, len(same) + 1, untold) :]
     if verdict.raised:
         head.flags = {**head.flags, key: _standing(happened, head.flags.get(key), verdict.until)}
     else:
@@ -217,14 +216,39 @@ def _standing(raised: FlagChange, known: StandingFlag | None, until: Millis) -> 
 def _raised_since(row: Row, verdict: Verdict, since: Millis) -> bool:
     return any(
         past.raised and not past.quiet and past.moment > since and not _worse(verdict.severity, past.severity)
-        for past in row.head.changes
+        for past in remembered(row.head.changes)
         if (past.rule, past.subject) == (verdict.rule, verdict.subject)
     )
 
 
+def remembered(changes: tuple[FlagChange, ...]) -> tuple[FlagChange, ...]:
+    """The changes that verdicts go by, however many more are kept until they are told."""
+    same = len(_of_one_record(changes, changes[-1].cause)) if changes else 0
+    return changes[-max(CHANGES_KEPT, same) :]
+
+
+def forget_told(row: Row) -> bool:
+    """All changes of a row's flags have been told: let go of those beyond CHANGES_KEPT; whether there were any."""
+    kept = remembered(row.head.changes)
+    row.told = row.head.offset + 1
+    if len(kept) == len(row.head.changes):
+        return False
+    row.head.changes = kept
+    row.changed = True
+    return True
+
+
+def _of_one_record(changes: Sequence[FlagChange], cause: Fence | Cause) -> list[FlagChange]:
+    """Those of the record there."""
+    here = (cause.incarnation, cause.offset)
+    return [past for past in changes if (past.cause.incarnation, past.cause.offset) == here]
+
+
 def _record(row: Row, at: Millis, ri: float | None, rv: float | None) -> None:
-    """Record the day's scores, as of its latest canonical evaluation."""
-    days = {**row.head.score_days, str(day_of(at)): (ri, rv)}
+    """Record the day's scores, as of its latest canonical evaluation, where they stay and where they are at hand."""
+    day = day_of(at)
+    row.month(month_of(day)).record_scores(day, (ri, rv))
+    days = {**row.head.score_days, str(day): (ri, rv)}
     row.head.score_days = dict(list(days.items())[-SCORE_DAYS_KEPT:])
 
 

@@ -158,7 +158,8 @@ def _open(chunks: list[IdChunk], day: int, log: Fence) -> IdChunk:
     if last is not None and last.number // CHUNKS_A_DAY >= day and last.count < CHUNK_IDS and same_log(last.fence, log):
         return last
     number = day * CHUNKS_A_DAY
-    chunk = IdChunk(number if last is None or last.number < number else last.number + 1)
+    number = number if last is None or last.number < number else last.number + 1
+    chunk = IdChunk(number, newest=number // CHUNKS_A_DAY * DAY)  # it is found as long as others of its day are
     chunk.fence = Fence(log.incarnation, log.partition)
     chunks.append(chunk)
     return chunk

@@ -82,7 +82,7 @@ def _advance(block: Block, row: Row, item: Item, terms: Terms) -> None:
     """The relationship's clock moves on, and its next canonical moment may come nearer."""
     event, head = item.event, row.head
     head.events += 1
-    if not head.first_seen or event.time < head.first_seen:
+    if event.time and (not head.first_seen or event.time < head.first_seen):
         block.first_seen(row, event.time)
     head.last_seen = max(head.last_seen, event.time)
     if event.backfill:

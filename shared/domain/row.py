@@ -44,6 +44,7 @@ class Row:
         "stored",
         "stored_rev",
         "tag",
+        "told",
         "unknown_months",
         "weight",
     )
@@ -63,6 +64,7 @@ class Row:
         self.chunks: list[IdChunk] = []  # of its event ids: the last one, and those that are not stored yet
         self.new_ids: list[Seen] = []  # event ids that are not stored yet, in pieces
         self.pending: dict[str, Touchpoint] = {}  # timeline entries new or changed since the last flush, by id
+        self.told = 0  # changes of its flags caused before this offset of the present log need not be told again
         self.unknown_months = False  # months that are not in memory may be in the store
         self.changed = False  # the head differs from what is stored
         self.weight = 0  # about the memory it takes: bytes
@@ -71,7 +73,15 @@ class Row:
     def unsaved(self) -> bool:
         """Whether it holds anything that is not stored."""
         changed = self.changed or bool(self.pending) or bool(self.new_ids)
-        return changed or any(month.changed for month in self.cells.values())
+        changed = changed or any(month.changed for month in self.cells.values())
+        return changed or any(chunk.new for chunk in self.chunks)
+
+    def month(self, name: str) -> MonthCells:
+        """Its counters of this month."""
+        month = self.cells.get(name)
+        if month is None:
+            month = self.cells[name] = MonthCells(name)
+        return month
 
 
 def active_days(row: Row) -> list[Day]:

@@ -127,6 +127,17 @@ def test_ids_of_many_relationships_are_put_into_chunks_as_those_of_each_are() ->
     chunk_all([])
 
 
+def test_a_chunk_is_found_as_long_as_others_of_its_day_are() -> None:
+    """However long before that day its ids were received: a number that is not found would be given again."""
+    chunks: list[IdChunk] = []
+    chunked(chunks, some(CHUNK_IDS), LOG)
+    chunked(chunks, some(1, START - 20 * DAY, first=CHUNK_IDS), LOG)
+    assert [(chunk.number, chunk.newest) for chunk in chunks] == [
+        (TODAY * CHUNKS_A_DAY, START),
+        (TODAY * CHUNKS_A_DAY + 1, START),
+    ]
+
+
 def test_the_last_chunk_is_gone_on_with_in_parts() -> None:
     chunks: list[IdChunk] = []
     chunked(chunks, some(2, first=10), LOG)

@@ -23,7 +23,7 @@ from shared.domain.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, Row
 from shared.domain.run import Item, Known, Run, Span, usage_entry
 from shared.domain.terms import Terms
 from shared.domain.usage import day_of
-from tests.domain.builders import LOG, Desk, at, interaction, month_document, playbook
+from tests.domain.builders import ID, LOG, NAME, TENANT, Desk, at, interaction, month_document, playbook
 
 NINE = at("2026-06-01T09:00:00Z")
 TODAY = day_of(NINE)
@@ -131,6 +131,20 @@ def test_duplicates_are_numbered() -> None:
     data = {"person": "ana"}
     items = [Item(number, NINE, interaction("usage.login", NINE, "u1"), data) for number in range(3)]
     assert desk.fold(*items).duplicates == 2
+
+
+def test_an_event_without_a_time_says_nothing_of_when_a_relationship_began() -> None:
+    uses = [Use(TENANT, NAME, f"u{time}", "s", "usage.login", time, UseData()) for time in (0, NINE)]
+    together, apart, unknown = Desk(), Desk(), Desk()
+    run = Run()
+    run.append(ID, uses, [0, 1], [NINE, NINE])
+    together.run(run)
+    apart.say("usage.login", NINE, time=0)
+    apart.say("usage.login", NINE)
+    run = Run()
+    run.append(ID, uses[:1], [0], [NINE])
+    unknown.run(run)
+    assert (together.head.first_seen, apart.head.first_seen, unknown.head.first_seen) == (NINE, NINE, 0)
 
 
 def test_what_was_evaluated_for_an_event_that_does_not_count_is_to_be_stored() -> None:

@@ -10,7 +10,9 @@ from shared.domain.evaluation import (
     ENDED,
     EVENT_FLAGS_KEPT,
     SCORE_DAYS_KEPT,
+    forget_told,
     next_boundary,
+    remembered,
 )
 from shared.domain.events import DAY, HOUR, MINUTE
 from shared.domain.one_event import SETTLE
@@ -218,6 +220,10 @@ def test_the_latest_changes_are_kept() -> None:
     desk = Desk()
     for number in range(CHANGES_KEPT + 6):
         desk.say("survey.answered", NINE + number, instrument="nps", score=1, person=f"person {number}")
+    assert len(desk.changes) == CHANGES_KEPT + 6  # nobody has been told of them yet
+    assert remembered(desk.changes) == desk.changes[6:]
+    assert forget_told(desk.row)
+    assert not forget_told(desk.row)
     assert len(desk.changes) == CHANGES_KEPT
     assert desk.changes[0].subject == "person 6"
 
@@ -229,6 +235,7 @@ def test_what_one_record_brings_about_is_kept_whole_and_in_order() -> None:
     desk.clock(NINE + HOUR)
     assert [change.cause.step for change in desk.changes] == list(range(CHANGES_KEPT + 6))
     assert {change.cause.offset for change in desk.changes} == {desk.offset}
+    assert not forget_told(desk.row)
     promised(desk, "q", "2026-06-01T10:30:00Z", NINE + HOUR)
     desk.clock(NINE + 2 * HOUR)
     assert len(desk.changes) == CHANGES_KEPT
