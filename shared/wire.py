@@ -24,10 +24,17 @@ def encode(value: object) -> bytes:
     return _ENCODER.encode(value)
 
 
-def decode(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """The value of type `kind` in `raw`; raises Poison("undecodable") naming what is wrong and where."""
+def decode(raw: bytes | msgspec.Raw | None, kind: type[T]) -> T:
+    """The value of type `kind` in `raw`; raises Poison("undecodable") naming what is wrong and where.
+
+    A record without a value (a tombstone) raises Poison("empty").
+    """
+    if raw is None:
+        raise Poison("empty", f"not a {kind.__name__}: the record has no value.")
     decoder = _DECODERS.get(kind) or msgspec.json.Decoder(kind)
     try:
         return decoder.decode(raw)  # type: ignore[no-any-return]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Poison("undecodable", f"not a {kind.__name__}: {error}") from error
+    except RecursionError as error:
+        raise Poison("undecodable", f"not a {kind.__name__}: it is nested too deep to be read.") from error

@@ -8,7 +8,7 @@ import msgspec
 
 from shared import wire
 from shared.domain.errors import Poison
-from shared.domain.events import JsonObject, Millis
+from shared.domain.events import MAX_NAME, JsonObject, Millis
 from shared.domain.moments import rfc3339
 from shared.stream.ports import LogReader, Message
 from shared.stream.topics import QUARANTINE
@@ -58,10 +58,15 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 def quarantine_message(
-    tenant: str, source: str, reason: Reason, received: Millis, original: bytes | msgspec.Raw, origin: str = ""
+    tenant: str, source: str, reason: Reason, received: Millis, original: bytes | msgspec.Raw | None, origin: str = ""
 ) -> Message:
-    """The message for topic rapport.quarantine, partition 0; of a long original only the beginning is kept."""
-    view = memoryview(original)
+    """The message for topic rapport.quarantine, partition 0; of a long original only the beginning is kept.
+
+    So it is with a tenant that is too long to be one: the message must fit into the topic whatever was sent. A record
+    without a value is kept as an empty one.
+    """
+    view = memoryview(b"" if original is None else original)
+    tenant = tenant[:MAX_NAME]
     item = Quarantined(
         tenant, source, reason.slug, reason.detail, received, bytes(view[:KEPT_BYTES]), len(view), reason.id, origin
     )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from shared import wire
 from shared.domain import counters
-from shared.domain.events import HOUR, MAX_TIME, Interaction
+from shared.domain.events import CLOCK_KEY, DAY, HOUR, MAX_TIME, Clock, Interaction
 from shared.stream.ports import Message
-from shared.stream.quarantine import Quarantined
+from shared.stream.quarantine import KEPT_BYTES, Quarantined
 from shared.stream.topics import INTERACTIONS, QUARANTINE
-from tests.scoring.stage import Stage, run_clock
+from tests.scoring.stage import START, Stage, run_clock
+
+KEY = b"acme/acct-1"
+DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
 async def goes_on(stage: Stage) -> list[str]:
@@ -125,3 +130,94 @@ async def test_a_record_under_the_key_of_another_relationship(type: str) -> None
     event = Interaction("acme", "acct-1", "e1", "test", type, stage.now)
     await stage.log.append(INTERACTIONS, 0, [Message(wire.encode(event), b"acme/acct-2", (), stage.now)])
     assert await goes_on(stage) == ["wrong_key"]
+
+
+def use(**fields: Any) -> bytes:
+    event = {"tenant": "acme", "relationship": "acct-1", "id": "x", "source": "test", "type": "usage.login"}
+    return wire.encode(event | {"time": START} | fields)
+
+
+async def foreign(stage: Stage, value: bytes | None, key: bytes = KEY, timestamp: int = START) -> None:
+    """A record as only somebody else than ingest could write it; a tombstone has no value."""
+    raw: Any = value
+    await stage.log.append(INTERACTIONS, 0, [Message(raw, key, (), timestamp)])
+
+
+async def set_aside(stage: Stage, value: bytes | None, key: bytes, timestamp: int = START) -> list[tuple[str, str]]:
+    """Reason and origin of what the workers set aside of a foreign record between two uses, which are scored.
+
+    The first worker is killed before it has stored anything, so the second one reads all of it again.
+    """
+    await stage.say("usage.login")
+    await foreign(stage, value, key, timestamp)
+    await stage.say("usage.login")
+    first = await stage.worker("w1")
+    assert await first.step() == 3
+    await first.kill()
+    await goes_on(stage)
+    head = await stage.head()
+    assert head.events == 2
+    assert START <= head.clock <= stage.now
+    found = [wire.decode(record.value, Quarantined) for record in stage.log.records(QUARANTINE)]
+    assert [item.original for item in found] == [(value or b"")[:KEPT_BYTES]] * 2
+    return sorted({(item.reason, item.origin) for item in found})
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "reason"),
+    [
+        (None, KEY, "empty"),
+        (None, CLOCK_KEY, "empty"),
+        (b"", KEY, "undecodable"),
+        (use()[:-1] + b',"data":' + DEEP + b"}", KEY, "undecodable"),
+        (use(type="message.received")[:-1] + b',"data":' + DEEP + b"}", KEY, "undecodable"),
+        (use()[:-1] + b',"more":' + DEEP + b"}", KEY, "undecodable"),
+        (b'{"now":1,"more":' + DEEP + b"}", CLOCK_KEY, "undecodable"),
+        (b'{"now":-1}', CLOCK_KEY, "invalid_time"),
+        (wire.encode(Clock(START + DAY + 1)), CLOCK_KEY, "invalid_time"),
+        (wire.encode(Clock(10**15)), CLOCK_KEY, "invalid_time"),
+        (b'{"now":%d}' % 2**70, CLOCK_KEY, "invalid_time"),
+        (use(relationship="\ufffd"), b"acme/\xff", "wrong_key"),
+        (use(relationship="\ufffd", type="message.received"), b"acme/\xff", "wrong_key"),
+    ],
+)
+async def test_a_value_or_key_of_a_foreign_writer(value: bytes | None, key: bytes, reason: str) -> None:
+    assert await set_aside(Stage(), value, key) == [(reason, f"{INTERACTIONS}/0/1")]
+
+
+@pytest.mark.parametrize("timestamp", [-(2**63), -1, 0, MAX_TIME + 1, START * 1_000, START * 10**6, 2**63 + 5])
+@pytest.mark.parametrize(
+    ("value", "key"), [(use(), KEY), (use(type="message.received"), KEY), (wire.encode(Clock(START)), CLOCK_KEY)]
+)
+async def test_a_moment_of_receipt_that_is_none(timestamp: int, value: bytes, key: bytes) -> None:
+    assert await set_aside(Stage(), value, key, timestamp) == [("invalid_time", f"{INTERACTIONS}/0/1")]
+
+
+@pytest.mark.parametrize("limit", [1, 500])
+async def test_keys_that_are_read_alike_are_not_taken_for_one(limit: int) -> None:
+    stage = Stage(batch_limit=limit)
+    for number, key in enumerate(["acme/\ufffd".encode(), b"acme/\xff", "acme/\ufffd".encode()]):
+        await foreign(stage, use(relationship="\ufffd", id=f"x{number}"), key)
+    await (await stage.worker()).drain()
+    head = await stage.head("\ufffd")
+    assert (head.events, head.offset) == (2, 2)
+    assert await goes_on(stage) == ["wrong_key"]
+
+
+async def test_a_clock_that_ran_ahead_does_not_stop_the_clock() -> None:
+    stage = Stage()
+    await foreign(stage, wire.encode(Clock(10**15)), CLOCK_KEY)
+    await stage.say("usage.login")
+    assert await goes_on(stage) == ["invalid_time"]
+    state = await stage.store.partition_state(0)
+    assert state is not None
+    assert START < state.clock <= stage.now
+
+
+async def test_a_key_without_end_fits_into_quarantine() -> None:
+    stage = Stage()
+    await foreign(stage, use(), b"\xff" * 1_000_000)
+    await foreign(stage, use(), b"x" * 1_000_000)
+    await foreign(stage, use(), b"acme/" + b"x" * 1_000_000)
+    assert await goes_on(stage) == ["wrong_key"] * 3
+    assert max(len(record.value) for record in stage.log.records(QUARANTINE)) < 10_000
