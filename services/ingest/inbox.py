@@ -84,14 +84,18 @@ class Inbox:
 
 
 def _key(record: Record) -> str:
-    return next((value.decode("ascii", "replace") for name, value in record.headers if name == KEY_HEADER), "")
+    return next(((value or b"").decode("ascii", "replace") for name, value in record.headers if name == KEY_HEADER), "")
 
 
 def _event(record: Record) -> bytes:
-    """The record's event as one JSON text: the value itself, or made of `ce_` headers and the value as data."""
+    """The record's event as one JSON text: the value itself, or made of `ce_` headers and the value as data.
+
+    Kafka knows records and headers without a value; they are taken for empty.
+    """
     named = [
-        (name[len(ATTRIBUTE) :], value.decode("utf-8", "replace"))
+        (name[len(ATTRIBUTE) :], (value or b"").decode("utf-8", "replace"))
         for name, value in record.headers
         if name.startswith(ATTRIBUTE)
     ]
-    return binary_event(named, JSON, record.value) if named else record.value
+    value = record.value or b""
+    return binary_event(named, JSON, value) if named else value

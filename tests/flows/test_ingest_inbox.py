@@ -76,6 +76,37 @@ async def test_binary_mode_has_its_attributes_in_record_headers(stage: Stage) ->
     assert (found.id, found.relationship, bytes(found.data)) == ("e-7", "acct-7", b'{"feature": "export"}')
 
 
+async def test_what_cannot_be_read_is_set_aside_and_those_after_it_are_handed_on(stage: Stage) -> None:
+    nothing: Any = None
+    deep = b"[" * 100_000 + b"]" * 100_000
+    attributes = [(f"ce_{name}", str(value).encode()) for name, value in event(8).items() if name != "data"]
+    key = (KEY_HEADER, WRITE_KEY.encode())
+    sent = [
+        Message(nothing, headers=(key,), timestamp=1),
+        Message(nothing, timestamp=1),
+        record(event(1), None, (KEY_HEADER, nothing)),
+        record({}, WRITE_KEY, *attributes, ("ce_subject", nothing)),
+        record(deep),
+        record(b'{"data":' * 1_000 + b"1" + b"}" * 1_000),
+        record(deep, WRITE_KEY, *attributes),
+        Message(nothing, headers=(key, *attributes), timestamp=1),
+        record(event(9)),
+    ]
+    await stage.log.publisher().publish(INBOX, 0, sent)
+    assert await stage.member.drain() == len(sent)
+    assert [found.id for found in stage.published()] == ["e-9"]
+    assert {kept.origin.rsplit("/", 1)[1]: kept.reason for kept in stage.quarantine()} == {
+        "0": "malformed_json",
+        "1": "invalid_key",
+        "2": "invalid_key",
+        "3": "invalid_attribute",
+        "4": "too_large",
+        "5": "unstorable",
+        "6": "too_large",
+        "7": "missing_field",
+    }
+
+
 async def test_while_the_broker_is_silent_it_tries_again_and_commits_nothing(stage: Stage) -> None:
     paused: list[float] = []
 
