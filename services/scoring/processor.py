@@ -168,7 +168,8 @@ class Scoring:
     async def _resume(self, owned: Owned, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""
         first, end = batch.records[0], Fence(self._incarnation, batch.partition, batch.end)
-        load = partial(self._loader.load, owned.state.untold, first.timestamp, first.offset, end)
+        received = max(0, min(first.timestamp, self._clock()))  # nobody has looked at this record yet
+        load = partial(self._loader.load, owned.state.untold, received, first.offset, end)
         rows = await self._patiently(load, "load")
         owned.touched.update((row.head.id, row) for row in rows)
 
