@@ -142,6 +142,7 @@ class Block:
         """
         months = [self._month(row, month_of(entry.day)) for entry in entries]
         admitted = [month.admits(fence) for month in months]
+        undone: set[str] = set()
         for entry, month, fresh in zip(entries, months, admitted, strict=True):
             if not fresh:
                 continue
@@ -150,7 +151,10 @@ class Block:
             known = (metric, person) == (entry.metric, entry.person)
             fold = month.set_total if absolute and known else month.add
             for who, delta in fold(entry.day, metric, person, entry.amount):
-                self._record(row, metric, who, entry.day, delta)
+                if self._record(row, metric, who, entry.day, delta):
+                    undone.add(who)
+        if undone:
+            self._see_again(row, undone)
 
     def open_day(self, row: Row, day: Day, place: Fence) -> DayCells:
         """The counters of a day, into which a record there is about to be folded."""
@@ -184,7 +188,8 @@ class Block:
             month = row.cells[name] = MonthCells(name)
         return month
 
-    def _record(self, row: Row, metric: str, person: str, day: Day, delta: float) -> None:
+    def _record(self, row: Row, metric: str, person: str, day: Day, delta: float) -> bool:
+        """Enter a change of a counter; whether it leaves open on which day the person was seen last."""
         if day > self.horizons[row.index]:
             self.advance(row, day)
         self.whole = self.whole and delta % 1 == 0
@@ -196,19 +201,26 @@ class Block:
         if age < TOTAL_DAYS:
             for total in _totals_of(metric):
                 self.totals[row.index, total, day % TOTAL_DAYS] += delta
-        if usage and person:
-            self._saw(row, person, day, delta)
+        return usage and bool(person) and self._saw(row, person, day, delta)
 
-    def _saw(self, row: Row, person: str, day: Day, delta: float) -> None:
+    def _saw(self, row: Row, person: str, day: Day, delta: float) -> bool:
         last = row.people.get(person, NEVER)
         if delta > 0 and day > last:
             row.people[person] = day
             row.active = None
-        elif delta < 0 and day == last:
-            row.people[person] = max(
-                (day for month in row.cells.values() for day in month.days_with(person)), default=NEVER
-            )
-            row.active = None
+        return delta < 0 and day == last
+
+    def _see_again(self, row: Row, persons: set[str]) -> None:
+        """Find the last days of persons whose last day may have been undone, all in one pass: it may be a long one."""
+        left = set(persons)
+        row.people.update(dict.fromkeys(persons, NEVER))
+        for name in sorted(row.cells, reverse=True):
+            found = row.cells[name].last_uses(left)
+            row.people.update(found)
+            left.difference_update(found)
+            if not left:
+                break
+        row.active = None
 
     def _slot(self, row: Row, feature: str) -> int:
         slot = row.slots.get(feature)

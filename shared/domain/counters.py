@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from shared.domain.fence import Fence, same_log
@@ -190,9 +190,14 @@ class MonthCells:
         self.bytes += CELL_BYTES + len(person.encode())
         return who
 
-    def days_with(self, person: str) -> Iterator[Day]:
-        """Days on which this person has used anything."""
-        return (day for day, metric, who, count in self.items() if who == person and count and metric.startswith(USE))
+    def last_uses(self, persons: Iterable[str]) -> dict[str, Day]:
+        """The last day of this month on which they used anything, of those of these persons who did."""
+        wanted = {self.persons[person]: person for person in persons if person in self.persons}
+        uses, found = set(self.uses.values()), dict[str, Day]()
+        for day in sorted(self.days, reverse=True):
+            for who in _users(self.days[day].counts, uses, wanted):
+                found[wanted.pop(who)] = day
+        return found
 
     def fields(self) -> dict[str, Any]:
         """What has changed since it was stored, by dotted path: days, scores, and the names if there are more."""
@@ -216,3 +221,15 @@ class MonthCells:
         for day in self.days.values():
             day.changed = False
         self.changed = False
+
+
+def _users(counts: Mapping[int, float], uses: Collection[int], persons: Collection[int]) -> set[int]:
+    """Who of these persons has a count of any of these uses.
+
+    Goes through whatever is less: the counters, or every use of every person.
+    """
+    if len(persons) * len(uses) < len(counts):
+        return {who for who in persons if any(counts.get(who + what) for what in uses)}
+    return {
+        code - code % METRICS_MOST for code, count in counts.items() if count and code % METRICS_MOST in uses
+    }.intersection(persons)

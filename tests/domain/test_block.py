@@ -106,16 +106,6 @@ def test_series_do_not_go_back() -> None:
     assert block.view([row], [NOON]).total(USAGE, 2).tolist() == [[1, 0]]
 
 
-def test_somebody_whose_last_day_was_undone_was_last_seen_before() -> None:
-    block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
-    for offset, (day, amount) in enumerate([(-3, 1.0), (0, 1.0), (0, 0.0), (-1, 1.0), (-1, 0.0), (-3, 0.0)]):
-        block.count(row, [Entry("use:x", "ana", MONDAY + day, amount)], Fence(LOG, 0, offset), absolute=True)
-        seen = row.people["ana"] - MONDAY
-        assert seen == [-3, 0, -3, -1, -3, seen][offset]
-    assert [day for day in active_days(row) if day > MONDAY - 4] == []
-
-
 def test_active_are_those_who_used_or_wrote_and_have_not_left() -> None:
     block, row = row_with(
         [

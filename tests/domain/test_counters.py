@@ -67,13 +67,19 @@ def test_a_total_of_what_was_never_counted() -> None:
     assert counted(month) == {(1, "use:other", "ana"): 3, (1, "use:export", ""): 6, (2, "use:export", "ana"): 2}
 
 
-def test_days_with_a_person_are_those_with_usage() -> None:
+def test_the_last_day_with_use_is_found_for_many_and_for_few() -> None:
     month = MonthCells(NAME)
-    month.add(FIRST, "use:export", "ana", 1)
-    month.add(FIRST + 1, "in:email", "ana", 1)
-    month.add(FIRST + 2, "use:export", "bob", 1)
+    for person in ("ana", "bob", "cy", "dan"):
+        month.add(FIRST, "use:export", person, 1)
+        month.add(FIRST + 1, "in:email", person, 1)
+    month.add(FIRST + 2, "use:import", "bob", 1)
     month.add(FIRST + 3, "use:export", "ana", 0)
-    assert list(month.days_with("ana")) == [FIRST]
+    month.add(FIRST + 4, "in:email", "eve", 1)
+    everybody = {"ana": FIRST, "bob": FIRST + 2, "cy": FIRST, "dan": FIRST}
+    assert month.last_uses([*everybody, "eve", "nobody"]) == everybody  # more pairs of these with uses than counters
+    assert month.last_uses(["ana"]) == {"ana": FIRST}  # fewer
+    assert month.last_uses(["bob"]) == {"bob": FIRST + 2}
+    assert month.last_uses(["eve", "nobody"]) == month.last_uses([]) == {}
 
 
 def test_what_is_written_is_what_has_changed() -> None:
