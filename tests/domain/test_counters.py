@@ -67,6 +67,19 @@ def test_a_total_of_what_was_never_counted() -> None:
     assert counted(month) == {(1, "use:other", "ana"): 3, (1, "use:export", ""): 6, (2, "use:export", "ana"): 2}
 
 
+def test_scores_of_a_month_change_alone_or_beside_counters() -> None:
+    month = MonthCells(NAME)
+    assert not month.scores_alone
+    month.record_scores(FIRST, (50.0, None))
+    assert (month.scores_alone, month.changed, month.fields()["scores.d1"]) == (True, True, [50.0, None])
+    month.stored()
+    month.record_scores(FIRST, (50.0, None))
+    assert (month.scores_alone, month.changed) == (False, False)
+    month.add(FIRST, "use:export", "ana", 1)
+    month.record_scores(FIRST, (60.0, None))
+    assert not month.scores_alone
+
+
 def test_the_last_day_with_use_is_found_for_many_and_for_few() -> None:
     month = MonthCells(NAME)
     for person in ("ana", "bob", "cy", "dan"):

@@ -24,5 +24,21 @@ def test_uses_of_which_only_the_ids_were_stored_still_count() -> None:
     assert days(again) == days(stopped) != {}
 
 
+def test_uses_of_which_everything_was_stored_change_nothing() -> None:
+    run = Run()
+    uses = [Use(TENANT, NAME, f"u{number}", "test", "usage.login", NINE, UseData(person="ana")) for number in range(2)]
+    run.append(ID, uses, [0, 1], [NINE, NINE])
+    desk = Desk()
+    desk.run(run)
+    desk.store()
+    before = days(desk)
+    desk.reload(next=0)
+    step = desk.run(run)
+    assert (set(step.touched), step.duplicates) == ({ID}, 0)  # to be told again
+    assert (desk.row.new_ids, desk.head.events) == ([], 2)
+    desk.store()
+    assert days(desk) == before
+
+
 def days(desk: Desk) -> dict[str, object]:
     return {name: month.days for name, month in desk.months.items()}
