@@ -215,7 +215,7 @@ class RemoteStore:
         found = await self._call("earliest_due", list(partitions))
         return {int(number): at for number, at in found.items()}
 
-    async def purge_dedup(self, newest_before: Millis) -> int:
+    async def purge_dedup(self, partition: int, newest_before: Millis) -> int:
         return 0  # of what never was asked for, nothing is kept
 
 
