@@ -151,13 +151,15 @@ class SeenIds:
         self._owners: Tags = np.zeros((buckets, _BUCKET), np.uint32)  # tag, and day of receipt
         self._used = 0
 
-    def _home(self, hashes: Hashes) -> Ints:
-        return (((hashes >> _HALF) * np.uint64(len(self._hashes))) >> _HALF).astype(np.int64)
+    def _home(self, hashes: Hashes, tags: Tags) -> Ints:
+        """Where to look first: elsewhere for each relationship, since many may have the same ids."""
+        mixed = hashes ^ (tags.astype(np.uint64) * _SPREAD)
+        return (((mixed >> _HALF) * np.uint64(len(self._hashes))) >> _HALF).astype(np.int64)
 
     def _find(self, hashes: Hashes, tags: Tags) -> Ints:
         """The slots of these ids, -1 where there is none."""
         slots = np.full(len(hashes), -1, np.int64)
-        left, bucket = np.arange(len(hashes)), self._home(hashes)
+        left, bucket = np.arange(len(hashes)), self._home(hashes, tags)
         while len(left):
             lines = self._hashes[bucket]
             same = lines == hashes[left, None]
@@ -187,7 +189,7 @@ class SeenIds:
     def _place(self, hashes: Hashes, owners: Tags) -> None:
         """Put ids that are not there into the first free slots from their home on."""
         self._used += len(hashes)
-        bucket = self._home(hashes)
+        bucket = self._home(hashes, owners >> np.uint32(_DAY_BITS))
         while len(hashes):
             order = np.argsort(bucket)
             hashes, owners, bucket = hashes[order], owners[order], bucket[order]
@@ -217,3 +219,4 @@ class SeenIds:
 
 _DAY_MASK = (1 << _DAY_BITS) - 1
 _HALF = np.uint64(32)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ / φ, odd: neighbouring tags lie far apart (Knuth, TAOCP 3, 6.4)

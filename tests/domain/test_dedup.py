@@ -476,3 +476,18 @@ def test_it_remembers_like_a_plain_dictionary(told: list[tuple[str, list[tuple[i
             table.commit()
         if what == "let go":
             table.let_go(size % 3)
+
+
+def test_the_same_ids_in_many_relationships_are_spread_over_the_table() -> None:
+    """An upstream may number the events of each account from 1 on: looking one up must not pass all the others."""
+    ids = SeenIds(WINDOW)
+    tags = [ids.enter() for _ in range(2_000)]
+    for number, hash in enumerate(id_hash("upstream", str(number)) for number in range(4)):
+        batch = [(tag, hash, TODAY, number * 2_000 + tag) for tag in tags]
+        assert counted(ids, *batch) == [True] * len(batch)
+        assert admitted(ids, *[(tag, hash, TODAY, offset + 8_000) for tag, hash, _, offset in batch]) == [
+            (False, False)
+        ] * len(batch)
+    full = (ids._hashes != 0).all(axis=1).tolist()
+    longest = max(len(run) for run in "".join("x" if one else " " for one in full).split(" "))
+    assert longest < 6
