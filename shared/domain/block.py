@@ -140,7 +140,7 @@ class Block:
         An absolute total without a person replaces whatever was counted for the metric on that day. Beyond the bounds
         of a month it is not known whose counter it would replace: there it adds.
         """
-        months = [self._month(row, month_of(entry.day)) for entry in entries]
+        months = [row.month(month_of(entry.day)) for entry in entries]
         admitted = [month.admits(fence) for month in months]
         undone: set[str] = set()
         for entry, month, fresh in zip(entries, months, admitted, strict=True):
@@ -160,7 +160,7 @@ class Block:
         """The counters of a day, into which a record there is about to be folded."""
         if day > self.horizons[row.index]:
             self.advance(row, day)
-        month = self._month(row, month_of(day))
+        month = row.month(month_of(day))
         if not same_log(month, place):
             month.move(Fence(place.incarnation, place.partition))  # of this log nothing has been folded in yet
         cells = row.days[day] = month.open(day)
@@ -181,12 +181,6 @@ class Block:
         np.add.at(
             self.features.reshape(-1), (slots * self.feature_days + days % self.feature_days)[near], amounts[near]
         )
-
-    def _month(self, row: Row, name: str) -> MonthCells:
-        month = row.cells.get(name)
-        if month is None:
-            month = row.cells[name] = MonthCells(name)
-        return month
 
     def _record(self, row: Row, metric: str, person: str, day: Day, delta: float) -> bool:
         """Enter a change of a counter; whether it leaves open on which day the person was seen last."""
