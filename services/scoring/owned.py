@@ -23,7 +23,8 @@ class Owned(msgspec.Struct):
     end: int = -1  # the end of its log, as of the last fetch
     waiting: list[Record] = msgspec.field(default_factory=list)  # fetched, and to be folded together with what follows
     folded: int = -1  # every record before it has been folded
-    flushed: int = -1  # everything before it has been stored and told
+    stored: int = -1  # everything before it has been stored
+    flushed: int = -1  # and told
     clocked_at: Millis = 0  # when we last appended a clock record
     moved: bool = False  # the state differs from what is stored
     touched: dict[str, Row] = msgspec.field(default_factory=dict)  # to be stored and told
@@ -41,15 +42,14 @@ class Owned(msgspec.Struct):
         return self.caught_up and not self.waiting
 
     @property
-    def stored(self) -> int:
-        """The offset up to which all that was folded is stored, -1 if nothing was."""
-        unsaved = any(row.unsaved for row in self.touched.values())
-        return self.flushed if unsaved else max(self.flushed, self.folded)
-
-    @property
     def reaches(self) -> int:
         """The next offset to read if nothing of what waits were kept: -1 if nothing was read."""
         return self.waiting[0].offset if self.waiting else self.next
+
+    def note_stored(self) -> None:
+        """Something was stored: perhaps all that was folded is by now."""
+        if self.folded > self.stored and not any(row.unsaved for row in self.touched.values()):
+            self.stored = self.folded
 
     def all_told(self) -> None:
         """Whatever a clock record has changed, before us or since, is stored and told."""

@@ -78,7 +78,7 @@ class Scoring:
         self._block = Block(_feature_days(terms.playbook), terms.dedup_days, capacity=1 + self._budget // ROW_BYTES)
         self._loader = Loader(store, self._block, terms.dedup_days)
         self._saver = Saver(store, self._block, writer)
-        self._upkeep = Upkeep(store, publisher, terms.dedup_days, self._patiently)
+        self._upkeep = Upkeep(store, terms.dedup_days, self._patiently, self._hand_on)
         self._incarnation = ""
         self._owned: dict[int, Owned] = {}
         self._flush: Flush | None = None  # under way: a part of it has been stored
@@ -123,7 +123,7 @@ class Scoring:
         """Fold what was fetched; while a backlog is worked off, much of it at once: see `segments`."""
         owned = self._owned[batch.partition]
         if owned.flushed < 0:
-            owned.flushed = batch.records[0].offset
+            owned.flushed = owned.stored = batch.records[0].offset
             await self._resume(owned, batch)
         owned.waiting.extend(records_from(batch.records, owned.state.begins))
         owned.end = batch.end
@@ -153,17 +153,20 @@ class Scoring:
         """Fold the first of what waits, as many records as the pace allows."""
         records, owned.waiting = owned.waiting[: self._pace.records], owned.waiting[self._pace.records :]
         end = Fence(self._incarnation, partition, owned.end)
+        hasty: dict[str, Row] = {}
         for segment in segments(records):
             if isinstance(segment, Tick):
+                owned.folded = segment.offset
                 await self._tick(owned, partition, segment, end)
                 owned.folded = segment.offset + 1
             elif isinstance(segment, Bad):
                 await self._quarantine(partition, segment)
             else:
-                await self._fold(owned, segment, end)
+                hasty |= await self._fold(owned, segment, end)
         owned.folded = records[-1].offset + 1  # not before: runs are not in the order of the log
         before, self._entries = self._entries, entries_of(self._owned.values())
         self._pace.folded(len(records), max(0, self._entries - before))
+        await self._hurry(owned, partition, [row for id, row in hasty.items() if id in owned.touched])
 
     async def _resume(self, owned: Owned, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""
@@ -173,7 +176,8 @@ class Scoring:
         rows = await self._patiently(load, "load")
         owned.touched.update((row.head.id, row) for row in rows)
 
-    async def _fold(self, owned: Owned, run: Run, end: Fence) -> None:
+    async def _fold(self, owned: Owned, run: Run, end: Fence) -> dict[str, Row]:
+        """Those that do not wait for the next flush: see `_hurry`."""
         owned.reached = min(run.received)
         backlogs = [other.reached for other in self._owned.values() if other.reached and not other.idle]
         self._block.ids.expire(min([owned.reached, *backlogs]) // DAY)
@@ -183,8 +187,7 @@ class Scoring:
         owned.received = max(owned.received, *run.received)
         self._metrics.duplicates.inc(step.duplicates)
         since = Fence(self._incarnation, end.partition, min(run.offsets))
-        hasty = [row for row in step.touched.values() if _crowded(row) or (owned.caught_up and _loud(row, since))]
-        await self._hurry(owned, end.partition, hasty)
+        return {id: row for id, row in step.touched.items() if _crowded(row) or (owned.caught_up and _loud(row, since))}
 
     async def _hurry(self, owned: Owned, number: int, rows: Sequence[Row]) -> None:
         """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
@@ -194,7 +197,7 @@ class Scoring:
         if not rows:
             return
         await self._check_incarnation()
-        await self._patiently(partial(self._saver.save, rows, ()), "save")
+        await self._save(rows)
         await self._publish(number, rows, owned.received)
 
     async def _tick(self, owned: Owned, partition: int, record: Tick, end: Fence) -> None:
@@ -273,6 +276,7 @@ class Scoring:
         for number, mark in flush.marks.items():
             owned = self._owned[number]
             owned.flushed = max(owned.flushed, mark.next)
+            owned.stored = max(owned.stored, owned.flushed)
             if mark.touched:
                 owned.all_told()
             if mark.received:
@@ -291,7 +295,7 @@ class Scoring:
         if not together:
             return
         documents, began = documents_of(together), self._timer()
-        await self._patiently(partial(self._saver.save, together, ()), "save")
+        await self._save(together)
         self._pace.stored(documents, self._timer() - began)
         for number, some in rows.items():
             await self._publish(number, some, marks[number].received if marks else 0)
@@ -349,9 +353,13 @@ class Scoring:
         try:
             await self._patiently(partial(self._publisher.publish, topic, partition, messages), operation)
         except Unavailable:
-            unsaved = [row for owned in self._owned.values() for row in owned.touched.values() if row.unsaved]
-            await self._patiently(partial(self._saver.save, unsaved, ()), "save")
+            await self._save([row for owned in self._owned.values() for row in owned.touched.values() if row.unsaved])
             raise
+
+    async def _save(self, rows: Sequence[Row]) -> None:
+        await self._patiently(partial(self._saver.save, rows, ()), "save")
+        for owned in self._owned.values():
+            owned.note_stored()
 
     async def _patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
         return await until_available(work, self._metrics, operation, self._pause)

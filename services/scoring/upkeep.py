@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from services.scoring.telling import batches_of, told_last
 from shared import wire
 from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
 from shared.storage.store import StateStore
-from shared.stream.ports import Message, Publisher
+from shared.stream.ports import Message
 from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, UPDATES
 
 CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
@@ -25,14 +25,20 @@ class Patiently(Protocol):
     def __call__(self, work: Callable[[], Awaitable[Any]], operation: str) -> Awaitable[Any]: ...
 
 
+class HandOn(Protocol):
+    """Publishes, for as long as it takes."""
+
+    def __call__(self, topic: str, partition: int, messages: Sequence[Message], operation: str) -> Awaitable[None]: ...
+
+
 class Upkeep:
     """For all partitions of a worker."""
 
-    def __init__(self, store: StateStore, publisher: Publisher, dedup_days: int, patiently: Patiently) -> None:
+    def __init__(self, store: StateStore, dedup_days: int, patiently: Patiently, hand_on: HandOn) -> None:
         self._store = store
-        self._publisher = publisher
         self._dedup_days = dedup_days
         self._patiently = patiently
+        self._hand_on = hand_on
         self._purged_at: Millis = 0
 
     async def append_clock_records(self, partitions: Mapping[int, Owned], incarnation: str, now: Millis) -> None:
@@ -47,7 +53,7 @@ class Upkeep:
             if number in due and due[number] <= now and now > owned.state.clock:
                 header = ((INCARNATION_HEADER, incarnation.encode()),)
                 message = Message(wire.encode(Clock(now)), CLOCK_KEY, header, now)
-                await self._patiently(partial(self._publisher.publish, INTERACTIONS, number, [message]), "clock")
+                await self._hand_on(INTERACTIONS, number, [message], "clock")
 
     async def purge(self, marks: Mapping[int, Mark], now: Millis) -> None:
         """Once an hour, drop the event ids that no longer matter where the reading of what is stored has got to."""
@@ -74,6 +80,6 @@ class Upkeep:
             batches = batches_of((told_last(head) for head in heads if head.changes), now, 0)
             if batches:
                 messages = [Message(wire.encode(batch)) for batch in batches]
-                await self._patiently(partial(self._publisher.publish, UPDATES, partition, messages), "publish")
+                await self._hand_on(UPDATES, partition, messages, "publish")
         owned.state.told_into = topic.incarnation
         owned.moved = True

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from services.scoring.pace import Pace
 from shared.domain.errors import Unavailable
 from shared.domain.events import DAY, HOUR
-from shared.domain.relationship import Head
 from shared.domain.verdicts import Rule
 from shared.storage.memory import MemoryStore
 from shared.stream.memory_group import MemoryMember
@@ -47,7 +46,6 @@ class Held:
     def __init__(self, real: MemoryStore) -> None:
         self._real = real
         self._at = ""
-        self._failing = ""
         self.reached = asyncio.Event()
         self._go_on = asyncio.Event()
 
@@ -56,17 +54,11 @@ class Held:
         self._at = f"acme/{relationship}"
         self.reached.clear()
 
-    def fail(self, relationship: str) -> None:
-        """Do not answer any more when asked for this one's head."""
-        self._failing = f"acme/{relationship}"
-
     def release(self) -> None:
         self._go_on.set()
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._real, name)
-        if name == "heads":
-            return self._heads
         if name != "write":
             return method
 
@@ -78,11 +70,6 @@ class Held:
             return await method(writes)
 
         return write
-
-    async def _heads(self, ids: Sequence[str]) -> dict[str, Head]:
-        if self._failing in ids:
-            raise Unavailable("the store is away")
-        return await self._real.heads(ids)
 
 
 async def used(stage: Stage) -> None:
@@ -268,20 +255,43 @@ async def test_when_the_broker_is_gone_at_the_end_all_that_was_folded_is_stored_
     await worker.kill()
 
 
-async def test_what_was_passed_over_in_the_log_is_not_named_as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relationships are folded one after another: the last record of one is not all there was before it."""
-    monkeypatch.setattr("services.scoring.decode.RUN_EVENTS", 1)
+async def test_what_a_flag_had_stored_before_the_broker_was_gone_is_named() -> None:
     stage = Stage()
-    await stage.say("usage.login", "acct-1")
-    await stage.say("usage.login", "acct-2")
-    await stage.say("survey.answered", "acct-1", instrument="nps", score=1, person="ana")  # is stored at once
-    store = Held(stage.store)
-    store.fail("acct-2")
-    scoring = stage.scoring(store=store, pause=told_to_stop)
+    for name in NAMES:
+        await stage.say("survey.answered", name, instrument="nps", score=1, person="ana")  # each is told at once
+    scoring = stage.scoring(publisher=Silent(), pause=told_to_stop)
     worker = await stage.worker(scoring=scoring)
     with pytest.raises(Unavailable):
         await worker.step()
-    assert (await stage.head("acct-1")).events == 2
+    assert [(await stage.head(name)).events for name in NAMES] == [1] * len(NAMES)
+    assert scoring.scored == {0: len(NAMES)}
+    await worker.kill()
+
+
+async def test_what_a_flag_has_stored_stays_named_when_more_is_folded() -> None:
+    stage = Stage()
+    scoring = stage.scoring()
+    worker = await stage.worker(scoring=scoring)
+    await stage.say("survey.answered", NAMES[0], instrument="nps", score=1, person="ana")
+    await worker.step()
+    assert scoring.scored == {0: 1}
+    await stage.say("usage.login", NAMES[1])
+    await worker.step()
+    assert scoring.scored == {0: 1}
+    await worker.kill()
+
+
+async def test_what_was_passed_over_in_the_log_is_not_named_as_stored() -> None:
+    """A run of events is folded before the bad records among them are put aside."""
+    stage = Stage()
+    await stage.say("usage.login")
+    await stage.log.append(INTERACTIONS, 0, [Message(b"no JSON", b"acme/acct-1", (), stage.now)])
+    await stage.say("usage.login")
+    scoring = stage.scoring(publisher=Silent(), pause=told_to_stop)
+    worker = await stage.worker(scoring=scoring)
+    with pytest.raises(Unavailable):
+        await worker.step()
+    assert (await stage.head()).events == 2
     assert scoring.scored == {0: 0}
     await worker.kill()
 
