@@ -5,28 +5,54 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.keys_cli import keys_app
-from shared.load.cli import load_app
-from shared.partitions_cli import partitions_app
-from shared.quarantine_cli import quarantine_app
-from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
 
 Port = Annotated[int, typer.Option(min=0, max=65535, show_default=True)]
 DataOption = Annotated[Path | None, typer.Option("--data", help="data directory [default: ~/.local/share/rapport]")]
 ReadyFile = Annotated[Path | None, typer.Option(help="write addresses and keys there, as JSON, when all is ready")]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+GROUPS = {
+    "keys": ("shared.keys_cli", "Keys of machine clients: create, list, revoke."),
+    "load": (
+        "shared.load.cli",
+        "Load history: a file (load FILE, see load file --help) or a git repository (load git PATH).",
+    ),
+    "quarantine": ("shared.quarantine_cli", "What could not be accepted: list, show, send again."),
+    "partitions": (
+        "shared.partitions_cli",
+        "Partitions of rapport.interactions: what is left to read, and growing their count.",
+    ),
+}
+"""Groups of commands: the module of each, which has it as NAME_app, and what it is for."""
+
+
+class _Commands(TyperGroup):
+    """Takes a group's module when a command of it is called: imports cost far more time than most commands' work."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in GROUPS:
+            module, about = GROUPS[name]
+            command = get_group(getattr(import_module(module), f"{name}_app"))
+            command.name, command.help = name, about
+        return name, command, rest
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 """Everything under `rapport`."""
-app.add_typer(keys_app, name="keys")
-app.add_typer(load_app, name="load")
-app.add_typer(quarantine_app, name="quarantine")
-app.add_typer(partitions_app, name="partitions")
+for _name, (_, _about) in GROUPS.items():
+    app.add_typer(typer.Typer(), name=_name, help=_about)
 
 
 @app.callback()
@@ -139,6 +165,7 @@ def init(
 ) -> None:
     """Create the topics that are missing and record their incarnation: once, before the services start."""
     from shared.clock import new_id
+    from shared.settings import Settings
     from shared.storage.open import open_store
     from shared.topology import Established, establish
 

@@ -14,7 +14,7 @@ from shared.embedded.keyring import as_stored, new_key
 from shared.storage.store import ApiKey
 from shared.store_cli import with_store
 
-keys_app = typer.Typer(no_args_is_help=True, help="Keys of machine clients: create, list, revoke.")
+keys_app = typer.Typer(no_args_is_help=True)
 
 Tenant = Annotated[str, typer.Option(help="whose data the key opens")]
 

@@ -16,7 +16,7 @@ from shared.stream.cluster import KafkaCluster, Position
 from shared.stream.reader import KafkaReader
 from shared.topology_growth import SERVICES, Grown, Growth, Topology, topology
 
-partitions_app = typer.Typer(help="Partitions of rapport.interactions: what is left to read, and growing their count.")
+partitions_app = typer.Typer()
 
 Kafka = Annotated[str, typer.Option(help="bootstrap servers [default: RAPPORT_KAFKA]")]
 AsJson = Annotated[bool, typer.Option("--json", help="as one JSON object")]

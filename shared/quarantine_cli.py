@@ -23,7 +23,7 @@ from shared.stream.reader import KafkaReader
 
 Result = TypeVar("Result")
 
-quarantine_app = typer.Typer(no_args_is_help=True, help="What could not be accepted: list, show, send again.")
+quarantine_app = typer.Typer(no_args_is_help=True)
 
 Tenant = Annotated[str, typer.Option(help="only this tenant's")]
 Reason = Annotated[str, typer.Option(help="only with this reason, such as invalid_field")]

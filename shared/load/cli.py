@@ -44,11 +44,7 @@ class _FileOrCommand(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-load_app = typer.Typer(
-    cls=_FileOrCommand,
-    no_args_is_help=True,
-    help="Load history: a file (load FILE, see load file --help) or a git repository (load git PATH).",
-)
+load_app = typer.Typer(cls=_FileOrCommand, no_args_is_help=True)
 
 Ingest = Annotated[str, typer.Option("--ingest", envvar="RAPPORT_INGEST_URL", help="address of ingest")]
 Key = Annotated[str, typer.Option("--write-key", envvar="RAPPORT_WRITE_KEY", help="write key; its tenant is loaded")]

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from shared.domain.errors import Misconfigured
 from shared.domain.moments import time_millis
@@ -119,7 +117,7 @@ class Table:
         self, path: Path, mapping: LoadedMapping, backfill: bool, rows: Callable[[Path, LoadedMapping], Rows]
     ) -> None:
         self.name = mapping.mapping.source or stem(path)
-        self.total = pq.read_metadata(path).num_rows if rows is _parquet_rows else path.stat().st_size
+        self.total = _parquet_length(path) if rows is _parquet_rows else path.stat().st_size
         self._events = RowEvents(mapping, self.name, backfill)
         self.additive = self._events.additive
         self._path, self._mapping, self._rows = path, mapping, rows
@@ -155,12 +153,24 @@ def _csv_rows(path: Path, loaded: LoadedMapping) -> Rows:
             raise Misconfigured(f"{path}:{reader.line_num}: not CSV: {error}; see csv.quote in the mapping") from error
 
 
-def _parquet_rows(path: Path, loaded: LoadedMapping) -> Rows:
+def _parquet_file(path: Path) -> Any:
+    """The file opened, to be closed by the caller."""
+    import pyarrow  # a third of the start of `rapport load`: only who loads such a file waits for it
+    import pyarrow.parquet
+
     try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
+        return pyarrow.parquet.ParquetFile(path)
+    except pyarrow.ArrowInvalid as error:
         raise Misconfigured(f"{path} is not a Parquet file: {error}") from error
-    with file:
+
+
+def _parquet_length(path: Path) -> int:
+    with _parquet_file(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def _parquet_rows(path: Path, loaded: LoadedMapping) -> Rows:
+    with _parquet_file(path) as file:
         loaded.check_columns(file.schema_arrow.names)
         number = 0
         for group in range(file.num_row_groups):

@@ -199,6 +199,14 @@ events:
     assert last.time == datetime(2025, 1, 30, 23, tzinfo=UTC).timestamp() * 1000
 
 
+def test_a_file_that_is_no_parquet_is_named(run: Run, ingest: FakeIngest, tmp_path: Path) -> None:
+    mapping = write(tmp_path / "m.yaml", 'subject: "{a}"\ntime: {column: t}\nevents: [{type: login.happened}]\n')
+    result = run(write(tmp_path / "use.parquet", "a,t\n"), "--mapping", mapping)
+    assert result.exit_code == 2
+    assert "use.parquet is not a Parquet file" in result.output
+    assert not ingest.ids()
+
+
 def test_json_records_with_a_mapping(run: Run, ingest: FakeIngest, tmp_path: Path) -> None:
     records = [{"who": "a", "t": 1_700_000_000, "tags": "x, y"}, {"who": "b", "t": 1_700_000_001}]
     mapping = write(
