@@ -8,8 +8,11 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvicorn
-from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from shared.domain.errors import Misconfigured
 from shared.entry import Server
@@ -20,29 +23,26 @@ Ready = Callable[[], Awaitable[str]]
 """Answers with what is still missing, in words; empty when ready."""
 
 
-def probe_app(registry: CollectorRegistry, ready: Ready) -> FastAPI:
-    """The three routes; /readyz answers 503 with what is missing."""
-    app = FastAPI(openapi_url=None)
+def probe_app(registry: CollectorRegistry, ready: Ready) -> Starlette:
+    """The three routes; /readyz answers 503 with what is missing. Without FastAPI, which takes a third of a second of a
+    worker's start."""
 
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
 
-    @app.get("/readyz")
-    async def readyz(response: Response) -> dict[str, str]:
-        missing = await ready()
-        response.status_code = 503 if missing else 200
-        return {"status": "not ready", "reason": missing} if missing else {"status": "ready"}
+    async def readyz(_: Request) -> Response:
+        if missing := await ready():
+            return JSONResponse({"status": "not ready", "reason": missing}, 503)
+        return JSONResponse({"status": "ready"})
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    return app
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])
 
 
 @contextlib.asynccontextmanager
-async def serving(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
+async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
     """Serve while the block runs, and give the port (0 asks for a free one). Raises Misconfigured if it is taken."""
     try:
         listener = socket.create_server((host, port))

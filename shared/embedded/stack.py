@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -17,7 +18,7 @@ from shared.embedded import broker, mongo
 from shared.embedded.console import SUPERVISOR, Console
 from shared.embedded.data import Addresses, DataDirectory, Running, Secrets, write_private
 from shared.embedded.keyring import ensure_secrets
-from shared.embedded.ports import LOOPBACK
+from shared.embedded.ports import LOOPBACK, reaches
 from shared.embedded.process import Launch, Probe, environment
 from shared.embedded.supervisor import Plan, Supervisor
 from shared.storage.store import Store
@@ -159,8 +160,11 @@ class Stack:
 
 def answers(url: str) -> Probe:
     """A probe that passes when `url` answers 200."""
+    where = urlsplit(url)
+    host, port = where.hostname or LOOPBACK, where.port or 80
 
     async def probe() -> None:
+        await reaches(host, port)  # most questions come before anything listens: httpx needs far longer to find that
         # Plain HTTP on loopback: to verify would mean to load all certificates of this machine for each question
         async with httpx.AsyncClient(trust_env=False, timeout=2.0, verify=False) as client:  # noqa: S501
             try:
