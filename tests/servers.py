@@ -113,7 +113,7 @@ def kafka_bootstrap(server_loop: _Loop, tmp_path_factory: pytest.TempPathFactory
         return
     needs_real_kafka()
     port = free_port()
-    with serving(server_loop, real_kafka.launch(port, tmp_path_factory.mktemp("kafka"))):
+    with serving(server_loop, real_kafka.launch(port, tmp_path_factory.mktemp("kafka"), brief=True)):
         yield f"{LOOPBACK}:{port}"
 
 

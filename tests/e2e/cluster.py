@@ -146,7 +146,7 @@ class Cluster:
         self.mongo = f"mongodb://{LOOPBACK}:{ports['store']}"
         self.ingest = f"http://{LOOPBACK}:{ports['ingest']}"
         (here / "kafka").mkdir()
-        self.kafka = Server(real_kafka.launch(ports["kafka"], here / "kafka"), self.journal)
+        self.kafka = Server(real_kafka.launch(ports["kafka"], here / "kafka", brief=True), self.journal)
         self.server = Server(mongo.launch(ports["store"], here / "store"), self.journal)
         self.store = MongoStore(self.mongo, DATABASE)
         self.workers = [f"scoring-{number}" for number in range(1, workers + 1)]
