@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from services.scoring.saving import head_values
 from shared.domain.block import Block
 from shared.domain.corrections import target_of
+from shared.domain.dedup import Stored
 from shared.domain.errors import Misconfigured
 from shared.domain.events import DAY, EventClass, Millis, Use, event_key, event_type
 from shared.domain.fence import Fence, Fenced, same_log
@@ -16,7 +17,7 @@ from shared.domain.row import TOTAL_DAYS, Row
 from shared.domain.run import Item, Known, Run
 from shared.domain.times import parse_moment
 from shared.domain.touchpoints import Touchpoint, touchpoint_id
-from shared.domain.usage import Month, day_of, month_id, month_of
+from shared.domain.usage import Month, day_field, day_of, month_id, month_of
 from shared.storage.store import DedupChunk, StateStore
 
 
@@ -72,25 +73,43 @@ class Loader:
             row.stored = head_values(head)
             row.told = next
             _note_folded(row, head, end)
-        for month in months:
-            self._add_month(self._block.rows[f"{month.tenant}/{month.relationship}"], month, end)
-        for chunk in sorted(chunks, key=lambda chunk: chunk.number):
-            self._add_chunk(self._block.rows[f"{chunk.tenant}/{chunk.relationship}"], chunk, next, end)
+        self._add_months([(self._row_of(month), month) for month in months], end)
+        self._note_unrecorded(heads.values(), months)
+        self._add_chunks(chunks, next, end)
         for id in stored:
             self._block.weigh(self._block.rows[id])
 
-    def _add_month(self, row: Row, month: Month, end: Fence) -> None:
-        self._block.add_month(row, month)
-        _note_folded(row, month, end)
+    def _note_unrecorded(self, heads: Iterable[Head], months: Iterable[Month]) -> None:
+        """Scores that a head carries, and that their month does not have."""
+        recorded = {(f"{month.tenant}/{month.relationship}", month.month): month.scores for month in months}
+        for head in heads:
+            carried = [(int(day), pair) for day, pair in head.score_days.items()]
+            self._block.rows[head.id].unrecorded = {
+                day: pair
+                for day, pair in carried
+                if tuple(recorded.get((head.id, month_of(day)), {}).get(day_field(day), ())) != pair
+            }
 
-    def _add_chunk(self, row: Row, chunk: DedupChunk, next: int, end: Fence) -> None:
-        """Its ids, in the order of the chunks' numbers, of which the last one may be gone on with."""
-        again = (end.partition, next) if same_log(chunk, end) else None
-        for part, packed in chunk.parts.items():
-            self._block.ids.load(row.tag, chunk.number, *unpack(part, packed), again)
-        row.chunks = [IdChunk(chunk.number, chunk.rev, chunk.count, chunk.newest)]
-        row.chunks[0].fence = Fence(chunk.incarnation, chunk.partition, chunk.offset)
-        _note_folded(row, chunk, end)
+    def _add_months(self, months: Sequence[tuple[Row, Month]], end: Fence) -> None:
+        self._block.add_months(months)
+        for row, month in months:
+            _note_folded(row, month, end)
+
+    def _add_chunks(self, chunks: Iterable[DedupChunk], next: int, end: Fence) -> None:
+        """Their ids, in the order of the chunks' numbers; the last one of a relationship may be gone on with."""
+        parts = []
+        for chunk in sorted(chunks, key=lambda chunk: chunk.number):
+            row = self._row_of(chunk)
+            again = (end.partition, next) if same_log(chunk, end) else None
+            for part, packed in chunk.parts.items():
+                parts.append(Stored(row.tag, chunk.number, *unpack(part, packed), again))
+            row.chunks = [IdChunk(chunk.number, chunk.rev, chunk.count, chunk.newest)]
+            row.chunks[0].fence = Fence(chunk.incarnation, chunk.partition, chunk.offset)
+            _note_folded(row, chunk, end)
+        self._block.ids.load(parts)
+
+    def _row_of(self, document: Month | DedupChunk) -> Row:
+        return self._block.rows[f"{document.tenant}/{document.relationship}"]
 
     async def _known_touchpoints(self, items: Sequence[Item], known: Known) -> None:
         """Timeline entries that these touchpoints may be duplicates of: relationships never stored have none."""
@@ -132,8 +151,8 @@ class Loader:
 
     async def _old_months(self, needed: Mapping[str, tuple[Row, str]], end: Fence) -> None:
         if needed:
-            for id, document in (await self._store.months_by_id(list(needed))).items():
-                self._add_month(needed[id][0], document, end)
+            found = await self._store.months_by_id(list(needed))
+            self._add_months([(needed[id][0], month) for id, month in found.items()], end)
 
     def _row(self, item: Item) -> Row:
         return self._block.rows[f"{item.event.tenant}/{item.event.relationship}"]

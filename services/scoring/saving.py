@@ -46,7 +46,8 @@ class Saver:
         values = [head_values(row.head) for row in changed]
         fields = [_changed_fields(row, mine) for row, mine in zip(changed, values, strict=True)]
         for row in rows:
-            _carry_scores(row)
+            if row.unrecorded:
+                _record_scores(row)
         months = [(row, month) for row in rows for month in row.cells.values() if month.changed]
         scored = [(row, month) for row, month in months if month.scores_alone and row.stored_rev]  # new: head first
         await self._write([self._month(row, month) for row, month in scored])
@@ -75,6 +76,7 @@ class Saver:
         for row in changed:
             row.stored_rev += 1
             row.changed = False
+        written = {id(month) for _, month in months}
         for _, month in months:
             month.stored()
         for _, chunk in chunks:
@@ -85,6 +87,9 @@ class Saver:
             self._block.weigh(row)
             row.chunks = row.chunks[-1:]
             row.days = {}
+            for month in row.cells.values():
+                if id(month) not in written:
+                    month.seal()
 
     async def _write(self, writes: list[Write]) -> None:
         if not writes:
@@ -183,13 +188,11 @@ def _changed_fields(row: Row, values: tuple[Any, ...]) -> dict[str, Any]:
     return {name: value for name, value, before in known if value is not before and value != before}
 
 
-def _carry_scores(row: Row) -> None:
-    """Recorded scores of the last days, which the head carries, into the months they belong to.
-
-    They are there already, unless a worker was stopped when it had stored the head and not its months.
-    """
-    for day, pair in row.head.score_days.items():
-        row.month(month_of(int(day))).record_scores(int(day), pair)
+def _record_scores(row: Row) -> None:
+    """A worker was stopped when it had stored a head with recorded scores, and not its months."""
+    for day, pair in row.unrecorded.items():
+        row.month(month_of(day)).record_scores(day, pair)
+    row.unrecorded = {}
 
 
 _FACT_MAPS = ("promises", "settled", "tickets", "surveys", "people")

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.counters import CELL_BYTES, DayCells, MonthCells
+from shared.domain.counters import DayCells, MonthCells
 from shared.domain.dedup import SeenIds
 from shared.domain.events import Millis
 from shared.domain.factcolumns import FACT_COLUMNS, fact_values
 from shared.domain.fence import Fence, same_log
+from shared.domain.history import History
 from shared.domain.relationship import Head
-from shared.domain.row import INBOUND, NEVER, OUTBOUND, TOTAL_DAYS, USAGE, Entry, Row
+from shared.domain.row import NEVER, TOTAL_DAYS, USAGE, Entry, Row, totals_of
 from shared.domain.usage import USE, Day, Month, month_of
 from shared.domain.view import View
 
@@ -26,9 +27,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # About what a row takes, as tracemalloc has it for rows of 20 to 100 counters: its series and facts, its head with what
-# is stored of it, and what comes with each counter and with each person, day or change that its facts hold.
+# is stored of it, and what comes with each person, day or change that its facts hold.
 ROW_BYTES = (3 * TOTAL_DAYS + len(FACT_COLUMNS)) * 8 + 9_000
-BYTES_A_CELL = 140
 BYTES_A_FACT = 250
 
 _FIRST_SEEN = FACT_COLUMNS.index("first_seen")
@@ -65,17 +65,16 @@ class Block:
         self.horizons[row.index] = NEVER
         self.refresh_facts(row)
         self.rows[head.id] = row
-        for month in months:
-            self.add_month(row, month)
+        self.add_months((row, month) for month in months)
         self.weigh(row)
         return row
 
-    def add_month(self, row: Row, month: Month) -> None:
-        """Take one more month of counters in; the row must not hold it yet."""
-        cells = MonthCells.load(month)
-        row.cells[month.month] = cells
-        for day, metric, person, amount in cells.items():
-            self._record(row, metric, person, day, amount)
+    def add_months(self, found: Iterable[tuple[Row, Month]]) -> None:
+        """Take months of counters in; their rows must not hold them yet."""
+        loaded = [(row, MonthCells.load(month)) for row, month in found]
+        for row, cells in loaded:
+            row.cells[cells.month] = cells
+        History(self, loaded).enter()
 
     def evict(self, row: Row) -> None:
         """Let a row go; whoever calls has stored it, or means to forget it."""
@@ -93,10 +92,10 @@ class Block:
 
     def weigh(self, row: Row) -> None:
         """Note about how much memory a row takes now."""
-        cells = sum(month.bytes for month in row.cells.values()) // CELL_BYTES
+        counters = sum(month.weight for month in row.cells.values())
         facts = len(row.head.facts.people) + len(row.head.facts.inbound_days) + len(row.head.changes)
         series = len(row.slots) * self.feature_days * 8
-        weight = ROW_BYTES + series + cells * BYTES_A_CELL + (len(row.people) + facts) * BYTES_A_FACT
+        weight = ROW_BYTES + series + counters + (len(row.people) + facts) * BYTES_A_FACT
         self.weight += weight - row.weight
         row.weight = weight
 
@@ -166,9 +165,9 @@ class Block:
         cells = row.days[day] = month.open(day)
         return cells
 
-    def slot(self, row: Row, feature: str, day: Day) -> int:
+    def slot_on(self, row: Row, feature: str, day: Day) -> int:
         """The series of a feature, -1 where this day is beyond its reach."""
-        return self._slot(row, feature) if self.horizons[row.index] - day < self.feature_days else -1
+        return self.slot(row, feature) if self.horizons[row.index] - day < self.feature_days else -1
 
     def record_uses(self, index: Ints, slots: Ints, days: Ints, amounts: Floats) -> None:
         """Add uses to the series of rows (by their index) and features (by slot, -1 for none)."""
@@ -190,10 +189,10 @@ class Block:
         age = self.horizons[row.index] - day
         usage = metric.startswith(USE)
         if usage and age < self.feature_days:
-            slot = self._slot(row, metric[len(USE) :])  # first, for it may put a larger array in place
+            slot = self.slot(row, metric[len(USE) :])  # first, for it may put a larger array in place
             self.features[slot, day % self.feature_days] += delta
         if age < TOTAL_DAYS:
-            for total in _totals_of(metric):
+            for total in totals_of(metric):
                 self.totals[row.index, total, day % TOTAL_DAYS] += delta
         return usage and bool(person) and self._saw(row, person, day, delta)
 
@@ -216,7 +215,8 @@ class Block:
                 break
         row.active = None
 
-    def _slot(self, row: Row, feature: str) -> int:
+    def slot(self, row: Row, feature: str) -> int:
+        """The series of a feature."""
         slot = row.slots.get(feature)
         if slot is None:
             if not self._free_slots:
@@ -231,6 +231,9 @@ class Block:
         """Let the row's series reach `day`: the days in between had nothing so far."""
         step = day - int(self.horizons[row.index])
         if step <= 0:
+            return
+        if self.horizons[row.index] == NEVER:  # whatever is there is clean
+            self.horizons[row.index] = day
             return
         days = np.arange(day - min(step, TOTAL_DAYS) + 1, day + 1)
         self.totals[row.index][:, days % TOTAL_DAYS] = 0
@@ -248,13 +251,3 @@ class Block:
         for position in np.flatnonzero(view.day > self.horizons[view.index]).tolist():
             self.advance(rows[position], int(view.day[position]))
         return view
-
-
-def _totals_of(metric: str) -> tuple[int, ...]:
-    if metric.startswith(USE):
-        return (USAGE,)
-    if metric.startswith("in:"):
-        return (INBOUND,)
-    if metric.startswith("out:"):
-        return (OUTBOUND,)
-    return (INBOUND, OUTBOUND)

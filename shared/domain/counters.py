@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from shared.domain.fence import Fence, same_log
+from shared.domain.sealed import Sealed, sealed_counts, sealed_document
 from shared.domain.usage import METRICS_MOST, USE, Day, Month, code_parts, day_field, day_number
 
 METRICS_KEPT = 500  # in a month of one relationship; what comes later counts as OTHERS of its family
 MONTH_BYTES = 8 << 20  # about as much as a month's document may take: half of what MongoDB stores in one
 OTHERS = "(others)"  # stands for features, channels and persons beyond these bounds
 CELL_BYTES = 50  # of three numbers in a list
+OPEN_BYTES, BYTES_A_CELL = 2_000, 140  # about what an open month takes in memory, and what each counter adds to that
 
 Delta = tuple[str, float]
 """A person ("" for nobody in particular) and by how much their counter has changed."""
@@ -33,7 +35,7 @@ class MonthCells:
     """Counters of one relationship in one month, by day, metric and person.
 
     Metrics and persons are numbered in the order they appeared. Bounded: beyond METRICS_KEPT and MONTH_BYTES, what is
-    new counts together, as OTHERS.
+    new counts together, as OTHERS. As long as it is sealed, its columns are all there is: `Row.month` opens it.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class MonthCells:
         "changed",
         "changed_scores",
         "days",
+        "first",
         "incarnation",
         "metrics",
         "month",
@@ -49,6 +52,7 @@ class MonthCells:
         "persons",
         "rev",
         "scores",
+        "sealed",
         "stored_metrics",
         "stored_persons",
         "uses",
@@ -56,6 +60,8 @@ class MonthCells:
 
     def __init__(self, month: str) -> None:
         self.month = month
+        self.first = day_number(month + "-01")
+        self.sealed: Sealed | None = None
         self.incarnation, self.partition, self.offset = "", -1, -1  # folded up to here
         self.rev = 0
         self.days: dict[Day, DayCells] = {}
@@ -63,30 +69,51 @@ class MonthCells:
         self.persons: dict[str, int] = {"": 0}  # person → their part of a code: their place × METRICS_MOST
         self.stored_metrics = self.stored_persons = 0  # so many are in the document
         self.uses: dict[str, int] = {}  # feature → what `metrics` has for its use
-        self.scores: dict[str, tuple[float | None, float | None]] = {}
+        self.scores: dict[str, tuple[float | None, float | None]] = {}  # recorded since it was loaded
         self.changed_scores: set[str] = set()
         self.changed = False
         self.bytes = 0
 
     @classmethod
     def load(cls, month: Month) -> MonthCells:
-        """From its document."""
+        """From its document: sealed, and without the scores that are recorded there."""
         cells = cls(month.month)
         cells.incarnation, cells.partition, cells.offset = month.incarnation, month.partition, month.offset
         cells.rev = month.rev
-        cells.scores = {day: (pair[0], pair[1]) for day, pair in month.scores.items()}
-        for metric in month.metrics:
-            cells._enter_metric(metric)
-        for person in month.persons[1:]:
-            cells._enter_person(person)
-        cells.stored_metrics, cells.stored_persons = len(cells.metrics), len(cells.persons)
-        first = day_number(month.month + "-01")
-        for name, (codes, counts) in month.days.items():
-            number = first + int(name[1:]) - 1
-            day = cells.days[number] = DayCells(number, cells)
-            day.counts = dict(zip(codes, counts, strict=True))
-            cells.bytes += CELL_BYTES * len(day.counts)
+        cells.sealed = sealed_document(month)
+        cells.stored_metrics, cells.stored_persons = len(month.metrics), len(month.persons)
         return cells
+
+    def unseal(self) -> None:
+        """Have its counters at hand, to count and to look at."""
+        sealed, self.sealed = self.sealed, None
+        if sealed is None:
+            return
+        for metric in sealed.metrics:
+            self._enter_metric(metric)
+        for person in sealed.persons[1:]:
+            self._enter_person(person)
+        for number, counts in sealed.by_day():
+            day = self.first + number - 1
+            self.days[day] = DayCells(day, self)
+            self.days[day].counts = counts
+        self.bytes += CELL_BYTES * len(sealed.days)
+
+    def seal(self) -> None:
+        """Keep it in less memory, unless it holds anything that is not stored."""
+        if self.changed or self.sealed is not None or not self.rev:
+            return
+        counts = {day - self.first + 1: cells.counts for day, cells in self.days.items()}
+        self.sealed = sealed_counts(self.metrics, self.persons, counts)
+        self.days, self.metrics, self.persons, self.uses, self.scores = {}, {}, {"": 0}, {}, {}
+        self.bytes = 0
+
+    @property
+    def weight(self) -> int:
+        """About the memory it takes: bytes."""
+        if self.sealed is not None:
+            return self.sealed.weight
+        return OPEN_BYTES + self.bytes // CELL_BYTES * BYTES_A_CELL
 
     @property
     def fence(self) -> Fence:
@@ -100,14 +127,6 @@ class MonthCells:
     def move(self, place: Fence) -> None:
         """A record there has been folded in."""
         self.incarnation, self.partition, self.offset = place.incarnation, place.partition, place.offset
-
-    def items(self) -> Iterator[tuple[Day, str, str, float]]:
-        """Every counter: day, metric, person, count."""
-        metrics, persons = list(self.metrics), list(self.persons)
-        for number, day in self.days.items():
-            for code, count in day.counts.items():
-                person, metric = code_parts(code)
-                yield number, metrics[metric], persons[person], count
 
     def open(self, day: Day) -> DayCells:
         """The cells of a day of this month."""
@@ -192,6 +211,7 @@ class MonthCells:
 
     def last_uses(self, persons: Iterable[str]) -> dict[str, Day]:
         """The last day of this month on which they used anything, of those of these persons who did."""
+        self.unseal()
         wanted = {self.persons[person]: person for person in persons if person in self.persons}
         uses, found = set(self.uses.values()), dict[str, Day]()
         for day in sorted(self.days, reverse=True):

@@ -9,6 +9,7 @@ resident ids of its relationship, with probability n/2⁶⁴, which is below 10�
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,19 @@ _LARGE = 1 << 21
 def id_hash(source: str, event_id: str) -> int:
     """64 bits of XXH3 over what makes an event the same event, never 0, which stands for an empty slot."""
     return xxh3_64_intdigest(f"{source}\n{event_id}".encode()) or 1  # no name holds a line's end
+
+
+class Stored(NamedTuple):
+    """Ids of a relationship out of a chunk: the relationship's tag, the chunk's number, and each id's hash and offset.
+
+    `again`: the partition and the offset from which on its records may be delivered again; None if they cannot.
+    """
+
+    tag: int
+    number: int
+    hashes: Hashes
+    offsets: Ints
+    again: tuple[int, int] | None
 
 
 class SeenIds:
@@ -71,16 +85,23 @@ class SeenIds:
         """The relationship is let go of; its ids make room when the table is next made anew."""
         self._left.add(tag)
 
-    def load(self, tag: int, number: int, hashes: Hashes, offsets: Ints, again: tuple[int, int] | None) -> None:
-        """Take the ids of a stored chunk in, in the order of their numbers.
-
-        `again`: the partition and the offset from which on its records may be delivered again; None if they cannot.
-        """
-        day = number // CHUNKS_A_DAY
-        self._enter(hashes, np.full(len(hashes), tag, np.uint32), np.full(len(hashes), day, np.int64))
-        if again is not None:
-            for at in np.flatnonzero(offsets >= again[1]).tolist():
-                self._ahead[tag, int(hashes[at]), int(offsets[at])] = again[0]
+    def load(self, stored: Sequence[Stored]) -> None:
+        """Take stored ids in; what a relationship has more than once counts as of the last one."""
+        if not stored:
+            return
+        lengths = [len(one.hashes) for one in stored]
+        hashes = np.concatenate([one.hashes for one in stored])
+        tags = np.repeat(np.fromiter((one.tag for one in stored), np.uint32, len(stored)), lengths)
+        days = np.repeat(np.fromiter((one.number // CHUNKS_A_DAY for one in stored), np.int64, len(stored)), lengths)
+        order = np.lexsort((hashes, tags))  # keeps the order of those that are the same
+        last = np.ones(len(order), np.bool_)
+        last[:-1] = (hashes[order[1:]] != hashes[order[:-1]]) | (tags[order[1:]] != tags[order[:-1]])
+        kept = order[last]
+        self._enter(hashes[kept], tags[kept], days[kept])
+        for one in stored:
+            if one.again is not None:
+                for at in np.flatnonzero(one.offsets >= one.again[1]).tolist():
+                    self._ahead[one.tag, int(one.hashes[at]), int(one.offsets[at])] = one.again[0]
 
     def admit(self, hashes: Hashes, tags: Tags, days: Ints, offsets: Sequence[int]) -> tuple[Bools, Bools]:
         """For events in the order of the log: which of them count, and which of these were never seen before.

@@ -248,6 +248,7 @@ def _record(row: Row, at: Millis, ri: float | None, rv: float | None) -> None:
     """Record the day's scores, as of its latest canonical evaluation, where they stay and where they are at hand."""
     day = day_of(at)
     row.month(month_of(day)).record_scores(day, (ri, rv))
+    row.unrecorded.pop(day, None)
     days = {**row.head.score_days, str(day): (ri, rv)}
     row.head.score_days = dict(list(days.items())[-SCORE_DAYS_KEPT:])
 

@@ -8,12 +8,15 @@ from shared.domain.counters import DayCells, MonthCells
 from shared.domain.idchunks import IdChunk, Seen
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import Day, day_of
+from shared.domain.usage import USE, Day, day_of
 
 TOTAL_DAYS = 400  # a year and a month: the 365-day window, with room for days that come early
 USAGE, INBOUND, OUTBOUND = range(3)  # the totals every row has
 
 NEVER: Day = -1_000_000  # a day before all others
+
+Scored = tuple[float | None, float | None]
+"""RI and RV of a day."""
 
 
 class Entry(NamedTuple):
@@ -46,6 +49,7 @@ class Row:
         "tag",
         "told",
         "unknown_months",
+        "unrecorded",
         "weight",
     )
 
@@ -66,6 +70,7 @@ class Row:
         self.pending: dict[str, Touchpoint] = {}  # timeline entries new or changed since the last flush, by id
         self.told = 0  # changes of its flags caused before this offset of the present log need not be told again
         self.unknown_months = False  # months that are not in memory may be in the store
+        self.unrecorded: dict[Day, Scored] = {}  # scores of these days, which are in the head and not in their months
         self.changed = False  # the head differs from what is stored
         self.weight = 0  # about the memory it takes: bytes
 
@@ -77,11 +82,24 @@ class Row:
         return changed or any(chunk.new for chunk in self.chunks)
 
     def month(self, name: str) -> MonthCells:
-        """Its counters of this month."""
+        """Its counters of this month, at hand to count in."""
         month = self.cells.get(name)
         if month is None:
             month = self.cells[name] = MonthCells(name)
+        elif month.sealed is not None:
+            month.unseal()
         return month
+
+
+def totals_of(metric: str) -> tuple[int, ...]:
+    """The totals that a metric counts into."""
+    if metric.startswith(USE):
+        return (USAGE,)
+    if metric.startswith("in:"):
+        return (INBOUND,)
+    if metric.startswith("out:"):
+        return (OUTBOUND,)
+    return (INBOUND, OUTBOUND)
 
 
 def active_days(row: Row) -> list[Day]:

@@ -57,7 +57,7 @@ class Uses:
                 continue
             month.offset = offset
             slot = row.slots.get(feature)
-            slots.append(self._block.slot(row, feature, day) if slot is None else slot)
+            slots.append(self._block.slot_on(row, feature, day) if slot is None else slot)
             days.append(day)
             amounts.append(amount)
         self._index.append(row.index)

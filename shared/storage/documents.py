@@ -15,6 +15,9 @@ from urllib.parse import unquote
 
 import msgspec
 
+from shared.domain.usage import Month
+from shared.storage.store import DedupChunk
+
 Document = dict[str, Any]
 T = TypeVar("T")
 
@@ -128,7 +131,7 @@ def document(value: msgspec.Struct) -> Document:
 
 def parse(found: Mapping[str, Any], kind: type[T]) -> T:
     """The value of type `kind` in a document; fields it does not know are passed over."""
-    fields = _loaded(found)
+    fields = dict(found) if kind in _OWN_KEYS else _loaded(found)
     if "_id" in fields:
         fields["id"] = fields.pop("_id")
     # Not strict: NX-27017 returns a boolean that was set by itself as 0 or 1.
@@ -145,6 +148,8 @@ def _loaded(value: Any) -> Any:
 
 
 _FLAT = frozenset({str, bool, type(None), int, float})
+_OWN_KEYS: frozenset[type] = frozenset({Month, DedupChunk})
+"""Kinds all of whose keys are ours and whose values have a type: there is nothing to unescape or to make plain."""
 
 
 def value_at(found: Mapping[str, Any], dotted: str) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from shared.domain.block import Block
+from shared.domain.counters import MonthCells
+from shared.domain.dedup import Stored
 from shared.domain.display import features, refresh
 from shared.domain.engine import Step, step_many, tick
 from shared.domain.events import Interaction, JsonObject, Millis
@@ -23,7 +25,7 @@ from shared.domain.scores import FACTORS
 from shared.domain.terms import Terms
 from shared.domain.times import parse_date_or_moment
 from shared.domain.touchpoints import Touchpoint, made_of
-from shared.domain.usage import METRICS_MOST, Month, day_of, month_id
+from shared.domain.usage import METRICS_MOST, Day, Month, code_parts, day_of, month_id
 from shared.domain.verdicts import FlagChange, Rule
 
 TENANT, NAME = "acme", "acct-1"
@@ -155,7 +157,7 @@ class Desk:
         again = (0, self.offset + 1 if next is None else next)
         for number, chunk in sorted(self.chunks.items()):
             for part in (name for name in chunk if name.startswith("parts.")):
-                block.ids.load(row.tag, number, *unpack(part.partition(".")[2], chunk[part]), again)
+                block.ids.load([Stored(row.tag, number, *unpack(part.partition(".")[2], chunk[part]), again)])
         row.chunks = self.row.chunks
         row.folded = max([stored.offset, *(month.offset for month in self.months.values())])
         self.block = block
@@ -170,6 +172,16 @@ class Desk:
         """The use of its features as it is shown, from documents."""
         self.store()
         return features(self.head, self.months.values())
+
+
+def counters_of(month: MonthCells) -> list[tuple[Day, str, str, float]]:
+    """Every counter of a month: day, metric, person, count."""
+    month.unseal()
+    metrics, persons = list(month.metrics), list(month.persons)
+    counts = [
+        (day, code_parts(code), count) for day, cells in month.days.items() for code, count in cells.counts.items()
+    ]
+    return [(day, metrics[what], persons[who], count) for day, (who, what), count in counts]
 
 
 def month_document(row: Row, name: str, before: Month | None = None) -> Month:

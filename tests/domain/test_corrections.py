@@ -11,7 +11,7 @@ from shared.domain.run import Item
 from shared.domain.terms import Terms
 from shared.domain.usage import day_of
 from shared.domain.verdicts import Rule
-from tests.domain.builders import LOG, Desk, at, interaction, playbook
+from tests.domain.builders import LOG, Desk, at, counters_of, interaction, playbook
 
 NOON = at("2026-06-01T12:00:00Z")
 TODAY = day_of(NOON)
@@ -22,7 +22,7 @@ def counts(desk: Desk) -> dict[tuple[str, str, int], float]:
     return {
         (metric, person, day - TODAY): count
         for month in desk.row.cells.values()
-        for day, metric, person, count in month.items()
+        for day, metric, person, count in counters_of(month)
         if count
     }
 

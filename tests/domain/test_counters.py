@@ -9,7 +9,7 @@ from shared.domain.counters import CELL_BYTES, OTHERS, MonthCells
 from shared.domain.fence import Fence
 from shared.domain.row import Row
 from shared.domain.usage import Month, cells_of, day_number
-from tests.domain.builders import head, month_document
+from tests.domain.builders import counters_of, head, month_document
 
 FIRST = day_number("2026-02-01")
 NAME = "2026-02"
@@ -17,8 +17,9 @@ NAME = "2026-02"
 
 def counted(month: MonthCells) -> dict[tuple[int, str, str], float]:
     """Its counters by the day of the month, metric and person."""
-    found = {(day - FIRST + 1, metric, person): count for day, metric, person, count in month.items()}
-    assert len(found) == len(list(month.items()))
+    counters = counters_of(month)
+    found = {(day - FIRST + 1, metric, person): count for day, metric, person, count in counters}
+    assert len(found) == len(counters)
     return found
 
 
@@ -127,7 +128,9 @@ def test_a_month_knows_where_uses_are_counted() -> None:
     month.add(FIRST, "in:email", "ana", 1)
     month.add(FIRST, "use:export", "ana", 1)
     assert month.uses == {"export": 1}
-    assert MonthCells.load(stored(month)).uses == {"export": 1}
+    again = MonthCells.load(stored(month))
+    again.unseal()
+    assert again.uses == {"export": 1}
 
 
 def test_beyond_its_metrics_what_is_new_counts_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,11 +185,51 @@ def test_a_month_survives_its_document(
         month.move(Fence("one", 0, offset))
         document = stored(month, document)
         again = MonthCells.load(document)
+        again.unseal()
         assert counted(again) == counted(month) == wanted
-        assert again.scores == month.scores
+        assert {day: tuple(pair) for day, pair in document.scores.items()} == month.scores
         assert (again.rev, again.fence, again.changed) == (offset + 1, Fence("one", 0, offset), False)
         assert (again.metrics, again.persons, again.uses) == (month.metrics, month.persons, month.uses)
         assert (again.bytes, again.fields()) == (month.bytes, {})
-        assert [(cell.day, cell.metric, cell.person, cell.count) for cell in cells_of(document)] == list(again.items())
+        assert [(cell.day, cell.metric, cell.person, cell.count) for cell in cells_of(document)] == counters_of(again)
         again.add(FIRST, "use:export", "eve", 1.0)  # it goes on where the other ended
         assert again.code("use:export", "eve") == len(month.persons) * 509 + again.metrics["use:export"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(additions, st.booleans(), st.booleans()), min_size=1, max_size=5))
+def test_a_month_that_was_sealed_goes_on_as_if_it_had_not(
+    rounds: list[tuple[list[tuple[int, str, str, float]], bool, bool]],
+) -> None:
+    sealed, open_all_along = MonthCells(NAME), MonthCells(NAME)
+    documents: list[Month | None] = [None, None]
+    for added, absolute, seal in rounds:
+        if seal:
+            sealed.seal()
+            assert (sealed.sealed is not None) == (documents[0] is not None)
+            sealed.unseal()
+        for day, metric, person, amount in added:
+            found = []
+            for month in (sealed, open_all_along):
+                fold = month.set_total if absolute else month.add
+                found.append(list(fold(FIRST + day, *month.kept(FIRST + day, metric, person), amount)))
+            assert found[0] == found[1]
+        documents = [stored(month, before) for month, before in zip((sealed, open_all_along), documents, strict=True)]
+        assert documents[0] == documents[1]
+        assert counters_of(sealed) == counters_of(open_all_along)
+        assert (sealed.bytes, sealed.uses) == (open_all_along.bytes, open_all_along.uses)
+
+
+def test_what_is_not_stored_is_not_sealed() -> None:
+    month = MonthCells(NAME)
+    month.add(FIRST, "use:export", "ana", 1)
+    month.seal()
+    assert month.sealed is None
+    stored(month)
+    heavy = month.weight
+    month.seal()
+    assert month.sealed is not None
+    assert month.weight < heavy
+    again = month.sealed
+    month.seal()
+    assert month.sealed is again

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain import dedup
-from shared.domain.dedup import SeenIds, id_hash
+from shared.domain.dedup import SeenIds, Stored, id_hash
 from shared.domain.events import DAY
 from shared.domain.fence import Fence
 from shared.domain.idchunks import (
@@ -55,7 +55,7 @@ def load(ids: SeenIds, tag: int, day: int, *stored: tuple[int, int], again: tupl
     """Load a chunk of this day with these hashes and offsets."""
     known, places = zip((1 << 60, 0), *stored, strict=True)
     hashes, offsets = unpack("o0", pack(seen(known, places, [0] * len(known))))
-    ids.load(tag, day * CHUNKS_A_DAY, hashes[1:], offsets[1:], again)
+    ids.load([Stored(tag, day * CHUNKS_A_DAY, hashes[1:], offsets[1:], again)])
 
 
 # --- hashes and chunks
@@ -255,6 +255,18 @@ def test_a_large_table_takes_16_bytes_an_id(monkeypatch: pytest.MonkeyPatch) -> 
     assert not counts.any()
 
 
+def test_of_an_id_in_two_chunks_the_later_one_counts() -> None:
+    ids = SeenIds(WINDOW)
+    one, other = ids.enter(), ids.enter()
+    hashes, offsets = np.array([7], np.uint64), np.array([3])
+    days = [(one, TODAY - WINDOW - 1), (other, TODAY), (one, TODAY), (other, TODAY - WINDOW - 1)]
+    ids.load([])
+    ids.load([Stored(tag, day * CHUNKS_A_DAY, hashes, offsets, None) for tag, day in days])
+    assert ids.resident == 2
+    assert counted(ids, (one, 7, TODAY + 1, 9)) == [False]
+    assert counted(ids, (other, 7, TODAY + 1, 9)) == [True]  # as of the day that was loaded last
+
+
 def fill(ids: SeenIds, tag: int, count: int, day: int, first: int = 1) -> list[bool]:
     """Ids spread over the whole table."""
     spread = 2**64 // 10_007
@@ -404,7 +416,7 @@ class Table:
             for number, document in sorted(self.model.documents.get(name, {}).items()):
                 for part in [key for key in document if key.startswith("parts.")]:
                     hashes, offsets = unpack(part.removeprefix("parts."), document[part])
-                    self.ids.load(self.tags[name], number, hashes, offsets, (0, self.next))
+                    self.ids.load([Stored(self.tags[name], number, hashes, offsets, (0, self.next))])
                 last = IdChunk(number, 1, document["count"], document["newest"])
                 last.fence = LOG
                 self.model.chunks[name] = [last]

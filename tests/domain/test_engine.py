@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.block import Block
-from shared.domain.dedup import id_hash
+from shared.domain.dedup import Stored, id_hash
 from shared.domain.display import refresh
 from shared.domain.engine import step_many, tick
 from shared.domain.events import DAY, HOUR, MINUTE, PLAIN_USE, Interaction, Use, UseData, relationship_key
@@ -227,9 +227,8 @@ def test_an_id_that_is_stored_already_is_not_stored_again() -> None:
     items = [Item(number, NINE, interaction("usage.login", NINE, f"u{number}"), {}) for number in range(2)]
     run = run_of(items)
     number = TODAY * CHUNKS_A_DAY
-    desk.block.ids.load(
-        desk.row.tag, number, *unpack("o0", part_of(seen([run.hashes[0]], [0], [NINE]), Fence(LOG, 0)).packed), (0, 0)
-    )
+    packed = part_of(seen([run.hashes[0]], [0], [NINE]), Fence(LOG, 0)).packed
+    desk.block.ids.load([Stored(desk.row.tag, number, *unpack("o0", packed), (0, 0))])
     assert desk.run(run).duplicates == 0
     assert [ids.tolist() for ids in desk.row.new_ids] == [[[run.hashes[1], 1, NINE]]]
     assert desk.head.events == 2

@@ -12,7 +12,7 @@ from shared.domain.block import Block
 from shared.domain.fence import Fence
 from shared.domain.row import NEVER, Entry, Row, active_days
 from shared.domain.usage import day_of
-from tests.domain.builders import LOG, at, head
+from tests.domain.builders import LOG, at, counters_of, head
 
 MONDAY = day_of(at("2026-06-01"))
 
@@ -103,7 +103,7 @@ def test_last_days_equal_a_look_at_every_counter(steps: list[list[tuple[int, str
 def _last_days(row: Row) -> dict[str, int]:
     found: dict[str, int] = {}
     for month in row.cells.values():
-        for day, metric, who, count in month.items():
+        for day, metric, who, count in counters_of(month):
             if who and count > 0 and metric.startswith("use:"):
                 found[who] = max(day, found.get(who, day))
     return found

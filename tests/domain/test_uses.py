@@ -17,7 +17,7 @@ from shared.domain.relationship import Head
 from shared.domain.row import TOTAL_DAYS, USAGE, Entry, Row, active_days
 from shared.domain.usage import USE, Month, day_of, month_of
 from shared.domain.uses import Uses
-from tests.domain.builders import LOG, at, month_document
+from tests.domain.builders import LOG, at, counters_of, month_document
 
 NOON = at("2026-06-01T12:00:00Z")
 MONDAY = day_of(NOON)
@@ -91,7 +91,7 @@ def same(*batches: list[Use]) -> Block:
 def test_a_use_by_hand() -> None:
     block = same([use("export", "ana", 2.5), use("export", "ana", 1.0)])
     row = row_of(block)
-    assert list(row.cells["2026-06"].items()) == [(MONDAY, "use:export", "ana", 3.5)]
+    assert counters_of(row.cells["2026-06"]) == [(MONDAY, "use:export", "ana", 3.5)]
     assert row.cells["2026-06"].fence == Fence(LOG, 0, 1)
     assert row.people == {"ana": MONDAY}
     view = block.view([row], [NOON])
@@ -144,7 +144,7 @@ def test_what_is_left_behind_before_it_is_entered_is_not() -> None:
 def test_beyond_the_metrics_of_a_month_uses_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "METRICS_KEPT", 2)
     block = same([use(feature, "ana") for feature in ("a", "b", "c", "a", "d", "c", "a")])
-    assert [(metric, count) for _, metric, _, count in row_of(block).cells["2026-06"].items()] == [
+    assert [(metric, count) for _, metric, _, count in counters_of(row_of(block).cells["2026-06"])] == [
         ("use:a", 3),
         ("use:b", 1),
         (f"use:{OTHERS}", 3),
@@ -154,7 +154,7 @@ def test_beyond_the_metrics_of_a_month_uses_count_together(monkeypatch: pytest.M
 def test_beyond_the_bytes_of_a_month_people_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "MONTH_BYTES", 3 * CELL_BYTES)
     block = same([use("a", person) for person in ("ana", "bob", "eve", "ana", "dan", "")])
-    assert [(person, count) for _, _, person, count in row_of(block).cells["2026-06"].items()] == [
+    assert [(person, count) for _, _, person, count in counters_of(row_of(block).cells["2026-06"])] == [
         ("ana", 2),
         ("bob", 1),
         (OTHERS, 2),
@@ -170,7 +170,7 @@ def test_a_full_month_of_another_log_takes_uses_of_this_one(monkeypatch: pytest.
     fast(quick, [use("b", "ana"), use("b", "ana")])
     slow(plain, [use("b", "ana"), use("b", "ana")])
     assert state(quick) == state(plain)
-    assert [count for *_, count in row_of(quick).cells["2026-06"].items()] == [1, 2]
+    assert [count for *_, count in counters_of(row_of(quick).cells["2026-06"])] == [1, 2]
 
 
 things = st.builds(
