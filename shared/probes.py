@@ -24,8 +24,8 @@ Ready = Callable[[], Awaitable[str]]
 
 
 def probe_app(registry: CollectorRegistry, ready: Ready) -> Starlette:
-    """The three routes; /readyz answers 503 with what is missing. Without FastAPI, which takes a quarter of a second of a
-    worker's start."""
+    """The three routes; /readyz answers 503 with what is missing. Without FastAPI, which takes a quarter of a second
+    of a worker's start."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
