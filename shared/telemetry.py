@@ -41,6 +41,13 @@ class Metrics:
             "event_to_alert_seconds", "From an event's receipt until its alert is stored.", LATENCY_BUCKETS, "rule"
         )
         self.store_errors = counter("store_errors_total", "Calls to the store that failed, by operation.", "operation")
+        self.resident_relationships = gauge(
+            "resident_relationships", "Relationships that a scoring worker holds in memory."
+        )
+        self.resident_ids = gauge("resident_event_ids", "Event ids that a scoring worker holds in memory.")
+        self.resident_bytes = gauge(
+            "resident_bytes", "Memory that both take, about: at most half of RAPPORT_MEMORY_MB between two flushes."
+        )
         self.delivery_errors = counter("delivery_errors_total", "Deliveries that failed, by channel.", "channel")
         self.outbox_pending = gauge("outbox_pending_deliveries", "Deliveries waiting in the outbox.")
         self.outbox_age = gauge("outbox_oldest_age_seconds", "Age of the oldest delivery waiting in the outbox.")

@@ -20,6 +20,8 @@ from shared.domain.touchpoints import Touchpoint, touchpoint_id
 from shared.domain.usage import Month, day_field, day_of, month_id, month_of
 from shared.storage.store import DedupChunk, StateStore
 
+LOAD_ROWS = 200  # loaded at once: their documents, which take more memory than they do, are there at the same time
+
 
 class Loader:
     """Loads misses in bulk, so that the engine finds every relationship of a run in the block."""
@@ -53,8 +55,8 @@ class Loader:
         """
         wanted = list(ids)
         missing = [id for id in wanted if id not in self._block.rows]
-        if missing:
-            await self._load_missing(missing, now, next, end)
+        for at in range(0, len(missing), LOAD_ROWS):
+            await self._load_missing(missing[at : at + LOAD_ROWS], now, next, end)
         return [self._block.rows[id] for id in wanted if id in self._block.rows]
 
     async def _load_missing(self, missing: list[str], now: Millis, next: int, end: Fence) -> None:

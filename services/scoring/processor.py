@@ -163,10 +163,22 @@ class Scoring:
                 await self._quarantine(partition, segment)
             else:
                 hasty |= await self._fold(owned, segment, end)
+                if self._crammed:
+                    await self._make_room()
         owned.folded = records[-1].offset + 1  # not before: runs are not in the order of the log
         before, self._entries = self._entries, entries_of(self._owned.values())
         self._pace.folded(len(records), max(0, self._entries - before))
-        await self._hurry(owned, partition, [row for id, row in hasty.items() if id in owned.touched])
+        await self._hurry(owned, partition, [row for id, row in hasty.items() if owned.touched.get(id) is row])
+
+    @property
+    def _crammed(self) -> bool:
+        """Relationships take more memory than they may: what holds something that is not stored cannot be let go of."""
+        ids = min(self._block.ids.nbytes, self._budget // 2)
+        return self._block.weight > self._budget - ids
+
+    async def _make_room(self) -> None:
+        """Store all that was touched, in the middle of what is being folded, so that it can be let go of."""
+        await self._store_and_tell({number: list(owned.touched.values()) for number, owned in self._owned.items()})
 
     async def _resume(self, owned: Owned, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""
@@ -304,17 +316,16 @@ class Scoring:
 
     def _forget(self) -> None:
         """Let go of what has not been used for longest, and of event ids that will not come again."""
-        self._block.ids.passed({number: owned.folded for number, owned in self._owned.items()})
-        surplus = self._block.surplus(self._budget)
+        block, metrics = self._block, self._metrics
+        block.ids.passed({number: owned.folded for number, owned in self._owned.items()})
+        surplus = block.surplus(self._budget)
         touched = {id for owned in self._owned.values() for id in owned.touched} if surplus else set()
         for row in surplus:
             if row.head.id not in touched:  # some have nothing to be stored, but are to be told of again
-                self._block.evict(row)
-
-    @property
-    def event_ids(self) -> int:
-        """How many event ids are in memory."""
-        return self._block.ids.resident
+                block.evict(row)
+        metrics.resident_relationships.set(len(block.rows))
+        metrics.resident_ids.set(block.ids.resident)
+        metrics.resident_bytes.set(block.weight + block.ids.nbytes)
 
     @property
     def scored(self) -> dict[int, int]:

@@ -28,7 +28,7 @@ Ints = NDArray[np.int64]
 
 # About what a row takes, as tracemalloc has it for rows of 20 to 100 counters: its series and facts, its head with what
 # is stored of it, and what comes with each person, day or change that its facts hold.
-ROW_BYTES = (3 * TOTAL_DAYS + len(FACT_COLUMNS)) * 8 + 9_000
+ROW_BYTES = (3 * TOTAL_DAYS + len(FACT_COLUMNS)) * 8 + 11_000
 BYTES_A_FACT = 250
 
 _FIRST_SEEN = FACT_COLUMNS.index("first_seen")
@@ -93,7 +93,8 @@ class Block:
     def weigh(self, row: Row) -> None:
         """Note about how much memory a row takes now."""
         counters = sum(month.weight for month in row.cells.values())
-        facts = len(row.head.facts.people) + len(row.head.facts.inbound_days) + len(row.head.changes)
+        head = row.head
+        facts = len(head.facts.people) + len(head.facts.inbound_days) + len(head.changes) + len(head.score_days)
         series = len(row.slots) * self.feature_days * 8
         weight = ROW_BYTES + series + counters + (len(row.people) + facts) * BYTES_A_FACT
         self.weight += weight - row.weight

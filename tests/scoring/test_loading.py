@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from shared.domain.block import ROW_BYTES
 from shared.domain.events import DAY, HOUR
 from shared.domain.usage import day_of
 from tests.scoring.stage import START, Stage
@@ -50,3 +53,17 @@ async def test_a_correction_of_a_touchpoint_in_a_month_that_is_not_in_memory() -
     await stage.say("event.retracted", about=key)
     await (await stage.worker("w2")).drain()
     assert {key: count for key, count in (await stage.counts()).items() if count} == {}
+
+
+async def test_what_is_folded_at_once_may_be_more_than_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.scoring.decode.RUN_EVENTS", 10)
+    stage = Stage()
+    names = [f"acct-{number}" for number in range(200)]
+    for name in [*names, *names]:
+        await stage.say("usage.login", name)
+    worker = await stage.worker(memory=2 * 40 * ROW_BYTES)
+    await worker.step()
+    assert 0 < stage.metrics.registry.get_sample_value("rapport_resident_relationships") <= 40
+    await worker.flush()
+    assert [(await stage.head(name)).events for name in names] == [2] * len(names)
+    await worker.kill()
