@@ -178,7 +178,8 @@ class Scoring:
 
     async def _make_room(self) -> None:
         """Store all that was touched, in the middle of what is being folded, so that it can be let go of."""
-        await self._store_and_tell({number: list(owned.touched.values()) for number, owned in self._owned.items()})
+        touched = {number: list(owned.touched.values()) for number, owned in self._owned.items() if owned.touched}
+        await self._store_and_tell(touched)
 
     async def _resume(self, owned: Owned, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""

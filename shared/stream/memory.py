@@ -35,7 +35,9 @@ class MemoryLog:
         return self._counts.get(topic, self._partitions)
 
     async def append(self, topic: str, partition: int, messages: Sequence[Message]) -> int:
-        """Append in order; the offset of the first."""
+        """Append in order; the offset of the first. Raises ValueError without any."""
+        if not messages:
+            raise ValueError("nothing to publish: there is no first offset")
         records = self._of(topic, partition)
         first = len(records)
         for offset, message in enumerate(messages, first):

@@ -44,7 +44,10 @@ class Publisher(Protocol):
     """Appends to topics. When a call returns, the broker has the messages (acks=all)."""
 
     async def publish(self, topic: str, partition: int, messages: Sequence[Message]) -> int:
-        """Append to a partition in order; the offset of the first. Raises Unavailable if the broker is silent."""
+        """Append to a partition in order; the offset of the first.
+
+        Raises Unavailable if the broker is silent, and ValueError without a message.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -55,6 +55,12 @@ async def test_headers_and_missing_keys_come_back(log: Log) -> None:
     assert await read_all(log, topic) == [Record(0, START, None, b"v", headers)]
 
 
+async def test_nothing_cannot_be_published(log: Log) -> None:
+    topic = await log.topic()
+    with pytest.raises(ValueError, match="nothing to publish"):
+        await log.publisher().publish(topic, 0, [])
+
+
 async def test_bounds_are_the_first_offset_and_the_one_after_the_last(log: Log) -> None:
     topic = await log.topic()
     reader = log.reader()

@@ -57,7 +57,7 @@ async def test_a_correction_of_a_touchpoint_in_a_month_that_is_not_in_memory() -
 
 async def test_what_is_folded_at_once_may_be_more_than_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.scoring.decode.RUN_EVENTS", 10)
-    stage = Stage()
+    stage = Stage(partitions=2)
     names = [f"acct-{number}" for number in range(200)]
     for name in [*names, *names]:
         await stage.say("usage.login", name)
