@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from services.scoring.saving import head_values
 from shared.domain.block import Block
@@ -85,12 +86,11 @@ class Loader:
         """Scores that a head carries, and that their month does not have."""
         recorded = {(f"{month.tenant}/{month.relationship}", month.month): month.scores for month in months}
         for head in heads:
-            carried = [(int(day), pair) for day, pair in head.score_days.items()]
-            self._block.rows[head.id].unrecorded = {
-                day: pair
-                for day, pair in carried
-                if tuple(recorded.get((head.id, month_of(day)), {}).get(day_field(day), ())) != pair
-            }
+            for name, pair in head.score_days.items():
+                month, field = _place(name)
+                known = recorded.get((head.id, month), {}).get(field)
+                if known is None or tuple(known) != pair:
+                    self._block.rows[head.id].unrecorded[int(name)] = pair
 
     def _add_months(self, months: Sequence[tuple[Row, Month]], end: Fence) -> None:
         self._block.add_months(months)
@@ -158,6 +158,12 @@ class Loader:
 
     def _row(self, item: Item) -> Row:
         return self._block.rows[f"{item.event.tenant}/{item.event.relationship}"]
+
+
+@lru_cache(maxsize=4096)
+def _place(day: str) -> tuple[str, str]:
+    """Month and field of the scores of a day of `Head.score_days`."""
+    return month_of(int(day)), day_field(int(day))
 
 
 def _days(item: Item, known: Known) -> set[int]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shared.domain.counters import MonthCells
 from shared.domain.row import NEVER, TOTAL_DAYS, USAGE, Row, totals_of
 from shared.domain.sealed import Sealed
-from shared.domain.usage import METRICS_MOST, USE
+from shared.domain.usage import METRICS_MOST, USE, Day
 
 if TYPE_CHECKING:
     from shared.domain.block import Block
@@ -51,11 +51,7 @@ class History:
             return
         block, found = self._block, self._found
         block.whole = block.whole and bool((self._counts % 1 == 0).all())
-        latest = np.full(len(found), NEVER)
-        np.maximum.at(latest, self._month, self._days)
-        for (row, _), day in zip(found, latest.tolist(), strict=True):
-            block.advance(row, day)
-            row.active = None
+        self._advance()
         index = np.fromiter((row.index for row, _ in found), np.int64, len(found))[self._month]
         age = block.horizons[index] - self._days
         totals = np.array([_counts_into(name) for name in self._metrics], np.bool_)
@@ -66,6 +62,17 @@ class History:
         uses = totals[self._what, USAGE]
         self._features(uses & (age < block.feature_days))
         self._people(uses & ~self._nobody[self._who] & (self._counts > 0))
+
+    def _advance(self) -> None:
+        latest = np.full(len(self._found), NEVER)
+        np.maximum.at(latest, self._month, self._days)
+        last: dict[str, tuple[Row, Day]] = {}
+        for (row, _), day in zip(self._found, latest.tolist(), strict=True):
+            if day > last.get(row.head.id, (row, NEVER))[1]:
+                last[row.head.id] = row, day
+        for row, day in last.values():
+            self._block.advance(row, day)
+            row.active = None
 
     def _features(self, near: NDArray[np.bool_]) -> None:
         block, slots = self._block, np.full(len(self._metrics), -1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from sys import intern
 from typing import NamedTuple
 
@@ -41,22 +42,30 @@ class Sealed(NamedTuple):
 
 def sealed_document(month: Month) -> Sealed:
     """The counters of a document."""
-    days = [(int(name[1:]), codes, counts) for name, (codes, counts) in month.days.items()]
-    return _sealed(month.metrics, month.persons, days)
+    days = [int(name[1:]) for name in month.days]
+    return _sealed(month.metrics, month.persons, days, *zip(*month.days.values(), strict=True))
 
 
 def sealed_counts(metrics: Iterable[str], persons: Iterable[str], counts: Mapping[int, Mapping[int, float]]) -> Sealed:
     """Counts by day of the month and code."""
-    return _sealed(metrics, persons, [(day, list(mine), list(mine.values())) for day, mine in counts.items()])
+    return _sealed(metrics, persons, counts, counts.values(), [mine.values() for mine in counts.values()])
 
 
 def _sealed(
-    metrics: Iterable[str], persons: Iterable[str], days: Sequence[tuple[int, list[int], list[float]]]
+    metrics: Iterable[str],
+    persons: Iterable[str],
+    days: Iterable[int],
+    codes: Iterable[Collection[int]] = (),
+    counts: Iterable[Iterable[float]] = (),
 ) -> Sealed:
+    """`codes` and `counts`: of each of these days."""
     return Sealed(
         tuple(map(intern, metrics)),  # the same come again in every month
         tuple(map(intern, persons)),
-        b"".join(bytes((day,)) * len(codes) for day, codes, _ in days),
-        array("q", [code for _, codes, _ in days for code in codes]).tobytes(),
-        array("d", [count for _, _, counts in days for count in counts]).tobytes(),
+        b"".join([_BYTES[day] * len(mine) for day, mine in zip(days, codes, strict=True)]),
+        array("q", chain.from_iterable(codes)).tobytes(),
+        array("d", chain.from_iterable(counts)).tobytes(),
     )
+
+
+_BYTES = [bytes((day,)) for day in range(32)]

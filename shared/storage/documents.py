@@ -38,8 +38,6 @@ def escape_key(key: str) -> str:
 
 def unescape_key(key: str) -> str:
     """The inverse of `escape_key`."""
-    if "%" not in key:
-        return key
     return "" if key == "%" else unquote(key)
 
 
@@ -141,7 +139,10 @@ def parse(found: Mapping[str, Any], kind: type[T]) -> T:
 def _loaded(value: Any) -> Any:
     kind = value.__class__
     if kind is dict:
-        return {unescape_key(key): _loaded(item) for key, item in value.items()}
+        return {
+            unescape_key(key) if "%" in key else key: item if item.__class__ in _FLAT else _loaded(item)
+            for key, item in value.items()
+        }
     if kind is list:
         return list(value) if _FLAT.issuperset(map(type, value)) else [_loaded(item) for item in value]
     return value if kind in _FLAT else int(value)  # BSON's own type of integer
