@@ -29,6 +29,7 @@ from shared.stream.topics import INBOX, INGEST_GROUP, INTERACTIONS
 from shared.telemetry import Metrics, logger
 
 GRACE_SECONDS = 8  # for requests under way when told to stop
+INBOX_WAIT_MS = 100  # of a fetch: most inboxes are empty, and asking costs something whether anything comes or not
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -92,6 +93,7 @@ def build(settings: Settings, store: Store, publisher: KafkaPublisher, metrics: 
         flush_min_ms=settings.flush_min_ms,
         flush_max_ms=settings.flush_max_ms,
         session_timeout_ms=settings.session_timeout_ms,
+        fetch_wait_ms=INBOX_WAIT_MS,
         metrics=metrics,
     )
     return Parts(server, member, readiness, identity, outbound)

@@ -16,7 +16,7 @@ from shared.stream.ledger import Fetched
 from shared.stream.runner import REVOCATION_SECONDS, Runner
 
 QUEUED_BATCHES = 8
-FETCH_WAIT_MS = 20  # the embedded broker answers a waiting fetch only when this is over
+FETCH_WAIT_MS = 20  # the embedded broker answers a waiting fetch only when this is over, and others wait for it
 PARTITION_FETCH_BYTES = 4 << 20
 FETCH_BYTES = 32 << 20
 REQUEST_SECONDS = 40.0  # above any session timeout, as the client demands
@@ -69,7 +69,16 @@ class App(faust.App):  # type: ignore[misc]
         """None: nothing is kept in files."""
 
 
-def build(bootstrap: str, group: str, topic: str, runner: Runner, *, session: float, instance: str) -> App:
+def build(
+    bootstrap: str,
+    group: str,
+    topic: str,
+    runner: Runner,
+    *,
+    session: float,
+    instance: str,
+    fetch_wait_ms: int = FETCH_WAIT_MS,
+) -> App:
     """The application; its agent hands every batch to the runner."""
     app = App(
         group,
@@ -94,7 +103,7 @@ def build(bootstrap: str, group: str, topic: str, runner: Runner, *, session: fl
         consumer_metadata_max_age_ms=int(METADATA_SECONDS * 1000),
         consumer_group_instance_id=instance or None,
     )
-    app.conf.fetch_max_wait_ms = FETCH_WAIT_MS
+    app.conf.fetch_max_wait_ms = fetch_wait_ms
     app.conf.fetch_max_bytes = FETCH_BYTES
 
     async def batches(stream: AsyncIterator[Fetched]) -> None:

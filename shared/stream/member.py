@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.stream.admin import partition_counts
-from shared.stream.faust_app import App, build
+from shared.stream.faust_app import FETCH_WAIT_MS, App, build
 from shared.stream.flush_policy import FlushPolicy
 from shared.stream.ports import Processor
 from shared.stream.runner import REVOCATION_SECONDS, Runner
@@ -29,7 +29,8 @@ class KafkaMember:
 
     `run` returns after `stop`, and raises what the processor raised; Unavailable where no broker answers at the
     start; Misconfigured where the committed offset is not in the log, or the topic has fewer than `partitions`. Whoever
-    runs it ends the process then, to be started again: nothing that was not flushed is committed.
+    runs it ends the process then, to be started again: nothing that was not flushed is committed. `fetch_wait_ms`: how
+    long the broker may wait for records before it says that there are none (the embedded one always does).
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class KafkaMember:
         flush_min_ms: int = 200,
         flush_max_ms: int = 5000,
         session_timeout_ms: int = 10_000,
+        fetch_wait_ms: int = FETCH_WAIT_MS,
         metrics: Metrics | None = None,
         revocation_seconds: float = REVOCATION_SECONDS,
     ) -> None:
@@ -55,6 +57,7 @@ class KafkaMember:
         self._instance = instance
         self._flush_ms = (flush_min_ms, flush_max_ms)
         self._session = session_timeout_ms / 1000
+        self._fetch_wait_ms = fetch_wait_ms
         self._metrics = metrics
         self._patience = revocation_seconds
         self._stopping = asyncio.Event()
@@ -77,7 +80,15 @@ class KafkaMember:
             metrics=self._metrics,
             patience=self._patience,
         )
-        app = build(self._bootstrap, self._group, self._topic, runner, session=self._session, instance=self._instance)
+        app = build(
+            self._bootstrap,
+            self._group,
+            self._topic,
+            runner,
+            session=self._session,
+            instance=self._instance,
+            fetch_wait_ms=self._fetch_wait_ms,
+        )
         self._app = app
         flushing = asyncio.create_task(runner.keep_flushing())
         watching = asyncio.create_task(self._watch(app))
