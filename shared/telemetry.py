@@ -46,7 +46,7 @@ class Metrics:
         )
         self.resident_ids = gauge("resident_event_ids", "Event ids that a scoring worker holds in memory.")
         self.resident_bytes = gauge(
-            "resident_bytes", "Memory that both take, about: at most half of RAPPORT_MEMORY_MB between two flushes."
+            "resident_bytes", "Memory that both take, about; half of RAPPORT_MEMORY_MB is for them."
         )
         self.delivery_errors = counter("delivery_errors_total", "Deliveries that failed, by channel.", "channel")
         self.outbox_pending = gauge("outbox_pending_deliveries", "Deliveries waiting in the outbox.")

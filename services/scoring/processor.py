@@ -13,12 +13,12 @@ from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
 from services.scoring.owned import Flush, Mark, Owned, documents_of, entries_of, records_from
 from services.scoring.pace import FOLD_MOST, Pace
+from services.scoring.room import Room
 from services.scoring.saving import Saver
 from services.scoring.telling import update_batches
 from services.scoring.upkeep import Upkeep
 from shared import wire
 from shared.domain.baseline import days_needed
-from shared.domain.block import ROW_BYTES, Block
 from shared.domain.engine import step_many, tick
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.evaluation import CHANGES_KEPT, forget_told
@@ -38,7 +38,6 @@ from shared.telemetry import Metrics, logger
 
 T = TypeVar("T")
 
-ROWS_SHARE = 0.5  # of a worker's memory for relationships; the rest for the program, batches and arrays that grow
 WAITING_MOST = 2 * FOLD_MOST  # records of all partitions that are gathered to be folded together
 DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
 SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
@@ -69,13 +68,12 @@ class Scoring:
         self._metrics = metrics
         self._clock = clock
         self._partitions = partitions
-        self._budget = round(memory * ROWS_SHARE)
         self._pause = pause
         self._garbage = garbage
         self._pace = pace or Pace()
         self._timer = timer
-        # Room for all that fit, of which the system gives only what is used: to grow would mean to copy
-        self._block = Block(_feature_days(terms.playbook), terms.dedup_days, capacity=1 + self._budget // ROW_BYTES)
+        self._room = Room(memory, _feature_days(terms.playbook), terms.dedup_days, metrics)
+        self._block = self._room.block
         self._loader = Loader(store, self._block, terms.dedup_days)
         self._saver = Saver(store, self._block, writer)
         self._upkeep = Upkeep(store, terms.dedup_days, self._patiently, self._hand_on)
@@ -101,9 +99,7 @@ class Scoring:
         self._scored = self.scored
         for number in partitions:
             self._owned.pop(number, None)
-        for row in list(self._block.rows.values()):
-            if row.head.partition not in self._owned:
-                self._block.evict(row)
+        self._room.leave(self._owned)
         self._entries = entries_of(self._owned.values())
 
     async def _read_incarnation(self) -> str:
@@ -163,18 +159,12 @@ class Scoring:
                 await self._quarantine(partition, segment)
             else:
                 hasty |= await self._fold(owned, segment, end)
-                if self._crammed:
+                if self._room.crammed:
                     await self._make_room()
         owned.folded = records[-1].offset + 1  # not before: runs are not in the order of the log
         before, self._entries = self._entries, entries_of(self._owned.values())
         self._pace.folded(len(records), max(0, self._entries - before))
         await self._hurry(owned, partition, [row for id, row in hasty.items() if owned.touched.get(id) is row])
-
-    @property
-    def _crammed(self) -> bool:
-        """Relationships take more memory than they may: what holds something that is not stored cannot be let go of."""
-        ids = min(self._block.ids.nbytes, self._budget // 2)
-        return self._block.weight > self._budget - ids
 
     async def _make_room(self) -> None:
         """Store all that was touched, in the middle of what is being folded, so that it can be let go of."""
@@ -313,20 +303,7 @@ class Scoring:
         for number, some in rows.items():
             await self._publish(number, some, marks[number].received if marks else 0)
         self._entries = entries_of(self._owned.values())
-        self._forget()
-
-    def _forget(self) -> None:
-        """Let go of what has not been used for longest, and of event ids that will not come again."""
-        block, metrics = self._block, self._metrics
-        block.ids.passed({number: owned.folded for number, owned in self._owned.items()})
-        surplus = block.surplus(self._budget)
-        touched = {id for owned in self._owned.values() for id in owned.touched} if surplus else set()
-        for row in surplus:
-            if row.head.id not in touched:  # some have nothing to be stored, but are to be told of again
-                block.evict(row)
-        metrics.resident_relationships.set(len(block.rows))
-        metrics.resident_ids.set(block.ids.resident)
-        metrics.resident_bytes.set(block.weight + block.ids.nbytes)
+        self._room.tidy(self._owned)
 
     @property
     def scored(self) -> dict[int, int]:

@@ -1,0 +1,46 @@
+"""What a worker holds in memory: relationships and event ids, within its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.scoring.owned import Owned
+from shared.domain.block import ROW_BYTES, Block
+from shared.telemetry import Metrics
+
+ROWS_SHARE = 0.5  # of a worker's memory for relationships; the rest for the program, batches and arrays that grow
+
+
+class Room:
+    """For the rows of a block. `memory`: bytes of a worker."""
+
+    def __init__(self, memory: int, feature_days: int, dedup_days: int, metrics: Metrics) -> None:
+        self._budget = round(memory * ROWS_SHARE)
+        self._metrics = metrics
+        # Room for all that fit, of which the system gives only what is used: to grow would mean to copy
+        self.block = Block(feature_days, dedup_days, capacity=1 + self._budget // ROW_BYTES)
+
+    @property
+    def crammed(self) -> bool:
+        """Relationships take more memory than they may: what holds something that is not stored cannot be let go of."""
+        ids = min(self.block.ids.nbytes, self._budget // 2)
+        return self.block.weight > self._budget - ids
+
+    def tidy(self, partitions: Mapping[int, Owned]) -> None:
+        """Let go of what has not been used for longest, and of event ids that will not come again."""
+        block, metrics = self.block, self._metrics
+        block.ids.passed({number: owned.folded for number, owned in partitions.items()})
+        surplus = block.surplus(self._budget)
+        touched = {id for owned in partitions.values() for id in owned.touched} if surplus else set()
+        for row in surplus:
+            if row.head.id not in touched:  # some have nothing to be stored, but are to be told of again
+                block.evict(row)
+        metrics.resident_relationships.set(len(block.rows))
+        metrics.resident_ids.set(block.ids.resident)
+        metrics.resident_bytes.set(block.weight + block.ids.nbytes)
+
+    def leave(self, partitions: Mapping[int, Owned]) -> None:
+        """Let go of what belongs to none of these."""
+        for row in list(self.block.rows.values()):
+            if row.head.partition not in partitions:
+                self.block.evict(row)
