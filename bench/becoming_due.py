@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -90,7 +91,7 @@ def _total(id: str, feature: str, day: int, count: int, key: str, at: Millis, ba
     return _event(id, "usage.daily_total", f"{key}-{feature}-{day}", at, data, backfill)
 
 
-def _event(id: str, type: str, key: str, at: Millis, data: dict[str, object], backfill: bool) -> Outgoing:
+def _event(id: str, type: str, key: str, at: Millis, data: dict[str, Any], backfill: bool) -> Outgoing:
     return encode_event(
         line=0, id=f"{id}/{key}", source=SOURCE, type=type, subject=id, time=at, data=data, backfill=backfill
     )

@@ -98,7 +98,7 @@ async def closed_loop(url: str, load: Load, connections: int) -> AsyncIterator[N
     loop = asyncio.get_running_loop()
     made = []
     for _ in range(connections):
-        _, connection = await loop.create_connection(lambda: _Connection(load), parts.hostname, parts.port)
+        _, connection = await loop.create_connection(lambda: _Connection(load), parts.hostname or "", parts.port or 80)
         made.append(connection)
     try:
         yield
