@@ -103,7 +103,12 @@ def documents_of(rows: Iterable[Row]) -> int:
 
 def entries_of(owned: Iterable[Owned]) -> int:
     """Timeline entries of these partitions that are not stored yet."""
-    return sum(len(row.pending) for one in owned for row in one.touched.values())
+    return sum(entries_in(one.touched.values()) for one in owned)
+
+
+def entries_in(rows: Iterable[Row]) -> int:
+    """Timeline entries of these rows that are not stored yet."""
+    return sum([len(row.pending) for row in rows])
 
 
 def records_from(records: Sequence[Record], begins: int) -> Sequence[Record]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from services.scoring.decode import Bad, Tick, segments
 from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
-from services.scoring.owned import Flush, Mark, Owned, documents_of, entries_of, records_from
+from services.scoring.owned import Flush, Mark, Owned, documents_of, entries_in, entries_of, records_from
 from services.scoring.pace import FOLD_MOST, Pace
 from services.scoring.room import Room
 from services.scoring.saving import Saver
@@ -31,7 +31,7 @@ from shared.domain.terms import Terms
 from shared.domain.verdicts import Rule
 from shared.patience import Pause, until_available
 from shared.storage.store import PartitionState, StateStore
-from shared.stream.ports import Batch, Message, Publisher
+from shared.stream.ports import Batch, Message, Publisher, Record
 from shared.stream.quarantine import SCORING, Reason, quarantine_message
 from shared.stream.topics import INTERACTIONS, QUARANTINE, UPDATES
 from shared.telemetry import Metrics, logger
@@ -39,6 +39,7 @@ from shared.telemetry import Metrics, logger
 T = TypeVar("T")
 
 WAITING_MOST = 2 * FOLD_MOST  # records of all partitions that are gathered to be folded together
+NEW_AT_LEAST = 1_000  # relationships may be brought into memory at once, whether they fit or not
 DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
 SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
 
@@ -81,6 +82,7 @@ class Scoring:
         self._owned: dict[int, Owned] = {}
         self._flush: Flush | None = None  # under way: a part of it has been stored
         self._entries = 0  # of the timeline, that are not stored yet
+        self._listed = 0  # entries so far
         self._scored: dict[int, int] = {}  # of partitions that were ours last: see `scored`
 
     # --- partitions come and go -----------------------------------------------------------------------------------
@@ -130,8 +132,14 @@ class Scoring:
     def full(self) -> bool:
         """What should be folded by now has to wait until more is stored."""
         most = WAITING_MOST + FOLD_MOST  # a backlog goes on being gathered while a flush is under way
-        behind = self._entries >= self._pace.entries
-        return behind or any(self._many_wait(owned, most) for owned in self._owned.values())
+        return self._laden or any(self._many_wait(owned, most) for owned in self._owned.values())
+
+    @property
+    def _laden(self) -> bool:
+        """It holds as much that is not stored as it may: nothing more is folded before a flush."""
+        if self._entries >= self._pace.entries:
+            return True
+        return self._room.crammed and any(owned.touched for owned in self._owned.values())
 
     def _many_wait(self, owned: Owned, most: int) -> bool:
         """Enough waits to be folded: all there is, as many records as go together, or `most` of all partitions."""
@@ -141,13 +149,13 @@ class Scoring:
 
     def _may_fold(self, owned: Owned) -> bool:
         """Not more than can be stored; of a backlog, nothing as long as a flush is under way."""
-        if self._entries >= self._pace.entries:
+        if self._laden:
             return False
         return self._flush is None or (owned.caught_up and self._flush.has_room(self._owned))
 
     async def _fold_waiting(self, partition: int, owned: Owned) -> None:
-        """Fold the first of what waits, as many records as the pace allows."""
-        records, owned.waiting = owned.waiting[: self._pace.records], owned.waiting[self._pace.records :]
+        """Fold the first of what waits."""
+        records, listed = self._portion(owned), self._listed
         end = Fence(self._incarnation, partition, owned.end)
         hasty: dict[str, Row] = {}
         for segment in segments(records):
@@ -159,17 +167,26 @@ class Scoring:
                 await self._quarantine(partition, segment)
             else:
                 hasty |= await self._fold(owned, segment, end)
-                if self._room.crammed:
-                    await self._make_room()
         owned.folded = records[-1].offset + 1  # not before: runs are not in the order of the log
-        before, self._entries = self._entries, entries_of(self._owned.values())
-        self._pace.folded(len(records), max(0, self._entries - before))
+        self._pace.folded(len(records), self._listed - listed)
         await self._hurry(owned, partition, [row for id, row in hasty.items() if owned.touched.get(id) is row])
+        if self._room.crammed:
+            self._room.tidy(self._owned)
 
-    async def _make_room(self) -> None:
-        """Store all that was touched, in the middle of what is being folded, so that it can be let go of."""
-        touched = {number: list(owned.touched.values()) for number, owned in self._owned.items() if owned.touched}
-        await self._store_and_tell(touched)
+    def _portion(self, owned: Owned) -> list[Record]:
+        """The first of what waits: not more than the pace allows, and not many more relationships than fit."""
+        records = owned.waiting[: self._pace.records]
+        spare = max(self._room.spare, NEW_AT_LEAST)
+        if len(records) > spare:
+            first: dict[bytes | None, int] = {}
+            for at, record in enumerate(records):
+                first.setdefault(record.key, at)
+            rows = self._block.rows
+            new = [at for key, at in first.items() if (key or b"").decode(errors="replace") not in rows]
+            if len(new) > spare:
+                records = records[: new[spare]]
+        owned.waiting = owned.waiting[len(records) :]
+        return records
 
     async def _resume(self, owned: Owned, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""
@@ -180,17 +197,22 @@ class Scoring:
         owned.touched.update((row.head.id, row) for row in rows)
 
     async def _fold(self, owned: Owned, run: Run, end: Fence) -> dict[str, Row]:
-        """Those that do not wait for the next flush: see `_hurry`."""
+        """Those that do not wait for the next flush, since they have raised or cleared a flag."""
         owned.reached = min(run.received)
         backlogs = [other.reached for other in self._owned.values() if other.reached and not other.idle]
         self._block.ids.expire(min([owned.reached, *backlogs]) // DAY)
         known = await self._patiently(partial(self._loader.prepare, run, end), "load")
+        rows = {span.id: self._block.rows[span.id] for span in run.spans}.values()
+        before = entries_in(rows)
         step = step_many(self._block, run, known, self._terms, self._incarnation, end.partition)
+        added = entries_in(rows) - before
+        self._entries, self._listed = self._entries + added, self._listed + added
         owned.touched.update(step.touched)
         owned.received = max(owned.received, *run.received)
         self._metrics.duplicates.inc(step.duplicates)
         since = Fence(self._incarnation, end.partition, min(run.offsets))
-        return {id: row for id, row in step.touched.items() if _crowded(row) or (owned.caught_up and _loud(row, since))}
+        await self._hurry(owned, end.partition, [row for row in step.touched.values() if _crowded(row)])
+        return {id: row for id, row in step.touched.items() if owned.caught_up and _loud(row, since)}
 
     async def _hurry(self, owned: Owned, number: int, rows: Sequence[Row]) -> None:
         """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
@@ -302,7 +324,6 @@ class Scoring:
         self._pace.stored(documents, self._timer() - began)
         for number, some in rows.items():
             await self._publish(number, some, marks[number].received if marks else 0)
-        self._entries = entries_of(self._owned.values())
         self._room.tidy(self._owned)
 
     @property
@@ -346,7 +367,9 @@ class Scoring:
             raise
 
     async def _save(self, rows: Sequence[Row]) -> None:
+        entries = entries_in(rows)
         await self._patiently(partial(self._saver.save, rows, ()), "save")
+        self._entries -= entries
         for owned in self._owned.values():
             owned.note_stored()
 

@@ -23,24 +23,39 @@ class Room:
     @property
     def crammed(self) -> bool:
         """Relationships take more memory than they may: what holds something that is not stored cannot be let go of."""
+        return self._left < 0
+
+    @property
+    def spare(self) -> int:
+        """About how many relationships more there is room for, without letting go of any."""
+        average = self.block.weight / len(self.block.rows) if self.block.rows else ROW_BYTES
+        return max(0, int(self._left / average))
+
+    @property
+    def _left(self) -> int:
         ids = min(self.block.ids.nbytes, self._budget // 2)
-        return self.block.weight > self._budget - ids
+        return self._budget - ids - self.block.weight
 
     def tidy(self, partitions: Mapping[int, Owned]) -> None:
         """Let go of what has not been used for longest, and of event ids that will not come again."""
-        block, metrics = self.block, self._metrics
+        block = self.block
         block.ids.passed({number: owned.folded for number, owned in partitions.items()})
+        block.ids.compact()
         surplus = block.surplus(self._budget)
         touched = {id for owned in partitions.values() for id in owned.touched} if surplus else set()
         for row in surplus:
             if row.head.id not in touched:  # some have nothing to be stored, but are to be told of again
                 block.evict(row)
-        metrics.resident_relationships.set(len(block.rows))
-        metrics.resident_ids.set(block.ids.resident)
-        metrics.resident_bytes.set(block.weight + block.ids.nbytes)
+        self._show()
 
     def leave(self, partitions: Mapping[int, Owned]) -> None:
         """Let go of what belongs to none of these."""
         for row in list(self.block.rows.values()):
             if row.head.partition not in partitions:
                 self.block.evict(row)
+        self._show()
+
+    def _show(self) -> None:
+        self._metrics.resident_relationships.set(len(self.block.rows))
+        self._metrics.resident_ids.set(self.block.ids.resident)
+        self._metrics.resident_bytes.set(self.block.weight + self.block.ids.nbytes)

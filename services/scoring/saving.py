@@ -23,7 +23,7 @@ from shared.domain.idchunks import IdChunk, Unsaved, chunk_all
 from shared.domain.relationship import Head
 from shared.domain.row import Row
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import month_id, month_of
+from shared.domain.usage import month_id
 from shared.storage.documents import Plain, escape_key, plain
 from shared.storage.store import PartitionState, StateStore, Write
 
@@ -84,12 +84,12 @@ class Saver:
             chunk.new = {}
         for row in rows:
             row.pending = {}
-            self._block.weigh(row)
             row.chunks = row.chunks[-1:]
             row.days = {}
             for month in row.cells.values():
                 if id(month) not in written:
                     month.seal()
+            self._block.weigh(row)
 
     async def _write(self, writes: list[Write]) -> None:
         if not writes:
@@ -190,9 +190,8 @@ def _changed_fields(row: Row, values: tuple[Any, ...]) -> dict[str, Any]:
 
 def _record_scores(row: Row) -> None:
     """A worker was stopped when it had stored a head with recorded scores, and not its months."""
-    for day, pair in row.unrecorded.items():
-        row.month(month_of(day)).record_scores(day, pair)
-    row.unrecorded = {}
+    for day, scores in list(row.unrecorded.items()):
+        row.record_scores(day, scores)
 
 
 _FACT_MAPS = ("promises", "settled", "tickets", "surveys", "people")

@@ -74,7 +74,8 @@ class Block:
         loaded = [(row, MonthCells.load(month)) for row, month in found]
         for row, cells in loaded:
             row.cells[cells.month] = cells
-        History(self, loaded).enter()
+        if loaded:
+            History(self, loaded).enter()
 
     def evict(self, row: Row) -> None:
         """Let a row go; whoever calls has stored it, or means to forget it."""

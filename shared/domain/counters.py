@@ -236,7 +236,8 @@ class MonthCells:
     def stored(self) -> None:
         """Everything is in the document now."""
         self.rev += 1
-        self.stored_metrics, self.stored_persons = len(self.metrics), len(self.persons)
+        if self.sealed is None:
+            self.stored_metrics, self.stored_persons = len(self.metrics), len(self.persons)
         self.changed_scores.clear()
         for day in self.days.values():
             day.changed = False

@@ -26,6 +26,7 @@ _TAGS = 1 << 20  # relationships that a table can tell apart
 _FULL = 0.9  # share of slots in use above which the table is made anew
 _SPACIOUS, _TIGHT = 0.45, 0.76  # share in use after that: of a small table, and of one from LARGE ids on (16 B an id)
 _LARGE = 1 << 21
+MANY_LEFT = 1_000  # relationships: for fewer the table is not made anew before it is full
 
 
 def id_hash(source: str, event_id: str) -> int:
@@ -84,6 +85,11 @@ class SeenIds:
     def leave(self, tag: int) -> None:
         """The relationship is let go of; its ids make room when the table is next made anew."""
         self._left.add(tag)
+
+    def compact(self) -> None:
+        """Give back what the ids of relationships take that were let go of, if that may be most of them."""
+        if len(self._left) > max(MANY_LEFT, self._next_tag - len(self._free_tags) - len(self._left)):
+            self._rebuild(0)
 
     def load(self, stored: Sequence[Stored]) -> None:
         """Take stored ids in; what a relationship has more than once counts as of the last one."""

@@ -176,8 +176,8 @@ class _Fold:
         """Whether the relationship must be evaluated before this event."""
         item = self.run.item(at)
         place = self._place(item)
-        if not overdue(row, item, place):
-            return False
+        if not overdue(row, item, place) or is_known_touchpoint(row, item, self.known, place):
+            return False  # what does not count brings no evaluation, whether its id is at hand or not
         self.due.append((row, place, moment(row.head, item)))
         self._touch(row)
         return True

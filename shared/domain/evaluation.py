@@ -16,7 +16,7 @@ from shared.domain.relationship import Head
 from shared.domain.row import Row
 from shared.domain.scores import score_columns
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import day_of, month_of
+from shared.domain.usage import day_of
 from shared.domain.verdicts import Cause, Evidence, FlagChange, Rule, Severity, StandingFlag, flag_key
 from shared.domain.view import View
 
@@ -247,8 +247,7 @@ def _of_one_record(changes: Sequence[FlagChange], cause: Fence | Cause) -> list[
 def _record(row: Row, at: Millis, ri: float | None, rv: float | None) -> None:
     """Record the day's scores, as of its latest canonical evaluation, where they stay and where they are at hand."""
     day = day_of(at)
-    row.month(month_of(day)).record_scores(day, (ri, rv))
-    row.unrecorded.pop(day, None)
+    row.record_scores(day, (ri, rv))
     days = {**row.head.score_days, str(day): (ri, rv)}
     row.head.score_days = dict(list(days.items())[-SCORE_DAYS_KEPT:])
 

@@ -8,7 +8,7 @@ from shared.domain.counters import DayCells, MonthCells
 from shared.domain.idchunks import IdChunk, Seen
 from shared.domain.relationship import Head
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import USE, Day, day_of
+from shared.domain.usage import USE, Day, day_of, month_of
 
 TOTAL_DAYS = 400  # a year and a month: the 365-day window, with room for days that come early
 USAGE, INBOUND, OUTBOUND = range(3)  # the totals every row has
@@ -89,6 +89,13 @@ class Row:
         elif month.sealed is not None:
             month.unseal()
         return month
+
+    def record_scores(self, day: Day, scores: Scored) -> None:
+        """Keep the scores of a day in its month, which may stay sealed."""
+        name = month_of(day)
+        month = self.cells.get(name) or self.month(name)
+        month.record_scores(day, scores)
+        self.unrecorded.pop(day, None)
 
 
 def totals_of(metric: str) -> tuple[int, ...]:

@@ -220,6 +220,22 @@ def test_a_month_that_was_sealed_goes_on_as_if_it_had_not(
         assert (sealed.bytes, sealed.uses) == (open_all_along.bytes, open_all_along.uses)
 
 
+def test_scores_are_recorded_in_a_sealed_month() -> None:
+    month = MonthCells(NAME)
+    month.add(FIRST, "use:export", "ana", 1)
+    row = Row(0, 0, head())
+    row.cells[NAME] = again = MonthCells.load(stored(month))
+    row.unrecorded = {FIRST: (1.0, 2.0), FIRST + 1: (5.0, 6.0)}
+    row.record_scores(FIRST, (3.0, None))
+    assert (again.sealed is not None, again.changed, again.scores_alone) == (True, True, True)
+    assert again.fields() == {"scores.d1": [3.0, None]}
+    assert row.unrecorded == {FIRST + 1: (5.0, 6.0)}
+    again.stored()
+    again.unseal()
+    again.add(FIRST, "use:export", "ana", 1)
+    assert again.fields() == {"days.d1": [[509], [2.0]]}  # no names: they are in the document
+
+
 def test_what_is_not_stored_is_not_sealed() -> None:
     month = MonthCells(NAME)
     month.add(FIRST, "use:export", "ana", 1)

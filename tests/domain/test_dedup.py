@@ -255,6 +255,24 @@ def test_a_large_table_takes_16_bytes_an_id(monkeypatch: pytest.MonkeyPatch) -> 
     assert not counts.any()
 
 
+def test_ids_of_relationships_that_were_let_go_of_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "MANY_LEFT", 2)
+    ids = SeenIds(WINDOW, capacity=1)
+    tags = [ids.enter() for _ in range(6)]
+    for tag in tags:
+        fill(ids, tag, 1_000, TODAY)
+    large = ids.nbytes
+    for tag in tags[:3]:
+        ids.leave(tag)
+    ids.compact()  # as many have left as are there
+    assert (ids.resident, ids.nbytes) == (6_000, large)
+    ids.leave(tags[3])
+    ids.compact()
+    assert ids.resident == 2_000
+    assert ids.nbytes < large
+    assert counted(ids, (tags[5], 2**64 // 10_007, TODAY, 9_999)) == [False]
+
+
 def test_of_an_id_in_two_chunks_the_later_one_counts() -> None:
     ids = SeenIds(WINDOW)
     one, other = ids.enter(), ids.enter()

@@ -147,15 +147,16 @@ def test_an_event_without_a_time_says_nothing_of_when_a_relationship_began() -> 
     assert (together.head.first_seen, apart.head.first_seen, unknown.head.first_seen) == (NINE, NINE, 0)
 
 
-def test_what_was_evaluated_for_an_event_that_does_not_count_is_to_be_stored() -> None:
+def test_an_event_that_does_not_count_brings_no_evaluation() -> None:
     desk = Desk()
     desk.say("event.retracted", NINE, about="m1")
     desk.reload()
     data = {"person": "ana"}
     late = Item(desk.offset + 1, NINE + 2 * HOUR, interaction("message.received", NINE, "m1", data), data)
     step = desk.fold(late)
-    assert (step.duplicates, desk.head.evaluated_at) == (1, NINE + HOUR)
-    assert set(step.touched) == {"acme/acct-1"}
+    assert (step.duplicates, desk.head.evaluated_at, step.touched) == (1, 0, {})
+    desk.say("note.added", NINE + 2 * HOUR)
+    assert desk.head.evaluated_at == NINE + HOUR
 
 
 def test_a_record_at_a_due_moment_waits_for_the_evaluation() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from services.scoring.pace import FOLD_LEAST
 from shared.domain.errors import Unavailable
 from shared.domain.evaluation import CHANGES_KEPT
 from shared.domain.events import DAY, HOUR, relationship_key
 from shared.domain.usage import Month
+from shared.domain.verdicts import Rule
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Write
 from shared.stream.topics import partition_of
@@ -123,3 +125,48 @@ async def test_months_with_scores_alone_go_before_the_head_also_when_tried_again
     await worker.drain()
     assert store.written[:2] == ["months", "relationships"]
     await worker.kill()
+
+
+async def test_as_many_entries_as_may_wait_are_stored_at_once_with_a_flag() -> None:
+    """All of a fold is stored with the flag its last event raises: nothing waits any more, so more may be folded."""
+    stage = Stage(batch_limit=5_000)
+    for _ in range(FOLD_LEAST + 3_000):
+        await stage.say("survey.answered", instrument="nps", score=9, person="ana")
+    await stage.say("survey.answered", instrument="nps", score=1, person="bob")
+    scoring = stage.scoring()
+    worker = await stage.worker(scoring=scoring)
+    while await worker.step():
+        assert not scoring.full()
+    await worker.flush()
+    assert (await stage.head()).events == FOLD_LEAST + 3_001
+    assert [change.rule for change in stage.told()] == [Rule.NPS_DETRACTOR]
+
+
+async def test_changes_of_a_relationship_do_not_gather_for_a_whole_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.scoring.decode.RUN_EVENTS", 50)
+    stage = Stage(batch_limit=1_000)
+    for number in range(400):
+        await stage.say("survey.answered", instrument="nps", score=0, person=f"p{number}")
+    store = Longest(stage.store)
+    await (await stage.worker(store=store)).drain()
+    assert len([change for change in stage.told() if change.raised]) == 400
+    assert store.longest <= CHANGES_KEPT + 2 * 50
+
+
+class Longest:
+    """A store that notes how many changes a head held at most."""
+
+    def __init__(self, real: MemoryStore) -> None:
+        self._real = real
+        self.longest = 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+        if name != "write":
+            return method
+
+        async def write(writes: Sequence[Write]) -> list[str]:
+            self.longest = max([self.longest, *(len(one.fields.get("changes", ())) for one in writes)])
+            return await self._real.write(writes)
+
+        return write
