@@ -176,6 +176,23 @@ async def crashing(story: Story, limit: int, fuse: int, after: bool) -> tuple[di
     return stored(stage.store), stage.told_of_each()
 
 
+async def forgetful(story: Story, limit: int, run: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read by a worker that lets go of every relationship as soon as it may, and brings in one at a time."""
+    stage = Stage(batch_limit=limit)
+    await tell(stage, story)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.scoring.decode.RUN_EVENTS", run)
+        patch.setattr("services.scoring.processor.NEW_AT_LEAST", 1)
+        await (await stage.worker(clock=silent, memory=1_000)).drain()
+    return stored(stage.store), stage.told_of_each()
+
+
+@settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
+@given(stories, st.integers(1, 30), st.integers(1, 7))
+def test_what_is_in_memory_makes_no_difference(story: Story, limit: int, run: int) -> None:
+    assert asyncio.run(forgetful(story, limit, run)) == asyncio.run(undisturbed(story))
+
+
 @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
 @given(stories, st.integers(1, 30), st.integers(1, 60), st.booleans())
 def test_a_crash_at_any_call_leaves_the_state_of_an_undisturbed_run(
