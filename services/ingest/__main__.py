@@ -105,14 +105,18 @@ async def run(parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(parts.identity.run(), name="log identity")
         server = group.create_task(_serve_http(parts.server), name="http")
-        inbox = group.create_task(_read_inbox(parts), name="inbox")
-        await until_told(stop, server, inbox)
-        logger().info("stopping")
-        parts.server.should_exit = True
-        await parts.member.stop()
-        await server
-        parts.readiness.stop()
-        await inbox
+        inbox = asyncio.create_task(_read_inbox(parts), name="inbox")  # the group would cancel requests when it fails
+        try:
+            await until_told(stop, server, inbox)
+            logger().info("stopping")
+            parts.server.should_exit = True
+            await parts.member.stop()
+            await server
+            parts.readiness.stop()
+            await inbox
+        finally:
+            inbox.cancel()
+            await asyncio.wait({inbox})
         watch.cancel()
     # Should the broker be gone for good, this and what scoring says of itself tell what went with it.
     written = {number: end for (topic, number), end in sorted(parts.outbound.written.items()) if topic == INTERACTIONS}

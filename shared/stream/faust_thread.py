@@ -37,6 +37,7 @@ TO_DO = (
 )
 LEAVE_SECONDS = 1.0  # after which the session's timeout takes us out of the group
 CHECK_SECONDS = 1.0
+DOUBTS = (0.3, 0.7, 1.0)  # seconds after which it is asked once more whether offsets are gone
 COMMIT_SECONDS = 4.0  # then the broker counts as silent; the commit is repeated with the next flush
 
 
@@ -176,15 +177,24 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         await self.call_thread(self._check_log)
 
     async def _check_log(self) -> None:
+        for seconds in DOUBTS:  # a broker that is being stopped says for a moment that it has no offsets, then nothing
+            missing = await self._missing()
+            if missing is None:
+                return
+            await asyncio.sleep(seconds)
+        if missing := await self._missing():
+            raise gone(missing)
+
+    async def _missing(self) -> TopicPartition | None:
+        """A partition whose committed offset the broker says it does not have."""
         known = list(self._known)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 found = await self._ensure_consumer()._coordinator.fetch_committed_offsets(known)
         except (KafkaError, TimeoutError):
-            return  # nothing is known: neither is there anything new to take into any log
-        for place in known:
-            if place in self._known and (place not in found or found[place].offset < 0):
-                raise gone(place)
+            return None  # nothing is known: neither is there anything new to take into any log
+        lost = (place for place in known if place not in found or found[place].offset < 0)
+        return next((place for place in lost if place in self._known), None)
 
     async def commit_as(self, offsets: Mapping[TP, int], generation: int) -> Commit:
         """From any loop: commit as a member of that generation of the group, or not at all."""

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.ingest.__main__ import Parts, run
 from services.ingest.access import REMEMBERED, Access
 from services.ingest.identity import relationship_of
 from services.ingest.logidentity import LogIdentity
+from services.ingest.readiness import Readiness
 from services.ingest.sources.cloudevents import BATCH, JSON, events_of, media_type
 from shared.domain.errors import Misconfigured, Poison, Unavailable
 from shared.domain.keys import WRITE, hash_secret
@@ -176,3 +178,34 @@ def test_any_body_is_split_or_refused(body: bytes) -> None:
 )
 def test_media_types_are_read_with_their_charset(header: str, expected: tuple[str, str]) -> None:
     assert media_type(header) == expected
+
+
+class OneRequest:
+    """An HTTP server with a request under way, which is answered when it is told to stop."""
+
+    def __init__(self) -> None:
+        self.should_exit = False
+        self.answered = False
+
+    async def serve(self) -> None:
+        await eventually(lambda: self.should_exit)
+        self.answered = True
+
+
+class Lost:
+    """A member whose log is gone."""
+
+    async def run(self) -> None:
+        raise Misconfigured("the topic was made anew")
+
+    async def stop(self) -> None:
+        """It has ended."""
+
+
+async def test_requests_under_way_are_answered_when_the_inbox_ends_the_process(stage: Stage) -> None:
+    server, ready = OneRequest(), Readiness(stage.store, stage.identity, there, lambda: 0)
+    parts = Parts(server, Lost(), ready, identity_of(stage.store), stage.outbound)  # type: ignore[arg-type]
+    with pytest.raises(ExceptionGroup) as raised:
+        await run(parts)
+    assert [str(error) for error in raised.value.exceptions] == ["the topic was made anew"]
+    assert server.answered
