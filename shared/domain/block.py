@@ -74,8 +74,9 @@ class Block:
         loaded = [(row, MonthCells.load(month)) for row, month in found]
         for row, cells in loaded:
             row.cells[cells.month] = cells
-        if loaded:
-            History(self, loaded).enter()
+        sealed = [(row, cells.first, cells.sealed) for row, cells in loaded if cells.sealed]
+        if sealed:
+            History(self, sealed).enter()
 
     def evict(self, row: Row) -> None:
         """Let a row go; whoever calls has stored it, or means to forget it."""

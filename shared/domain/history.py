@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.counters import MonthCells
 from shared.domain.row import NEVER, TOTAL_DAYS, USAGE, Row, totals_of
 from shared.domain.sealed import Sealed
 from shared.domain.usage import METRICS_MOST, USE, Day
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Found = Sequence[tuple[Row, MonthCells]]
+Found = Sequence[tuple[Row, Day, Sealed]]
+"""Months with the row that they are of, and their first day."""
 
 
 class History:
@@ -29,10 +29,10 @@ class History:
     def __init__(self, block: Block, found: Found) -> None:
         self._block = block
         self._found = found
-        sealed = [month.sealed or Sealed((), (), b"", b"", b"") for _, month in found]
+        sealed = [one for _, _, one in found]
         lengths = [len(one.days) for one in sealed]
         self._month = np.repeat(np.arange(len(found)), lengths)  # its place among those found
-        first = np.fromiter((month.first for _, month in found), np.int64, len(found))
+        first = np.fromiter((day for _, day, _ in found), np.int64, len(found))
         days = np.frombuffer(b"".join(one.days for one in sealed), np.uint8).astype(np.int64)
         self._days: Ints = first[self._month] + days - 1
         self._counts: Floats = np.frombuffer(b"".join(one.counts for one in sealed), np.float64)
@@ -43,7 +43,7 @@ class History:
         self._who: Ints = who + _starts([len(one.persons) for one in sealed])[self._month]
         self._whose_metric = np.repeat(np.arange(len(found)), [len(one.metrics) for one in sealed])
         self._whose_person = np.repeat(np.arange(len(found)), [len(one.persons) for one in sealed])
-        self._nobody = np.fromiter((name == "" for name in self._persons), np.bool_, len(self._persons))
+        self._somebody = who > 0
 
     def enter(self) -> None:
         """Into the series, and the last days of persons."""
@@ -52,7 +52,7 @@ class History:
         block, found = self._block, self._found
         block.whole = block.whole and bool((self._counts % 1 == 0).all())
         self._advance()
-        index = np.fromiter((row.index for row, _ in found), np.int64, len(found))[self._month]
+        index = np.fromiter((row.index for row, _, _ in found), np.int64, len(found))[self._month]
         age = block.horizons[index] - self._days
         totals = np.array([_counts_into(name) for name in self._metrics], np.bool_)
         for which in range(3):
@@ -61,13 +61,13 @@ class History:
             np.add.at(block.totals.reshape(-1), place, self._counts[mine])
         uses = totals[self._what, USAGE]
         self._features(uses & (age < block.feature_days))
-        self._people(uses & ~self._nobody[self._who] & (self._counts > 0))
+        self._people(uses & self._somebody & (self._counts > 0))
 
     def _advance(self) -> None:
         latest = np.full(len(self._found), NEVER)
         np.maximum.at(latest, self._month, self._days)
         last: dict[str, tuple[Row, Day]] = {}
-        for (row, _), day in zip(self._found, latest.tolist(), strict=True):
+        for (row, _, _), day in zip(self._found, latest.tolist(), strict=True):
             if day > last.get(row.head.id, (row, NEVER))[1]:
                 last[row.head.id] = row, day
         for row, day in last.values():
@@ -77,7 +77,7 @@ class History:
     def _features(self, near: NDArray[np.bool_]) -> None:
         block, slots = self._block, np.full(len(self._metrics), -1)
         for at in np.unique(self._what[near]).tolist():
-            row, _ = self._found[self._whose_metric[at]]
+            row, _, _ = self._found[self._whose_metric[at]]
             slots[at] = block.slot(row, self._metrics[at][len(USE) :])
         place = slots[self._what[near]] * block.feature_days + self._days[near] % block.feature_days
         np.add.at(block.features.reshape(-1), place, self._counts[near])
