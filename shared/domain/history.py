@@ -47,14 +47,12 @@ class History:
 
     def enter(self) -> None:
         """Into the series, and the last days of persons."""
-        if not len(self._days):
-            return
         block, found = self._block, self._found
         block.whole = block.whole and bool((self._counts % 1 == 0).all())
         self._advance()
         index = np.fromiter((row.index for row, _, _ in found), np.int64, len(found))[self._month]
         age = block.horizons[index] - self._days
-        totals = np.array([_counts_into(name) for name in self._metrics], np.bool_)
+        totals = np.array([_counts_into(name) for name in self._metrics], np.bool_).reshape(-1, 3)
         for which in range(3):
             mine = (age < TOTAL_DAYS) & totals[self._what, which]
             place = (index[mine] * 3 + which) * TOTAL_DAYS + self._days[mine] % TOTAL_DAYS

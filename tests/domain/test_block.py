@@ -191,6 +191,17 @@ things = st.tuples(
 )
 
 
+def test_a_month_with_nothing_but_scores_enters_no_series() -> None:
+    block = Block(feature_days=68, capacity=1)
+    quiet = {"tenant": "t", "relationship": "acme", "scores": {"d3": [50.0, None]}}
+    months = [Month(id=f"t/acme/{name}", month=name, **quiet) for name in ("2026-05", "2026-06")]
+    row = block.add(Head(id="t/acme", tenant="t", relationship="acme"), months)
+    assert (list(row.cells), row.slots, row.people) == (["2026-05", "2026-06"], {}, {})
+    view = block.view([row], [NOON])
+    assert not view.total(USAGE, TOTAL_DAYS).any()
+    assert view.features(40)[1] == []
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), things), max_size=30))
 def test_series_equal_a_plain_recount(steps: list[tuple[int, Did]]) -> None:
