@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.block import Block
@@ -360,6 +360,20 @@ def batches(items: list[Item], sizes: list[int]) -> list[list[Item]]:
 
 sizes = st.lists(st.integers(1, 12), min_size=1, max_size=4)
 
+EVENTFUL: list[Said] = [  # uses before, between and after what is none, one twice, a promise falling due, and midnights
+    (0, 0, 0, "usage.login", 1),
+    (0, 0, 0, "promise.made", 2),
+    (0, 1, 0, "usage.login", 3),
+    (0, 0, 0, "usage.feature_used", 4),
+    (0, 1, 0, "usage.login", 3),
+    (0, 5, 0, "usage.login", 5),
+    (0, 59, 0, "usage.login", 6),
+    (0, 3 * 24 * 60, 0, "usage.login", 7),
+    (0, 60, 0, "usage.login", 9),
+    (0, 600, 0, "usage.login", 10),
+    (0, 600, 0, "usage.login", 11),
+]
+
 
 @settings(max_examples=30, deadline=None)
 @given(said(OTHERS + PLAIN[1:4:2], 25), sizes)
@@ -372,6 +386,7 @@ def test_batch_boundaries_do_not_matter(told: list[Said], sizes: list[int]) -> N
 
 @settings(max_examples=60, deadline=None)
 @given(said(PLAIN * 4 + OTHERS, 40), sizes, st.sampled_from((list, by_relationship)))
+@example(EVENTFUL, [len(EVENTFUL)], list)
 def test_plain_uses_leave_what_items_folded_one_by_one_do(
     told: list[Said], sizes: list[int], order: Callable[[list[Item]], list[Item]]
 ) -> None:
@@ -384,6 +399,7 @@ def test_plain_uses_leave_what_items_folded_one_by_one_do(
 
 @settings(max_examples=40, deadline=None)
 @given(said(PLAIN * 4 + OTHERS, 25), st.integers(0, 24), st.integers(0, 24))
+@example(EVENTFUL, 6, 2)
 def test_plain_uses_that_are_delivered_again_change_nothing(told: list[Said], stored: int, again: int) -> None:
     """A worker that has stored everything up to somewhere, and reads on from before that, against one that went on."""
     told = [(0, minutes, lag, type, number) for _, minutes, lag, type, number in told]
