@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import TypeVar
 
 from services.scoring.decode import Bad, Tick, segments
 from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
-from services.scoring.owned import Flush, Mark, Owned, documents_of, entries_in, entries_of, records_from
+from services.scoring.owned import Flush, Owned, entries_in, entries_of, records_from
 from services.scoring.pace import FOLD_MOST, Pace
 from services.scoring.room import Room
 from services.scoring.saving import Saver
-from services.scoring.telling import update_batches
+from services.scoring.storing import Storing
 from services.scoring.upkeep import Upkeep
-from shared import wire
 from shared.domain.baseline import days_needed
 from shared.domain.engine import step_many, tick
-from shared.domain.errors import Misconfigured, Unavailable
-from shared.domain.evaluation import CHANGES_KEPT, forget_told
+from shared.domain.evaluation import CHANGES_KEPT
 from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
 from shared.domain.playbooks import DropParams, Playbook
@@ -29,14 +26,12 @@ from shared.domain.row import Row
 from shared.domain.run import Run
 from shared.domain.terms import Terms
 from shared.domain.verdicts import Rule
-from shared.patience import Pause, until_available
+from shared.patience import Pause
 from shared.storage.store import PartitionState, StateStore
-from shared.stream.ports import Batch, Message, Publisher, Record
+from shared.stream.ports import Batch, Publisher, Record
 from shared.stream.quarantine import SCORING, Reason, quarantine_message
-from shared.stream.topics import INTERACTIONS, QUARANTINE, UPDATES
+from shared.stream.topics import INTERACTIONS, QUARANTINE
 from shared.telemetry import Metrics, logger
-
-T = TypeVar("T")
 
 WAITING_MOST = 2 * FOLD_MOST  # records of all partitions that are gathered to be folded together
 NEW_AT_LEAST = 1_000  # relationships may be brought into memory at once, whether they fit or not
@@ -64,31 +59,37 @@ class Scoring:
         timer: Callable[[], float] = monotonic,
     ) -> None:
         self._store = store
-        self._publisher = publisher
         self._terms = terms
         self._metrics = metrics
         self._clock = clock
-        self._partitions = partitions
-        self._pause = pause
         self._garbage = garbage
         self._pace = pace or Pace()
-        self._timer = timer
         self._room = Room(memory, _feature_days(terms.playbook), terms.dedup_days, metrics)
         self._block = self._room.block
         self._loader = Loader(store, self._block, terms.dedup_days)
-        self._saver = Saver(store, self._block, writer)
-        self._upkeep = Upkeep(store, terms.dedup_days, self._patiently, self._hand_on)
-        self._incarnation = ""
         self._owned: dict[int, Owned] = {}
+        self._storing = Storing(
+            store,
+            Saver(store, self._block, writer),
+            publisher,
+            self._owned,
+            metrics,
+            clock,
+            partitions=partitions,
+            pause=pause,
+            pace=self._pace,
+            timer=timer,
+        )
+        self._patiently = self._storing.patiently
+        self._upkeep = Upkeep(store, terms.dedup_days, self._patiently, self._storing.hand_on)
         self._flush: Flush | None = None  # under way: a part of it has been stored
-        self._entries = 0  # of the timeline, that are not stored yet
         self._listed = 0  # entries so far
         self._scored: dict[int, int] = {}  # of partitions that were ours last: see `scored`
 
     # --- partitions come and go -----------------------------------------------------------------------------------
 
     async def assigned(self, partitions: Sequence[int]) -> None:
-        self._incarnation = await self._read_incarnation()
+        await self._storing.begin()
         self._scored = {}
         for number in partitions:
             state = await self._patiently(partial(self._store.partition_state, number), "partition_state")
@@ -102,18 +103,7 @@ class Scoring:
         for number in partitions:
             self._owned.pop(number, None)
         self._room.leave(self._owned)
-        self._entries = entries_of(self._owned.values())
-
-    async def _read_incarnation(self) -> str:
-        known = await self._patiently(partial(self._store.incarnation, INTERACTIONS), "incarnation")
-        if known is None:
-            raise Misconfigured(f"{INTERACTIONS} has no incarnation in the store: run `rapport init` first.")
-        if known.partitions != self._partitions:
-            raise Misconfigured(
-                f"{INTERACTIONS} was created with {known.partitions} partitions, the settings say {self._partitions}:"
-                f" set RAPPORT_PARTITIONS={known.partitions}."
-            )
-        return known.incarnation
+        self._storing.entries = entries_of(self._owned.values())
 
     # --- records --------------------------------------------------------------------------------------------------
 
@@ -137,7 +127,7 @@ class Scoring:
     @property
     def _laden(self) -> bool:
         """It holds as much that is not stored as it may: nothing more is folded before a flush."""
-        if self._entries >= self._pace.entries:
+        if self._storing.entries >= self._pace.entries:
             return True
         return self._room.crammed and any(owned.touched for owned in self._owned.values())
 
@@ -156,7 +146,7 @@ class Scoring:
     async def _fold_waiting(self, partition: int, owned: Owned) -> None:
         """Fold the first of what waits."""
         records, listed = self._portion(owned), self._listed
-        end = Fence(self._incarnation, partition, owned.end)
+        end = Fence(self._storing.incarnation, partition, owned.end)
         hasty: dict[str, Row] = {}
         for segment in segments(records):
             if isinstance(segment, Tick):
@@ -169,7 +159,7 @@ class Scoring:
                 hasty |= await self._fold(owned, segment, end)
         owned.folded = records[-1].offset + 1  # not before: runs are not in the order of the log
         self._pace.folded(len(records), self._listed - listed)
-        await self._hurry(owned, partition, [row for id, row in hasty.items() if owned.touched.get(id) is row])
+        await self._storing.hurry(partition, [row for id, row in hasty.items() if owned.touched.get(id) is row])
         if self._room.crammed:
             self._room.tidy(self._owned)
 
@@ -190,7 +180,7 @@ class Scoring:
 
     async def _resume(self, owned: Owned, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""
-        first, end = batch.records[0], Fence(self._incarnation, batch.partition, batch.end)
+        first, end = batch.records[0], Fence(self._storing.incarnation, batch.partition, batch.end)
         received = max(0, min(first.timestamp, self._clock()))  # nobody has looked at this record yet
         load = partial(self._loader.load, owned.state.untold, received, first.offset, end)
         rows = await self._patiently(load, "load")
@@ -204,36 +194,27 @@ class Scoring:
         known = await self._patiently(partial(self._loader.prepare, run, end), "load")
         rows = {span.id: self._block.rows[span.id] for span in run.spans}.values()
         before = entries_in(rows)
-        step = step_many(self._block, run, known, self._terms, self._incarnation, end.partition)
+        step = step_many(self._block, run, known, self._terms, self._storing.incarnation, end.partition)
         added = entries_in(rows) - before
-        self._entries, self._listed = self._entries + added, self._listed + added
+        self._storing.entries += added
+        self._listed += added
         owned.touched.update(step.touched)
         owned.received = max(owned.received, *run.received)
         self._metrics.duplicates.inc(step.duplicates)
-        since = Fence(self._incarnation, end.partition, min(run.offsets))
-        await self._hurry(owned, end.partition, [row for row in step.touched.values() if _crowded(row)])
+        since = Fence(self._storing.incarnation, end.partition, min(run.offsets))
+        await self._storing.hurry(end.partition, [row for row in step.touched.values() if _crowded(row)])
         return {id: row for id, row in step.touched.items() if owned.caught_up and _loud(row, since)}
-
-    async def _hurry(self, owned: Owned, number: int, rows: Sequence[Row]) -> None:
-        """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
-
-        Every document stands by itself, so it may be stored before others; nothing is committed before all are.
-        """
-        if not rows:
-            return
-        await self._check_incarnation()
-        await self._save(rows)
-        await self._publish(number, rows, owned.received)
 
     async def _tick(self, owned: Owned, partition: int, record: Tick, end: Fence) -> None:
         """Evaluate what is due, in parts that are stored one after another; then the partition's clock has moved."""
         if record.now <= owned.state.clock:
             return
-        place = Fence(self._incarnation, partition, record.offset)
+        place = Fence(self._storing.incarnation, partition, record.offset)
         done: set[str] = set()
         while True:
             # The store must know of every due moment before it is asked
-            await self._store_and_tell({partition: list(owned.touched.values())})
+            await self._storing.store_and_tell({partition: list(owned.touched.values())})
+            self._room.tidy(self._owned)
             owned.all_told()
             find = partial(self._store.due, partition, record.now, DUE_AT_ONCE + len(done))
             ids = [id for id in await self._patiently(find, "due") if id not in done]
@@ -259,8 +240,7 @@ class Scoring:
         changed = [id for id, cause in latest if (cause.incarnation, cause.offset) == here]
         if changed:
             owned.state.untold = (*owned.state.untold, *changed)
-            await self._patiently(partial(self._saver.save, (), (owned.state,)), "save")
-            owned.state.rev += 1
+            await self._storing.save_states([owned])
 
     async def _quarantine(self, partition: int, bad: Bad) -> None:
         poison = bad.poison
@@ -268,7 +248,7 @@ class Scoring:
         tenant = (bad.record.key or b"").decode(errors="replace").split("/")[0]
         reason = Reason(poison.reason, poison.detail)
         message = quarantine_message(tenant, SCORING, reason, self._clock(), bad.record.value, origin)
-        await self._hand_on(QUARANTINE, 0, [message], "quarantine")
+        await self._storing.hand_on(QUARANTINE, 0, [message], "quarantine")
         self._metrics.quarantined.labels(poison.reason).inc()
         logger().warning("quarantined", origin=origin, reason=poison.reason, detail=poison.detail)
 
@@ -283,7 +263,8 @@ class Scoring:
         flush, self._flush = self._flush or await self._begin_flush(), None
         busy = not flush.over
         if busy:
-            await self._store_and_tell(flush.slice(self._owned, self._pace.documents), flush.marks)
+            await self._storing.store_and_tell(flush.slice(self._owned, self._pace.documents), flush.marks)
+            self._room.tidy(self._owned)
         if flush.over:
             return await self._end_flush(flush, idle=not busy)
         self._flush = flush
@@ -306,75 +287,17 @@ class Scoring:
                 owned.all_told()
             if mark.received:
                 self._metrics.event_to_state.observe(max(0, now - mark.received) / 1000)
-        await self._save_states()
-        await self._upkeep.append_clock_records(self._owned, self._incarnation, now)
+        await self._storing.save_moved()
+        await self._upkeep.append_clock_records(self._owned, self._storing.incarnation, now)
         await self._upkeep.purge(flush.marks, now)
         if self._garbage is not None:
             self._garbage.look(now, idle=idle)
         return {number: mark.next for number, mark in flush.marks.items() if mark.next >= 0}
 
-    async def _store_and_tell(self, rows: Mapping[int, Sequence[Row]], marks: Mapping[int, Mark] | None = None) -> None:
-        """These rows by partition, which are then no longer to be stored."""
-        await self._check_incarnation()
-        together = [row for some in rows.values() for row in some]
-        if not together:
-            return
-        documents, began = documents_of(together), self._timer()
-        await self._save(together)
-        self._pace.stored(documents, self._timer() - began)
-        for number, some in rows.items():
-            await self._publish(number, some, marks[number].received if marks else 0)
-        self._room.tidy(self._owned)
-
     @property
     def scored(self) -> dict[int, int]:
         """By partition that was ours last: the offset up to which all that was folded is stored."""
         return self._scored | {number: one.stored for number, one in self._owned.items() if one.stored >= 0}
-
-    async def _check_incarnation(self) -> None:
-        """Offsets of another log say nothing about this one."""
-        if await self._read_incarnation() != self._incarnation:
-            raise Misconfigured(f"{INTERACTIONS} was recreated: starting again with the new log.")
-
-    async def _save_states(self) -> None:
-        moved = [owned for owned in self._owned.values() if owned.moved]
-        if not moved:
-            return
-        await self._check_incarnation()
-        await self._patiently(partial(self._saver.save, (), [owned.state for owned in moved]), "save")
-        for owned in moved:
-            owned.state.rev += 1
-            owned.moved = False
-
-    async def _publish(self, number: int, rows: Collection[Row], received: Millis) -> None:
-        """Tell of these rows of a partition, which are stored; they need not be told again."""
-        owned, now = self._owned[number], self._clock()
-        since = Fence(self._incarnation, number, owned.flushed)
-        batches = update_batches(rows, since, now, received or owned.received)
-        messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
-        await self._hand_on(UPDATES, number, messages, "publish")
-        self._metrics.events_out.labels(UPDATES).inc(len(rows))
-        for row in rows:
-            if not forget_told(row):
-                del owned.touched[row.head.id]
-
-    async def _hand_on(self, topic: str, partition: int, messages: Sequence[Message], operation: str) -> None:
-        """Publish. Told to stop while the broker is silent, store what was folded: it must not end with the log."""
-        try:
-            await self._patiently(partial(self._publisher.publish, topic, partition, messages), operation)
-        except Unavailable:
-            await self._save([row for owned in self._owned.values() for row in owned.touched.values() if row.unsaved])
-            raise
-
-    async def _save(self, rows: Sequence[Row]) -> None:
-        entries = entries_in(rows)
-        await self._patiently(partial(self._saver.save, rows, ()), "save")
-        self._entries -= entries
-        for owned in self._owned.values():
-            owned.note_stored()
-
-    async def _patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
-        return await until_available(work, self._metrics, operation, self._pause)
 
 
 def _loud(row: Row, since: Fence) -> bool:

@@ -1,0 +1,147 @@
+"""Storing what was folded and telling of it: for as long as it takes, and only what is of the log there is now."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from time import monotonic
+from typing import TypeVar
+
+from services.scoring.owned import Mark, Owned, documents_of, entries_in
+from services.scoring.pace import Pace
+from services.scoring.saving import Saver
+from services.scoring.telling import update_batches
+from shared import wire
+from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.evaluation import forget_told
+from shared.domain.events import Millis
+from shared.domain.fence import Fence
+from shared.domain.row import Row
+from shared.patience import Pause, until_available
+from shared.storage.store import StateStore
+from shared.stream.ports import Message, Publisher
+from shared.stream.topics import INTERACTIONS, UPDATES
+from shared.telemetry import Metrics
+
+T = TypeVar("T")
+
+
+class Storing:
+    """For the partitions of a worker, `owned`. Whatever it raises ends the process."""
+
+    def __init__(
+        self,
+        store: StateStore,
+        saver: Saver,
+        publisher: Publisher,
+        owned: Mapping[int, Owned],
+        metrics: Metrics,
+        clock: Callable[[], Millis],
+        *,
+        partitions: int,
+        pause: Pause,
+        pace: Pace,
+        timer: Callable[[], float] = monotonic,
+    ) -> None:
+        """`partitions`: how many `rapport.interactions` must have; `pace` learns how long writes take."""
+        self._store = store
+        self._saver = saver
+        self._publisher = publisher
+        self._owned = owned
+        self._metrics = metrics
+        self._clock = clock
+        self._partitions = partitions
+        self._pause = pause
+        self._pace = pace
+        self._timer = timer
+        self.incarnation = ""  # of the log that is being read
+        self.entries = 0  # of the timeline, that are not stored yet
+
+    async def begin(self) -> None:
+        """Read the log as it is now. Raises Misconfigured where it is not what the settings say."""
+        self.incarnation = await self._read_incarnation()
+
+    async def store_and_tell(self, rows: Mapping[int, Sequence[Row]], marks: Mapping[int, Mark] | None = None) -> None:
+        """These rows by partition, which are then no longer to be stored."""
+        await self._check_incarnation()
+        together = [row for some in rows.values() for row in some]
+        if not together:
+            return
+        documents, began = documents_of(together), self._timer()
+        await self._save(together)
+        self._pace.stored(documents, self._timer() - began)
+        for number, some in rows.items():
+            await self._publish(number, some, marks[number].received if marks else 0)
+
+    async def hurry(self, number: int, rows: Sequence[Row]) -> None:
+        """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
+
+        Every document stands by itself, so it may be stored before others; nothing is committed before all are.
+        """
+        if rows:
+            await self._check_incarnation()
+            await self._save(rows)
+            await self._publish(number, rows, self._owned[number].received)
+
+    async def save_states(self, partitions: Iterable[Owned]) -> None:
+        """The states of these partitions."""
+        moved = list(partitions)
+        await self.patiently(partial(self._saver.save, (), [owned.state for owned in moved]), "save")
+        for owned in moved:
+            owned.state.rev += 1
+
+    async def save_moved(self) -> None:
+        """The states that differ from what is stored."""
+        moved = [owned for owned in self._owned.values() if owned.moved]
+        if moved:
+            await self._check_incarnation()
+            await self.save_states(moved)
+            for owned in moved:
+                owned.moved = False
+
+    async def hand_on(self, topic: str, partition: int, messages: Sequence[Message], operation: str) -> None:
+        """Publish. Told to stop while the broker is silent, store what was folded: it must not end with the log."""
+        try:
+            await self.patiently(partial(self._publisher.publish, topic, partition, messages), operation)
+        except Unavailable:
+            await self._save([row for owned in self._owned.values() for row in owned.touched.values() if row.unsaved])
+            raise
+
+    async def patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
+        """What `work` answers, once the store or the broker does."""
+        return await until_available(work, self._metrics, operation, self._pause)
+
+    async def _read_incarnation(self) -> str:
+        known = await self.patiently(partial(self._store.incarnation, INTERACTIONS), "incarnation")
+        if known is None:
+            raise Misconfigured(f"{INTERACTIONS} has no incarnation in the store: run `rapport init` first.")
+        if known.partitions != self._partitions:
+            raise Misconfigured(
+                f"{INTERACTIONS} was created with {known.partitions} partitions, the settings say {self._partitions}:"
+                f" set RAPPORT_PARTITIONS={known.partitions}."
+            )
+        return known.incarnation
+
+    async def _check_incarnation(self) -> None:
+        """Offsets of another log say nothing about this one."""
+        if await self._read_incarnation() != self.incarnation:
+            raise Misconfigured(f"{INTERACTIONS} was recreated: starting again with the new log.")
+
+    async def _save(self, rows: Sequence[Row]) -> None:
+        entries = entries_in(rows)
+        await self.patiently(partial(self._saver.save, rows, ()), "save")
+        self.entries -= entries
+        for owned in self._owned.values():
+            owned.note_stored()
+
+    async def _publish(self, number: int, rows: Collection[Row], received: Millis) -> None:
+        """Tell of these rows of a partition, which are stored; they need not be told again."""
+        owned, now = self._owned[number], self._clock()
+        since = Fence(self.incarnation, number, owned.flushed)
+        batches = update_batches(rows, since, now, received or owned.received)
+        messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
+        await self.hand_on(UPDATES, number, messages, "publish")
+        self._metrics.events_out.labels(UPDATES).inc(len(rows))
+        for row in rows:
+            if not forget_told(row):
+                del owned.touched[row.head.id]
