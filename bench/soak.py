@@ -4,7 +4,8 @@ The long form of tests/e2e/test_faults.py. Each round starts Kafka, a store, ing
 of its own and sends traffic with duplicates, out of order and late. Meanwhile every fault happens once, then others by
 chance: kill -9, a pause longer than the session, an exception in the engine, the broker or the store gone for 30 s. In
 the end what is stored is compared, field by field, with what one worker makes of the same log in peace, and with what
-was sent. Exits with 1 on any difference; a round is repeated with `--rounds 1 --seed` and the seed it has printed.
+was sent. Exits with 1 on any difference, and where a round did not come to its end; a round is repeated with
+`--rounds 1 --seed` and the seed it has printed.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ def main() -> None:
     table(rounds)
     if asked.json:
         asked.json.write_text(json.dumps({"seed": seed, "outage": asked.outage, "rounds": rounds}, indent=1))
-    if failed := [one["seed"] for one in rounds if one["differences"]]:
-        sys.exit(f"{len(failed)} of {len(rounds)} rounds differ: seeds {failed}. Their logs are in {LOGS}.")
+    wrong = {name: [one["seed"] for one in rounds if one[name]] for name in ("differences", "unfinished")}
+    if any(wrong.values()):
+        found = "; ".join(f"{name}: seeds {seeds}" for name, seeds in wrong.items() if seeds)
+        sys.exit(f"Of {len(rounds)} rounds, {found}. Their logs are in {LOGS}.")
     print(f"{len(rounds)} of {len(rounds)} rounds: nothing lost, nothing doubled.")
 
 
@@ -90,10 +93,10 @@ def soaked(number: int, trial: Trial) -> dict[str, Any]:
         outcome = asyncio.run(undergo(trial, here, say))
     except Exception as error:  # noqa: BLE001 - not swallowed: the round counts as failed, and the next one begins
         traceback.print_exception(error)
-        outcome = Outcome(trial.seed, [fault.name for fault in trial.faults], differences=[f"not finished: {error!r}"])
+        outcome = Outcome(trial.seed, [fault.name for fault in trial.faults], unfinished=repr(error))
     for difference in outcome.differences[:SHOWN]:
         print(f"  differs: {difference}")
-    if not outcome.differences:
+    if not outcome.differences and not outcome.unfinished:
         shutil.rmtree(here)
     return {**msgspec.to_builtins(outcome), "seconds": round(monotonic() - began, 1)}
 
@@ -105,7 +108,8 @@ def table(rounds: list[dict[str, Any]]) -> None:
     print("  ".join(f"{name:>13}" for name in ("faults", *columns, "differences")))
     for one in shown:
         values = [one[name] for name in ("faults", *columns)]
-        print("  ".join(f"{value:>13}" for value in [*values, len(one["differences"])]))
+        result = "not finished" if one["unfinished"] else len(one["differences"])
+        print("  ".join(f"{value:>13}" for value in [*values, result]))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of it. `differences` in words: none means that nothing was lost and nothing doubled."""
+    """What came of it. `differences` in words: none means that nothing was lost and nothing doubled, if it came to its
+    end: else `unfinished` says why not."""
 
     seed: int
     faults: Sequence[str]
@@ -61,6 +62,7 @@ class Outcome(msgspec.Struct, frozen=True):
     restarts: dict[str, int] = msgspec.field(default_factory=dict)
     expelled: int = 0  # times that a worker found the group gone on without it
     differences: Sequence[str] = ()
+    unfinished: str = ""
 
 
 async def undergo(trial: Trial, here: Path, say: Say = print) -> Outcome:
