@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
 
 import numpy as np
 
@@ -188,10 +191,8 @@ def change(
         evidence=evidence or Evidence(),
         quiet=quiet,
     )
-    untold = 1 + sum(
-        past.cause.offset >= row.told for past in head.changes if past.cause.incarnation == place.incarnation
-    )
-    head.changes = (*head.changes, happened)[-max(CHANGES_KEPT, len(same) + 1, untold) :]
+    untold = len(head.changes) - bisect_left(head.changes, row.told, key=partial(_offset_in, place.incarnation))
+    head.changes = (*head.changes, happened)[-max(CHANGES_KEPT, len(same) + 1, untold + 1) :]
     if verdict.raised:
         head.flags = {**head.flags, key: _standing(happened, head.flags.get(key), verdict.until)}
     else:
@@ -239,9 +240,14 @@ def forget_told(row: Row) -> bool:
 
 
 def _of_one_record(changes: Sequence[FlagChange], cause: Fence | Cause) -> list[FlagChange]:
-    """Those of the record there."""
+    """Those of the record there, which is the last one that has changed anything, if it has."""
     here = (cause.incarnation, cause.offset)
-    return [past for past in changes if (past.cause.incarnation, past.cause.offset) == here]
+    return list(takewhile(lambda past: (past.cause.incarnation, past.cause.offset) == here, reversed(changes)))
+
+
+def _offset_in(incarnation: str, change: FlagChange) -> int:
+    """The offset of what has caused it: changes are in the order of the log. -1 in an earlier one than this."""
+    return change.cause.offset if change.cause.incarnation == incarnation else -1
 
 
 def _record(row: Row, at: Millis, ri: float | None, rv: float | None) -> None:
