@@ -7,8 +7,8 @@ HEARTBEAT_SECONDS = 1.0  # flush() is called at least this often: silence and de
 
 
 class FlushPolicy:
-    """From one flush to the next twice as long as the last one took, within [low, high]; so what comes after a pause is
-    flushed at once. While a backlog is worked off: `high` after its first record."""
+    """From the end of one flush to the next twice as long as it took, within [low, high]; so what comes after a pause is
+    flushed at once. While a backlog is worked off: `high` after that end, or after its first record."""
 
     def __init__(self, low: float, high: float, now: float) -> None:
         if not 0 < low <= high:
@@ -58,5 +58,5 @@ class FlushPolicy:
         if self._first_unflushed is None:
             return self._last_flush + HEARTBEAT_SECONDS
         if any(self._backlog.values()):
-            return self._first_unflushed + self._high
+            return max(self._first_unflushed, self._last_flush) + self._high
         return max(self._first_unflushed + min(GATHER_SECONDS, self._low), self._last_flush + self._interval)
