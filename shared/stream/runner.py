@@ -100,13 +100,24 @@ class Runner:
         finally:
             self._taking -= 1
             self._taken.set()
-        while fetched.epoch == self.ledger.epoch and self.full and await self.flush():
+        while fetched.epoch == self.ledger.epoch and self.full and await self._make_room():
             pass
 
     @property
     def full(self) -> bool:
         """Whether the processor takes no more before a flush."""
         return bool(self.ledger.partitions) and not self.failure.done() and self._processor.full()
+
+    async def _make_room(self) -> bool:
+        """Flush; whether that may have to be repeated.
+
+        A flush under way is waited for: what was gathered meanwhile is folded with the next batch. Another one right
+        after it would store nearly all of the same again.
+        """
+        if self._one_flush.locked():
+            async with self._one_flush:
+                return False
+        return await self.flush()
 
     async def flush(self) -> bool:
         """Store what was applied and commit it, as long as we are members of the group; whether that was done.

@@ -372,3 +372,21 @@ async def test_a_full_processor_is_flushed_before_the_next_batch() -> None:
     bench.group.gone = True  # does not try for ever
     await bench.runner.take(bench.fetched(30, sequence=3))
     assert bench.processor.calls[5:] == ["apply 30", "revoked"]
+
+
+async def test_what_is_gathered_during_a_flush_is_not_flushed_right_after_it() -> None:
+    bench = Bench()
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    flushing = await begun(bench, parts=3)
+    bench.processor.most = 20
+    taking = [asyncio.create_task(bench.runner.take(bench.fetched(10 * n, sequence=n))) for n in (1, 2)]
+    bench.processor.open.set()
+    await asyncio.gather(flushing, *taking)
+
+    assert bench.processor.calls.count("flush") == 3
+    assert bench.processor.calls[-1] == "flush"
+    assert "apply 20" in bench.processor.calls
+    assert bench.group.commits == [{0: 10}]
+    await bench.runner.take(bench.fetched(30, sequence=3))  # and then there must be room
+    assert bench.group.commits == [{0: 10}, {0: 40}]
