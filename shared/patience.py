@@ -17,18 +17,23 @@ Pause = Callable[[float], Awaitable[None]]
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # then 5 s each
 
 
-async def until_available(
-    work: Callable[[], Awaitable[T]], metrics: Metrics, operation: str, pause: Pause = asyncio.sleep
-) -> T:
-    """What `work` answers, tried again with back-off for as long as it raises Unavailable; it must bear repeating."""
-    for wait in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
-        try:
-            return await work()
-        except Unavailable as error:
-            metrics.store_errors.labels(operation).inc()
-            logger().warning("unavailable", operation=operation, error=str(error), retry_seconds=wait)
-            await pause(wait)
-    raise AssertionError("repeat() does not end")
+class Patience:
+    """Does again what raises Unavailable; `pause` is how long tries are apart."""
+
+    def __init__(self, metrics: Metrics, pause: Pause = asyncio.sleep) -> None:
+        self._metrics = metrics
+        self._pause = pause
+
+    async def __call__(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
+        """What `work` answers, tried again with back-off for as long as it takes; it must bear repeating."""
+        for wait in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            try:
+                return await work()
+            except Unavailable as error:
+                self._metrics.store_errors.labels(operation).inc()
+                logger().warning("unavailable", operation=operation, error=str(error), retry_seconds=wait)
+                await self._pause(wait)
+        raise AssertionError("repeat() does not end")
 
 
 def pause_unless(stop: asyncio.Event) -> Pause:

@@ -10,7 +10,7 @@ from time import monotonic
 from services.scoring.decode import Bad, Tick, segments
 from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
-from services.scoring.owned import Flush, Owned, entries_in, entries_of, records_from
+from services.scoring.owned import Flush, Mark, Owned, entries_in, records_from
 from services.scoring.pace import FOLD_MOST, Pace
 from services.scoring.room import Room
 from services.scoring.saving import Saver
@@ -22,11 +22,12 @@ from shared.domain.evaluation import CHANGES_KEPT
 from shared.domain.events import DAY, Millis
 from shared.domain.fence import Fence
 from shared.domain.playbooks import DropParams, Playbook
+from shared.domain.relationship import Head
 from shared.domain.row import Row
 from shared.domain.run import Run
 from shared.domain.terms import Terms
 from shared.domain.verdicts import Rule
-from shared.patience import Pause
+from shared.patience import Patience, Pause
 from shared.storage.store import PartitionState, StateStore
 from shared.stream.ports import Batch, Publisher, Record
 from shared.stream.quarantine import SCORING, Reason, quarantine_message
@@ -64,6 +65,7 @@ class Scoring:
         self._clock = clock
         self._garbage = garbage
         self._pace = pace or Pace()
+        self._patience = Patience(metrics, pause)
         self._room = Room(memory, _feature_days(terms.playbook), terms.dedup_days, metrics)
         self._block = self._room.block
         self._loader = Loader(store, self._block, terms.dedup_days)
@@ -73,15 +75,14 @@ class Scoring:
             Saver(store, self._block, writer),
             publisher,
             self._owned,
+            self._patience,
             metrics,
             clock,
             partitions=partitions,
-            pause=pause,
             pace=self._pace,
             timer=timer,
         )
-        self._patiently = self._storing.patiently
-        self._upkeep = Upkeep(store, terms.dedup_days, self._patiently, self._storing.hand_on)
+        self._upkeep = Upkeep(store, terms.dedup_days, self._patience, self._storing.hand_on)
         self._flush: Flush | None = None  # under way: a part of it has been stored
         self._listed = 0  # entries so far
         self._scored: dict[int, int] = {}  # of partitions that were ours last: see `scored`
@@ -92,7 +93,7 @@ class Scoring:
         await self._storing.begin()
         self._scored = {}
         for number in partitions:
-            state = await self._patiently(partial(self._store.partition_state, number), "partition_state")
+            state = await self._patience(partial(self._store.partition_state, number), "partition_state")
             owned = Owned(state or PartitionState(id=str(number), partition=number))
             await self._upkeep.tell_new_topic(owned, number, self._clock())
             self._owned[number] = owned
@@ -103,7 +104,7 @@ class Scoring:
         for number in partitions:
             self._owned.pop(number, None)
         self._room.leave(self._owned)
-        self._storing.entries = entries_of(self._owned.values())
+        self._storing.note_revoked()
 
     # --- records --------------------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Scoring:
             await self._fold_waiting(batch.partition, owned)
 
     def full(self) -> bool:
-        """What should be folded by now has to wait until more is stored."""
+        """What should be folded by now has to wait until more is stored, or until the next batch."""
         most = WAITING_MOST + FOLD_MOST  # a backlog goes on being gathered while a flush is under way
         return self._laden or any(self._many_wait(owned, most) for owned in self._owned.values())
 
@@ -183,20 +184,26 @@ class Scoring:
         first, end = batch.records[0], Fence(self._storing.incarnation, batch.partition, batch.end)
         received = max(0, min(first.timestamp, self._clock()))  # nobody has looked at this record yet
         load = partial(self._loader.load, owned.state.untold, received, first.offset, end)
-        rows = await self._patiently(load, "load")
+        rows = await self._patience(load, "load")
+        earlier = [row.head for row in rows if not self._of_this_log(row.head)]
+        await self._upkeep.tell_last(batch.partition, earlier, self._clock())
         owned.touched.update((row.head.id, row) for row in rows)
+
+    def _of_this_log(self, head: Head) -> bool:
+        """Whether what has last changed about its flags is of the log being read, and so is told with its row."""
+        return any(change.cause.incarnation == self._storing.incarnation for change in head.changes[-1:])
 
     async def _fold(self, owned: Owned, run: Run, end: Fence) -> dict[str, Row]:
         """Those that do not wait for the next flush, since they have raised or cleared a flag."""
         owned.reached = min(run.received)
         backlogs = [other.reached for other in self._owned.values() if other.reached and not other.idle]
         self._block.ids.expire(min([owned.reached, *backlogs]) // DAY)
-        known = await self._patiently(partial(self._loader.prepare, run, end), "load")
+        known = await self._patience(partial(self._loader.prepare, run, end), "load")
         rows = {span.id: self._block.rows[span.id] for span in run.spans}.values()
         before = entries_in(rows)
         step = step_many(self._block, run, known, self._terms, self._storing.incarnation, end.partition)
         added = entries_in(rows) - before
-        self._storing.entries += added
+        self._storing.note_entries(added)
         self._listed += added
         owned.touched.update(step.touched)
         owned.received = max(owned.received, *run.received)
@@ -213,14 +220,13 @@ class Scoring:
         done: set[str] = set()
         while True:
             # The store must know of every due moment before it is asked
-            await self._storing.store_and_tell({partition: list(owned.touched.values())})
-            self._room.tidy(self._owned)
+            await self._store_and_tell({partition: list(owned.touched.values())})
             owned.all_told()
             find = partial(self._store.due, partition, record.now, DUE_AT_ONCE + len(done))
-            ids = [id for id in await self._patiently(find, "due") if id not in done]
+            ids = [id for id in await self._patience(find, "due") if id not in done]
             if not ids:
                 break
-            rows = await self._patiently(partial(self._loader.load, ids, record.now, record.offset, end), "load")
+            rows = await self._patience(partial(self._loader.load, ids, record.now, record.offset, end), "load")
             tick(self._block, rows, record.now, self._terms, place)
             await self._note_untold(owned, rows, place)
             owned.touched.update((row.head.id, row) for row in rows)
@@ -263,12 +269,17 @@ class Scoring:
         flush, self._flush = self._flush or await self._begin_flush(), None
         busy = not flush.over
         if busy:
-            await self._storing.store_and_tell(flush.slice(self._owned, self._pace.documents), flush.marks)
-            self._room.tidy(self._owned)
+            await self._store_and_tell(flush.slice(self._owned, self._pace.documents), flush.marks)
+            await self._upkeep.append_clock_records(self._owned, self._storing.incarnation, self._clock())
         if flush.over:
             return await self._end_flush(flush, idle=not busy)
         self._flush = flush
         return None
+
+    async def _store_and_tell(self, rows: Mapping[int, Sequence[Row]], marks: Mapping[int, Mark] | None = None) -> None:
+        await self._storing.store_and_tell(rows, marks)
+        if any(rows.values()):
+            self._room.tidy(self._owned)
 
     async def _begin_flush(self) -> Flush:
         for number, owned in self._owned.items():

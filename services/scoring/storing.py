@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import TypeVar
 
-from services.scoring.owned import Mark, Owned, documents_of, entries_in
+from services.scoring.owned import Mark, Owned, documents_of, entries_in, entries_of
 from services.scoring.pace import Pace
 from services.scoring.saving import Saver
 from services.scoring.telling import update_batches
@@ -17,13 +16,11 @@ from shared.domain.evaluation import forget_told
 from shared.domain.events import Millis
 from shared.domain.fence import Fence
 from shared.domain.row import Row
-from shared.patience import Pause, until_available
+from shared.patience import Patience
 from shared.storage.store import StateStore
 from shared.stream.ports import Message, Publisher
 from shared.stream.topics import INTERACTIONS, UPDATES
 from shared.telemetry import Metrics
-
-T = TypeVar("T")
 
 
 class Storing:
@@ -35,11 +32,11 @@ class Storing:
         saver: Saver,
         publisher: Publisher,
         owned: Mapping[int, Owned],
+        patience: Patience,
         metrics: Metrics,
         clock: Callable[[], Millis],
         *,
         partitions: int,
-        pause: Pause,
         pace: Pace,
         timer: Callable[[], float] = monotonic,
     ) -> None:
@@ -48,18 +45,31 @@ class Storing:
         self._saver = saver
         self._publisher = publisher
         self._owned = owned
+        self._patience = patience
         self._metrics = metrics
         self._clock = clock
         self._partitions = partitions
-        self._pause = pause
         self._pace = pace
         self._timer = timer
         self.incarnation = ""  # of the log that is being read
-        self.entries = 0  # of the timeline, that are not stored yet
+        self._entries = 0
 
     async def begin(self) -> None:
         """Read the log as it is now. Raises Misconfigured where it is not what the settings say."""
         self.incarnation = await self._read_incarnation()
+
+    @property
+    def entries(self) -> int:
+        """Timeline entries that have been folded and not stored yet."""
+        return self._entries
+
+    def note_entries(self, more: int) -> None:
+        """So many more have been folded."""
+        self._entries += more
+
+    def note_revoked(self) -> None:
+        """Some partitions are gone from `owned`, with what was not stored of them."""
+        self._entries = entries_of(self._owned.values())
 
     async def store_and_tell(self, rows: Mapping[int, Sequence[Row]], marks: Mapping[int, Mark] | None = None) -> None:
         """These rows by partition, which are then no longer to be stored."""
@@ -71,7 +81,7 @@ class Storing:
         await self._save(together)
         self._pace.stored(documents, self._timer() - began)
         for number, some in rows.items():
-            await self._publish(number, some, marks[number].received if marks else 0)
+            await self._publish(number, some, marks[number].received if marks else self._owned[number].received)
 
     async def hurry(self, number: int, rows: Sequence[Row]) -> None:
         """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
@@ -83,12 +93,12 @@ class Storing:
             await self._save(rows)
             await self._publish(number, rows, self._owned[number].received)
 
-    async def save_states(self, partitions: Iterable[Owned]) -> None:
+    async def save_states(self, partitions: Sequence[Owned]) -> None:
         """The states of these partitions."""
-        moved = list(partitions)
-        await self.patiently(partial(self._saver.save, (), [owned.state for owned in moved]), "save")
-        for owned in moved:
+        await self._patience(partial(self._saver.save, (), [owned.state for owned in partitions]), "save")
+        for owned in partitions:
             owned.state.rev += 1
+            owned.moved = False
 
     async def save_moved(self) -> None:
         """The states that differ from what is stored."""
@@ -96,23 +106,17 @@ class Storing:
         if moved:
             await self._check_incarnation()
             await self.save_states(moved)
-            for owned in moved:
-                owned.moved = False
 
     async def hand_on(self, topic: str, partition: int, messages: Sequence[Message], operation: str) -> None:
         """Publish. Told to stop while the broker is silent, store what was folded: it must not end with the log."""
         try:
-            await self.patiently(partial(self._publisher.publish, topic, partition, messages), operation)
+            await self._patience(partial(self._publisher.publish, topic, partition, messages), operation)
         except Unavailable:
             await self._save([row for owned in self._owned.values() for row in owned.touched.values() if row.unsaved])
             raise
 
-    async def patiently(self, work: Callable[[], Awaitable[T]], operation: str) -> T:
-        """What `work` answers, once the store or the broker does."""
-        return await until_available(work, self._metrics, operation, self._pause)
-
     async def _read_incarnation(self) -> str:
-        known = await self.patiently(partial(self._store.incarnation, INTERACTIONS), "incarnation")
+        known = await self._patience(partial(self._store.incarnation, INTERACTIONS), "incarnation")
         if known is None:
             raise Misconfigured(f"{INTERACTIONS} has no incarnation in the store: run `rapport init` first.")
         if known.partitions != self._partitions:
@@ -129,8 +133,8 @@ class Storing:
 
     async def _save(self, rows: Sequence[Row]) -> None:
         entries = entries_in(rows)
-        await self.patiently(partial(self._saver.save, rows, ()), "save")
-        self.entries -= entries
+        await self._patience(partial(self._saver.save, rows, ()), "save")
+        self._entries -= entries
         for owned in self._owned.values():
             owned.note_stored()
 
@@ -138,10 +142,10 @@ class Storing:
         """Tell of these rows of a partition, which are stored; they need not be told again."""
         owned, now = self._owned[number], self._clock()
         since = Fence(self.incarnation, number, owned.flushed)
-        batches = update_batches(rows, since, now, received or owned.received)
+        batches = update_batches(rows, since, now, received)
         messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
         await self.hand_on(UPDATES, number, messages, "publish")
         self._metrics.events_out.labels(UPDATES).inc(len(rows))
         for row in rows:
-            if not forget_told(row):
+            if not forget_told(row, self.incarnation):
                 del owned.touched[row.head.id]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from services.scoring.owned import Mark, Owned
 from services.scoring.telling import batches_of, told_last
 from shared import wire
 from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
+from shared.domain.relationship import Head
+from shared.patience import Patience
 from shared.storage.store import StateStore
 from shared.stream.ports import Message
 from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, UPDATES
@@ -17,12 +19,6 @@ from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, UPDATES
 CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
 PURGE_EVERY = HOUR
 PAGE = 500  # heads read at once when everything is told again
-
-
-class Patiently(Protocol):
-    """Does something again for as long as it raises Unavailable."""
-
-    def __call__(self, work: Callable[[], Awaitable[Any]], operation: str) -> Awaitable[Any]: ...
 
 
 class HandOn(Protocol):
@@ -34,10 +30,10 @@ class HandOn(Protocol):
 class Upkeep:
     """For all partitions of a worker."""
 
-    def __init__(self, store: StateStore, dedup_days: int, patiently: Patiently, hand_on: HandOn) -> None:
+    def __init__(self, store: StateStore, dedup_days: int, patience: Patience, hand_on: HandOn) -> None:
         self._store = store
         self._dedup_days = dedup_days
-        self._patiently = patiently
+        self._patience = patience
         self._hand_on = hand_on
         self._purged_at: Millis = 0
 
@@ -46,7 +42,7 @@ class Upkeep:
         waiting = [number for number, owned in partitions.items() if now - owned.clocked_at >= CLOCK_EVERY]
         if not waiting:
             return
-        due = await self._patiently(partial(self._store.earliest_due, waiting), "earliest_due")
+        due = await self._patience(partial(self._store.earliest_due, waiting), "earliest_due")
         for number in waiting:
             owned = partitions[number]
             owned.clocked_at = now
@@ -63,7 +59,7 @@ class Upkeep:
         for number, mark in marks.items():
             if mark.next >= 0 and mark.reached:
                 before = mark.reached - (self._dedup_days + 1) * DAY
-                await self._patiently(partial(self._store.purge_dedup, number, before), "purge")
+                await self._patience(partial(self._store.purge_dedup, number, before), "purge")
 
     async def tell_new_topic(self, owned: Owned, partition: int, now: Millis) -> None:
         """A topic of updates that was made anew has lost what nobody had read: tell it how all flags came about.
@@ -71,15 +67,19 @@ class Upkeep:
         Before anything new is folded, so that nothing is told after what has superseded it. Readers know by the cause
         what they have had already.
         """
-        topic = await self._patiently(partial(self._store.incarnation, UPDATES), "incarnation")
+        topic = await self._patience(partial(self._store.incarnation, UPDATES), "incarnation")
         if topic is None or topic.incarnation == owned.state.told_into:
             return
         after = ""
-        while heads := await self._patiently(partial(self._store.partition_heads, partition, after, PAGE), "heads"):
+        while heads := await self._patience(partial(self._store.partition_heads, partition, after, PAGE), "heads"):
             after = heads[-1].id
-            batches = batches_of((told_last(head) for head in heads if head.changes), now, 0)
-            if batches:
-                messages = [Message(wire.encode(batch)) for batch in batches]
-                await self._hand_on(UPDATES, partition, messages, "publish")
+            await self.tell_last(partition, heads, now)
         owned.state.told_into = topic.incarnation
         owned.moved = True
+
+    async def tell_last(self, partition: int, heads: Sequence[Head], now: Millis) -> None:
+        """Tell what has last changed about the flags of these: see `told_last`."""
+        batches = batches_of((told_last(head) for head in heads if head.changes), now, 0)
+        if batches:
+            messages = [Message(wire.encode(batch)) for batch in batches]
+            await self._hand_on(UPDATES, partition, messages, "publish")

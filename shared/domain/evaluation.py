@@ -178,13 +178,13 @@ def change(
         return
     if not verdict.raised and key not in head.flags:
         return
-    same = _of_one_record(head.changes, place)
+    same = _changes_by(place, head.changes)
     happened = FlagChange(
         rule=verdict.rule,
         subject=verdict.subject,
         raised=verdict.raised,
         moment=at,
-        cause=Cause(place.incarnation, place.partition, place.offset, len(same)),
+        cause=Cause(place.incarnation, place.partition, place.offset, same),
         severity=verdict.severity,
         reason=reason or verdict.reason,
         numbers=verdict.numbers,
@@ -192,7 +192,7 @@ def change(
         quiet=quiet,
     )
     untold = len(head.changes) - bisect_left(head.changes, row.told, key=partial(_offset_in, place.incarnation))
-    head.changes = (*head.changes, happened)[-max(CHANGES_KEPT, len(same) + 1, untold + 1) :]
+    head.changes = (*head.changes, happened)[-max(CHANGES_KEPT, same + 1, untold + 1) :]
     if verdict.raised:
         head.flags = {**head.flags, key: _standing(happened, head.flags.get(key), verdict.until)}
     else:
@@ -224,14 +224,17 @@ def _raised_since(row: Row, verdict: Verdict, since: Millis) -> bool:
 
 def remembered(changes: tuple[FlagChange, ...]) -> tuple[FlagChange, ...]:
     """The changes that verdicts go by, however many more are kept until they are told."""
-    same = len(_of_one_record(changes, changes[-1].cause)) if changes else 0
+    same = _changes_by(changes[-1].cause, changes) if changes else 0
     return changes[-max(CHANGES_KEPT, same) :]
 
 
-def forget_told(row: Row) -> bool:
-    """All changes of a row's flags have been told: let go of those beyond CHANGES_KEPT; whether there were any."""
+def forget_told(row: Row, incarnation: str) -> bool:
+    """All changes of a row's flags have been told: let go of those beyond CHANGES_KEPT; whether there were any.
+
+    `incarnation`: of the log being read. Of a row that none of it has been folded into yet, all of it is to be told.
+    """
     kept = remembered(row.head.changes)
-    row.told = row.head.offset + 1
+    row.told = row.head.offset + 1 if row.head.incarnation == incarnation else 0
     if len(kept) == len(row.head.changes):
         return False
     row.head.changes = kept
@@ -239,10 +242,12 @@ def forget_told(row: Row) -> bool:
     return True
 
 
-def _of_one_record(changes: Sequence[FlagChange], cause: Fence | Cause) -> list[FlagChange]:
-    """Those of the record there, which is the last one that has changed anything, if it has."""
+def _changes_by(cause: Fence | Cause, changes: Sequence[FlagChange]) -> int:
+    """How many of them the record there has made, after which no other has made any."""
     here = (cause.incarnation, cause.offset)
-    return list(takewhile(lambda past: (past.cause.incarnation, past.cause.offset) == here, reversed(changes)))
+    return sum(
+        1 for _ in takewhile(lambda past: (past.cause.incarnation, past.cause.offset) == here, reversed(changes))
+    )
 
 
 def _offset_in(incarnation: str, change: FlagChange) -> int:

@@ -7,8 +7,8 @@ HEARTBEAT_SECONDS = 1.0  # flush() is called at least this often: silence and de
 
 
 class FlushPolicy:
-    """From the end of one flush to the next twice as long as it took, within [low, high]; so what comes after a pause is
-    flushed at once. While a backlog is worked off: `high` after that end, or after its first record."""
+    """From the end of one flush to the next twice as long as it took, within [low, high]; so what comes after a pause
+    is flushed at once. While a backlog is worked off: `high` after the later of that end and its first record."""
 
     def __init__(self, low: float, high: float, now: float) -> None:
         if not 0 < low <= high:

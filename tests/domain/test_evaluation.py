@@ -19,7 +19,7 @@ from shared.domain.one_event import SETTLE
 from shared.domain.terms import Terms
 from shared.domain.usage import day_of
 from shared.domain.verdicts import Rule, Severity
-from tests.domain.builders import Desk, at, playbook
+from tests.domain.builders import LOG, Desk, at, playbook
 
 NINE = at("2026-06-01T09:00:00Z")  # a Monday
 
@@ -222,8 +222,8 @@ def test_the_latest_changes_are_kept() -> None:
         desk.say("survey.answered", NINE + number, instrument="nps", score=1, person=f"person {number}")
     assert len(desk.changes) == CHANGES_KEPT + 6  # nobody has been told of them yet
     assert remembered(desk.changes) == desk.changes[6:]
-    assert forget_told(desk.row)
-    assert not forget_told(desk.row)
+    assert forget_told(desk.row, LOG)
+    assert not forget_told(desk.row, LOG)
     assert len(desk.changes) == CHANGES_KEPT
     assert desk.changes[0].subject == "person 6"
 
@@ -235,7 +235,7 @@ def test_what_one_record_brings_about_is_kept_whole_and_in_order() -> None:
     desk.clock(NINE + HOUR)
     assert [change.cause.step for change in desk.changes] == list(range(CHANGES_KEPT + 6))
     assert {change.cause.offset for change in desk.changes} == {desk.offset}
-    assert not forget_told(desk.row)
+    assert not forget_told(desk.row, LOG)
     promised(desk, "q", "2026-06-01T10:30:00Z", NINE + HOUR)
     desk.clock(NINE + 2 * HOUR)
     assert len(desk.changes) == CHANGES_KEPT

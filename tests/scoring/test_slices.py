@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.scoring.pace import Pace
 from shared.domain.errors import Unavailable
-from shared.domain.events import DAY, HOUR
+from shared.domain.events import CLOCK_KEY, DAY, HOUR
 from shared.domain.verdicts import Rule
 from shared.storage.memory import MemoryStore
 from shared.stream.memory_group import MemoryMember
@@ -156,6 +156,19 @@ async def test_a_clock_record_between_two_slices_finds_everything_stored_that_it
     await worker.drain()
     await worker.drain()
     assert worker.committed == {0: len(stage.log.records(INTERACTIONS))}
+
+
+async def test_what_falls_due_during_a_flush_is_said_in_the_log_before_its_end() -> None:
+    stage = Stage()
+    worker = await stage.worker(pace=by_row())
+    await stage.say("promise.made", "acct-9", promise="p", due="2026-06-01T12:00:00Z")
+    await worker.drain()
+    await used(stage)
+    await worker.step()
+    stage.now = START + 4 * HOUR
+    for _ in NAMES[1:]:
+        assert not await worker.flush_part()
+        assert [record.key for record in stage.log.records(INTERACTIONS)].count(CLOCK_KEY) == 1
 
 
 async def test_a_revocation_between_two_slices_leaves_nothing_of_the_flush() -> None:

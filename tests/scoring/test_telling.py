@@ -9,13 +9,15 @@ from msgspec.structs import replace
 
 from services.scoring.telling import update_batches
 from shared import wire
+from shared.domain.evaluation import CHANGES_KEPT
 from shared.domain.events import HOUR
 from shared.domain.fence import Fence
 from shared.domain.relationship import Head
 from shared.domain.row import Row
 from shared.domain.verdicts import Cause, FlagChange, Rule, Severity
+from shared.stream.memory import MemoryLog
 from shared.stream.ports import Message, Publisher
-from shared.stream.topics import UPDATES
+from shared.stream.topics import INTERACTIONS, QUARANTINE, UPDATES
 from tests.scoring.stage import START, Stage
 
 
@@ -39,8 +41,8 @@ class Mortal:
         await self._real.close()
 
 
-async def test_what_a_clock_record_has_found_is_told_after_a_crash_between_store_and_topic() -> None:
-    stage = Stage()
+async def dies_before_telling(stage: Stage) -> None:
+    """A worker has stored what a clock record has found, a promise that was not kept, and dies as it tells of it."""
     publisher = Mortal(stage.log.publisher())
     worker = await stage.worker(publisher=publisher)
     await stage.say("promise.made", promise="p", due="2026-06-01T12:00:00Z")
@@ -54,11 +56,52 @@ async def test_what_a_clock_record_has_found_is_told_after_a_crash_between_store
     assert (await stage.head()).flags["expectation_violated/p"].severity == Severity.CRITICAL
     assert stage.told() == []
 
+
+def lose_the_log(stage: Stage) -> None:
+    """The log is gone, and there is a new one."""
+    stage.log = MemoryLog()
+    stage.incarnation = "two"
+    for topic in (INTERACTIONS, UPDATES, QUARANTINE):
+        stage.log.create(topic, 1)
+
+
+async def test_what_a_clock_record_has_found_is_told_after_a_crash_between_store_and_topic() -> None:
+    stage = Stage()
+    await dies_before_telling(stage)
     await (await stage.worker("heir")).drain()
     assert [(change.rule, change.moment) for change in stage.told()] == [(Rule.EXPECTATION_VIOLATED, START + 3 * HOUR)]
     state = await stage.store.partition_state(0)
     assert state is not None
     assert state.untold == ()
+
+
+async def test_what_a_clock_record_has_found_is_told_although_its_log_is_gone() -> None:
+    stage = Stage()
+    await dies_before_telling(stage)
+    lose_the_log(stage)
+    await stage.say("usage.login", "acct-2", person="ana")
+    await (await stage.worker("heir")).drain()
+    assert [(change.rule, change.moment) for change in stage.told()] == [(Rule.EXPECTATION_VIOLATED, START + 3 * HOUR)]
+    state = await stage.store.partition_state(0)
+    assert state is not None
+    assert state.untold == ()
+
+
+async def test_a_place_in_a_log_that_is_gone_says_nothing_of_what_has_been_told_since() -> None:
+    """More flags than a head remembers, raised before the offset that its last change had in the log before."""
+    stage = Stage()
+    for _ in range(CHANGES_KEPT * 2):
+        await stage.say("usage.login", "acct-2", person="ana")
+    await dies_before_telling(stage)
+    lose_the_log(stage)
+    heir = await stage.worker("heir")
+    await stage.say("usage.login", "acct-2", person="ana")
+    await heir.drain()
+    for number in range(CHANGES_KEPT + 20):
+        await stage.say("survey.answered", instrument="nps", score=0, person=f"p{number}")
+    await heir.drain()
+    raised = [change.subject for change in stage.told() if change.rule == Rule.NPS_DETRACTOR]
+    assert raised == [f"p{number}" for number in range(CHANGES_KEPT + 20)]
 
 
 def flagged(name: str, flags: int, reason: str = "") -> Row:

@@ -152,6 +152,7 @@ class Worker:
         publisher: Any = CrashAt(desk.log.publisher(), budget) if budget else desk.log.publisher()
         self.metrics = Metrics("alerts")
         self.pauses: list[float] = []
+        self.paused: Callable[[], None] = lambda: None  # called after each
         self.settlement = Settlement(store, publisher, playbook, channels.keys(), self.metrics, desk.clock)
         self.processor = AlertProcessor(
             store, publisher, self.settlement, playbook, self.metrics, desk.clock, self._pause
@@ -162,6 +163,7 @@ class Worker:
 
     async def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
+        self.paused()
 
     async def drain(self) -> None:
         await self.member.drain()

@@ -207,14 +207,12 @@ async def test_an_outage_is_waited_out(desk: Desk) -> None:
     budget = Budget(5, gone)
     worker = desk.worker(budget=budget)
     await desk.publish(desk.update(desk.change()))
-    pause = worker.processor._pause
 
-    async def until_it_is_back(seconds: float) -> None:
-        await pause(seconds)
+    def back_in_time() -> None:
         if len(worker.pauses) == 8:
             budget.left = 1_000
 
-    worker.processor._pause = until_it_is_back
+    worker.paused = back_in_time
     await worker.drain()
     assert worker.pauses == [0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0]
     assert worker.value("rapport_store_errors_total", operation="alerts") == 8
