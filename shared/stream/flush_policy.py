@@ -8,7 +8,8 @@ HEARTBEAT_SECONDS = 1.0  # flush() is called at least this often: silence and de
 
 class FlushPolicy:
     """From the end of one flush to the next twice as long as it took, within [low, high]; so what comes after a pause
-    is flushed at once. While a backlog is worked off: `high` after the later of that end and its first record."""
+    is flushed at once. While a backlog is worked off: `high` after the later of that end and its first record; how long
+    that took says nothing of what comes after it."""
 
     def __init__(self, low: float, high: float, now: float) -> None:
         if not 0 < low <= high:
@@ -21,6 +22,7 @@ class FlushPolicy:
         self._last_flush = now
         self._flush_began = now
         self._flushing = False  # what was unflushed is being flushed
+        self._much = False  # of a backlog
 
     def applied(self, partition: int, taken: int, remaining: int, now: float) -> None:
         """A batch of `taken` records was applied, after which `remaining` are in the log."""
@@ -32,11 +34,13 @@ class FlushPolicy:
         """A flush of all that was applied; what is applied from here on is for the next one."""
         self._flush_began = now
         self._flushing = self._first_unflushed is not None
+        self._much = any(self._backlog.values())
         self._first_unflushed = None
 
     def flushed(self, now: float) -> None:
         """The flush is over."""
-        self._interval = min(max(2 * (now - self._flush_began), self._low), self._high)
+        took = 0.0 if self._much else now - self._flush_began
+        self._interval = min(max(2 * took, self._low), self._high)
         self._flushing = False
         self._last_flush = now
 

@@ -71,6 +71,15 @@ def test_a_backlog_is_worked_on_for_the_longest_interval_however_long_a_flush_ta
     assert p.due() == 112.5
 
 
+def test_what_comes_after_a_backlog_does_not_wait_for_as_long_as_that_took() -> None:
+    p = policy()
+    p.applied(0, taken=500, remaining=500, now=100.0)
+    p.began(105.0)
+    p.applied(0, taken=500, remaining=0, now=105.1)
+    p.flushed(107.5)
+    assert p.due() == pytest.approx(107.7)
+
+
 def test_the_backlog_of_one_partition_is_not_hidden_by_another() -> None:
     p = policy()
     p.applied(0, taken=500, remaining=9_000, now=100.0)
