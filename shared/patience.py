@@ -17,7 +17,7 @@ Pause = Callable[[float], Awaitable[None]]
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # then 5 s each
 
 
-class Patience:
+class Retry:
     """Does again what raises Unavailable; `pause` is how long tries are apart."""
 
     def __init__(self, metrics: Metrics, pause: Pause = asyncio.sleep) -> None:

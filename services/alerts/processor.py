@@ -17,7 +17,7 @@ from shared.domain.events import Millis
 from shared.domain.lifecycle import Step, What, apply_change
 from shared.domain.playbooks import Playbook
 from shared.domain.verdicts import FlagChange, Rule, Update, UpdateBatch, fingerprint
-from shared.patience import Patience, Pause
+from shared.patience import Pause, Retry
 from shared.storage.store import Store
 from shared.stream.feed import publish_scores
 from shared.stream.ports import Batch, Publisher, Record
@@ -59,7 +59,7 @@ class AlertProcessor:
         self._playbook = playbook
         self._metrics = metrics
         self._clock = clock
-        self._patience = Patience(metrics, pause)
+        self._retry = Retry(metrics, pause)
         self.joined = False  # whether the group has ever let us in
         self._pending: dict[int, list[UpdateBatch]] = {}
         self._next: dict[int, int] = {}
@@ -74,7 +74,7 @@ class AlertProcessor:
             try:
                 pending.append(wire.decode(record.value, UpdateBatch))
             except Poison as poison:
-                await self._patience(partial(self._quarantine, batch.partition, record, poison), "alerts")
+                await self._retry(partial(self._quarantine, batch.partition, record, poison), "alerts")
                 self._metrics.quarantined.labels(poison.reason).inc()
         self._next[batch.partition] = batch.records[-1].offset + 1
 
@@ -86,7 +86,7 @@ class AlertProcessor:
         """Apply every verdict that waits, and see its alert through; retried while store or broker are down."""
         batches = [batch for waiting in self._pending.values() for batch in waiting]
         if batches:
-            await self._patience(partial(self._work, batches), "alerts")
+            await self._retry(partial(self._work, batches), "alerts")
             self._pending.clear()
         return dict(self._next)
 

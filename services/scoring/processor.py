@@ -27,7 +27,7 @@ from shared.domain.row import Row
 from shared.domain.run import Run
 from shared.domain.terms import Terms
 from shared.domain.verdicts import Rule
-from shared.patience import Patience, Pause
+from shared.patience import Pause, Retry
 from shared.storage.store import PartitionState, StateStore
 from shared.stream.ports import Batch, Publisher, Record
 from shared.stream.quarantine import SCORING, Reason, quarantine_message
@@ -65,7 +65,7 @@ class Scoring:
         self._clock = clock
         self._garbage = garbage
         self._pace = pace or Pace()
-        self._patience = Patience(metrics, pause)
+        self._retry = Retry(metrics, pause)
         self._room = Room(memory, _feature_days(terms.playbook), terms.dedup_days, metrics)
         self._block = self._room.block
         self._loader = Loader(store, self._block, terms.dedup_days)
@@ -75,14 +75,14 @@ class Scoring:
             Saver(store, self._block, writer),
             publisher,
             self._owned,
-            self._patience,
+            self._retry,
             metrics,
             clock,
             partitions=partitions,
             pace=self._pace,
             timer=timer,
         )
-        self._upkeep = Upkeep(store, terms.dedup_days, self._patience, self._storing.hand_on)
+        self._upkeep = Upkeep(store, terms.dedup_days, self._retry, self._storing.hand_on)
         self._flush: Flush | None = None  # under way: a part of it has been stored
         self._listed = 0  # entries so far
         self._scored: dict[int, int] = {}  # of partitions that were ours last: see `scored`
@@ -93,7 +93,7 @@ class Scoring:
         await self._storing.begin()
         self._scored = {}
         for number in partitions:
-            state = await self._patience(partial(self._store.partition_state, number), "partition_state")
+            state = await self._retry(partial(self._store.partition_state, number), "partition_state")
             owned = Owned(state or PartitionState(id=str(number), partition=number))
             await self._upkeep.tell_new_topic(owned, number, self._clock())
             self._owned[number] = owned
@@ -184,7 +184,7 @@ class Scoring:
         first, end = batch.records[0], Fence(self._storing.incarnation, batch.partition, batch.end)
         received = max(0, min(first.timestamp, self._clock()))  # nobody has looked at this record yet
         load = partial(self._loader.load, owned.state.untold, received, first.offset, end)
-        rows = await self._patience(load, "load")
+        rows = await self._retry(load, "load")
         earlier = [row.head for row in rows if not self._of_this_log(row.head)]
         await self._upkeep.tell_last(batch.partition, earlier, self._clock())
         owned.touched.update((row.head.id, row) for row in rows)
@@ -198,7 +198,7 @@ class Scoring:
         owned.reached = min(run.received)
         backlogs = [other.reached for other in self._owned.values() if other.reached and not other.idle]
         self._block.ids.expire(min([owned.reached, *backlogs]) // DAY)
-        known = await self._patience(partial(self._loader.prepare, run, end), "load")
+        known = await self._retry(partial(self._loader.prepare, run, end), "load")
         rows = {span.id: self._block.rows[span.id] for span in run.spans}.values()
         before = entries_in(rows)
         step = step_many(self._block, run, known, self._terms, self._storing.incarnation, end.partition)
@@ -223,10 +223,10 @@ class Scoring:
             await self._store_and_tell({partition: list(owned.touched.values())})
             owned.all_told()
             find = partial(self._store.due, partition, record.now, DUE_AT_ONCE + len(done))
-            ids = [id for id in await self._patience(find, "due") if id not in done]
+            ids = [id for id in await self._retry(find, "due") if id not in done]
             if not ids:
                 break
-            rows = await self._patience(partial(self._loader.load, ids, record.now, record.offset, end), "load")
+            rows = await self._retry(partial(self._loader.load, ids, record.now, record.offset, end), "load")
             tick(self._block, rows, record.now, self._terms, place)
             await self._note_untold(owned, rows, place)
             owned.touched.update((row.head.id, row) for row in rows)

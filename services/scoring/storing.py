@@ -16,7 +16,7 @@ from shared.domain.evaluation import forget_told
 from shared.domain.events import Millis
 from shared.domain.fence import Fence
 from shared.domain.row import Row
-from shared.patience import Patience
+from shared.patience import Retry
 from shared.storage.store import StateStore
 from shared.stream.ports import Message, Publisher
 from shared.stream.topics import INTERACTIONS, UPDATES
@@ -32,7 +32,7 @@ class Storing:
         saver: Saver,
         publisher: Publisher,
         owned: Mapping[int, Owned],
-        patience: Patience,
+        retry: Retry,
         metrics: Metrics,
         clock: Callable[[], Millis],
         *,
@@ -45,7 +45,7 @@ class Storing:
         self._saver = saver
         self._publisher = publisher
         self._owned = owned
-        self._patience = patience
+        self._retry = retry
         self._metrics = metrics
         self._clock = clock
         self._partitions = partitions
@@ -95,7 +95,7 @@ class Storing:
 
     async def save_states(self, partitions: Sequence[Owned]) -> None:
         """The states of these partitions."""
-        await self._patience(partial(self._saver.save, (), [owned.state for owned in partitions]), "save")
+        await self._retry(partial(self._saver.save, (), [owned.state for owned in partitions]), "save")
         for owned in partitions:
             owned.state.rev += 1
             owned.moved = False
@@ -110,13 +110,13 @@ class Storing:
     async def hand_on(self, topic: str, partition: int, messages: Sequence[Message], operation: str) -> None:
         """Publish. Told to stop while the broker is silent, store what was folded: it must not end with the log."""
         try:
-            await self._patience(partial(self._publisher.publish, topic, partition, messages), operation)
+            await self._retry(partial(self._publisher.publish, topic, partition, messages), operation)
         except Unavailable:
             await self._save([row for owned in self._owned.values() for row in owned.touched.values() if row.unsaved])
             raise
 
     async def _read_incarnation(self) -> str:
-        known = await self._patience(partial(self._store.incarnation, INTERACTIONS), "incarnation")
+        known = await self._retry(partial(self._store.incarnation, INTERACTIONS), "incarnation")
         if known is None:
             raise Misconfigured(f"{INTERACTIONS} has no incarnation in the store: run `rapport init` first.")
         if known.partitions != self._partitions:
@@ -133,7 +133,7 @@ class Storing:
 
     async def _save(self, rows: Sequence[Row]) -> None:
         entries = entries_in(rows)
-        await self._patience(partial(self._saver.save, rows, ()), "save")
+        await self._retry(partial(self._saver.save, rows, ()), "save")
         self._entries -= entries
         for owned in self._owned.values():
             owned.note_stored()

@@ -11,7 +11,7 @@ from services.scoring.telling import batches_of, told_last
 from shared import wire
 from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
 from shared.domain.relationship import Head
-from shared.patience import Patience
+from shared.patience import Retry
 from shared.storage.store import StateStore
 from shared.stream.ports import Message
 from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, UPDATES
@@ -30,10 +30,10 @@ class HandOn(Protocol):
 class Upkeep:
     """For all partitions of a worker."""
 
-    def __init__(self, store: StateStore, dedup_days: int, patience: Patience, hand_on: HandOn) -> None:
+    def __init__(self, store: StateStore, dedup_days: int, retry: Retry, hand_on: HandOn) -> None:
         self._store = store
         self._dedup_days = dedup_days
-        self._patience = patience
+        self._retry = retry
         self._hand_on = hand_on
         self._purged_at: Millis = 0
 
@@ -42,7 +42,7 @@ class Upkeep:
         waiting = [number for number, owned in partitions.items() if now - owned.clocked_at >= CLOCK_EVERY]
         if not waiting:
             return
-        due = await self._patience(partial(self._store.earliest_due, waiting), "earliest_due")
+        due = await self._retry(partial(self._store.earliest_due, waiting), "earliest_due")
         for number in waiting:
             owned = partitions[number]
             owned.clocked_at = now
@@ -59,7 +59,7 @@ class Upkeep:
         for number, mark in marks.items():
             if mark.next >= 0 and mark.reached:
                 before = mark.reached - (self._dedup_days + 1) * DAY
-                await self._patience(partial(self._store.purge_dedup, number, before), "purge")
+                await self._retry(partial(self._store.purge_dedup, number, before), "purge")
 
     async def tell_new_topic(self, owned: Owned, partition: int, now: Millis) -> None:
         """A topic of updates that was made anew has lost what nobody had read: tell it how all flags came about.
@@ -67,11 +67,11 @@ class Upkeep:
         Before anything new is folded, so that nothing is told after what has superseded it. Readers know by the cause
         what they have had already.
         """
-        topic = await self._patience(partial(self._store.incarnation, UPDATES), "incarnation")
+        topic = await self._retry(partial(self._store.incarnation, UPDATES), "incarnation")
         if topic is None or topic.incarnation == owned.state.told_into:
             return
         after = ""
-        while heads := await self._patience(partial(self._store.partition_heads, partition, after, PAGE), "heads"):
+        while heads := await self._retry(partial(self._store.partition_heads, partition, after, PAGE), "heads"):
             after = heads[-1].id
             await self.tell_last(partition, heads, now)
         owned.state.told_into = topic.incarnation
