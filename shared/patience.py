@@ -18,7 +18,7 @@ RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # then 5 s each
 
 
 class Retry:
-    """Does again what raises Unavailable; `pause` is how long tries are apart."""
+    """Does again what raises Unavailable; `pause` is what waits between two tries."""
 
     def __init__(self, metrics: Metrics, pause: Pause = asyncio.sleep) -> None:
         self._metrics = metrics

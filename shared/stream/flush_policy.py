@@ -22,7 +22,7 @@ class FlushPolicy:
         self._last_flush = now
         self._flush_began = now
         self._flushing = False  # what was unflushed is being flushed
-        self._much = False  # of a backlog
+        self._of_backlog = False  # what the last flush stored
 
     def applied(self, partition: int, taken: int, remaining: int, now: float) -> None:
         """A batch of `taken` records was applied, after which `remaining` are in the log."""
@@ -34,12 +34,12 @@ class FlushPolicy:
         """A flush of all that was applied; what is applied from here on is for the next one."""
         self._flush_began = now
         self._flushing = self._first_unflushed is not None
-        self._much = any(self._backlog.values())
+        self._of_backlog = any(self._backlog.values())
         self._first_unflushed = None
 
     def flushed(self, now: float) -> None:
         """The flush is over."""
-        took = 0.0 if self._much else now - self._flush_began
+        took = 0.0 if self._of_backlog else now - self._flush_began
         self._interval = min(max(2 * took, self._low), self._high)
         self._flushing = False
         self._last_flush = now

@@ -49,12 +49,16 @@ class Stage:
     count: int = 0
 
     def __post_init__(self) -> None:
+        self.new_log()
+        self.metrics = Metrics("scoring")
+        self.terms = Terms(load_playbook(None), self.grain, 7)
+
+    def new_log(self) -> None:
+        """An empty log, in place of what there was."""
         self.log = MemoryLog()
         for topic in (INTERACTIONS, UPDATES):
             self.log.create(topic, self.partitions)
         self.log.create(QUARANTINE, 1)
-        self.metrics = Metrics("scoring")
-        self.terms = Terms(load_playbook(None), self.grain, 7)
 
     async def worker(self, writer: str = "w1", **overrides: Any) -> MemoryMember:
         """A scoring worker that has joined the group."""

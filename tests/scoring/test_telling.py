@@ -15,9 +15,8 @@ from shared.domain.fence import Fence
 from shared.domain.relationship import Head
 from shared.domain.row import Row
 from shared.domain.verdicts import Cause, FlagChange, Rule, Severity
-from shared.stream.memory import MemoryLog
 from shared.stream.ports import Message, Publisher
-from shared.stream.topics import INTERACTIONS, QUARANTINE, UPDATES
+from shared.stream.topics import UPDATES
 from tests.scoring.stage import START, Stage
 
 
@@ -59,27 +58,17 @@ async def dies_before_telling(stage: Stage) -> None:
 
 def lose_the_log(stage: Stage) -> None:
     """The log is gone, and there is a new one."""
-    stage.log = MemoryLog()
+    stage.new_log()
     stage.incarnation = "two"
-    for topic in (INTERACTIONS, UPDATES, QUARANTINE):
-        stage.log.create(topic, 1)
 
 
-async def test_what_a_clock_record_has_found_is_told_after_a_crash_between_store_and_topic() -> None:
+@pytest.mark.parametrize("lost", [False, True])
+async def test_what_a_clock_record_has_found_is_told_after_a_crash_between_store_and_topic(lost: bool) -> None:
     stage = Stage()
     await dies_before_telling(stage)
-    await (await stage.worker("heir")).drain()
-    assert [(change.rule, change.moment) for change in stage.told()] == [(Rule.EXPECTATION_VIOLATED, START + 3 * HOUR)]
-    state = await stage.store.partition_state(0)
-    assert state is not None
-    assert state.untold == ()
-
-
-async def test_what_a_clock_record_has_found_is_told_although_its_log_is_gone() -> None:
-    stage = Stage()
-    await dies_before_telling(stage)
-    lose_the_log(stage)
-    await stage.say("usage.login", "acct-2", person="ana")
+    if lost:
+        lose_the_log(stage)
+        await stage.say("usage.login", "acct-2", person="ana")
     await (await stage.worker("heir")).drain()
     assert [(change.rule, change.moment) for change in stage.told()] == [(Rule.EXPECTATION_VIOLATED, START + 3 * HOUR)]
     state = await stage.store.partition_state(0)
