@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from shared.domain.events import SECOND, Millis
 from shared.embedded.data import DataDirectory
 from tests.e2e.reading import Follower, Reader
 from tests.e2e.traffic import Picture, Plan, Sender, Sent
@@ -23,6 +24,7 @@ TIMES = 3
 BETWEEN = 250  # events from one kill to the next, at least
 SETTINGS = {"RAPPORT_EVALUATION_SECONDS": "5", "RAPPORT_SESSION_TIMEOUT_MS": "6000"}
 SETTLES_WITHIN = 150.0
+GRAINS = (86_400, 86_399)  # seconds: their boundaries are hours apart, for decades
 PROMISES_WITHIN = 30.0  # a broken promise is judged at the next canonical moment
 
 
@@ -35,6 +37,12 @@ class Outcome(msgspec.Struct, frozen=True):
     kills: int
     repeated: int
     sent: int
+
+
+def nothing_due(now: Millis) -> dict[str, str]:
+    """Settings with which nothing becomes due for hours from `now`: the log holds events alone, no clock record."""
+    farthest = max(GRAINS, key=lambda grain: grain - now // SECOND % grain)
+    return {"RAPPORT_EVALUATION_SECONDS": str(farthest)}
 
 
 def kill(stack: Up, name: str, client: httpx.Client) -> None:

@@ -16,7 +16,7 @@ from shared.clock import now_ms
 from shared.domain.events import relationship_key
 from shared.embedded.keyring import TENANT
 from shared.stream.topics import partition_of
-from tests.e2e.kills import PARTITIONS, RELATIONSHIPS, SETTLES_WITHIN, post
+from tests.e2e.kills import PARTITIONS, RELATIONSHIPS, SETTLES_WITHIN, nothing_due, post
 from tests.e2e.reading import Reader
 from tests.e2e.traffic import SOURCE, Picture, Sender, Sent, picture_of, planned
 from tests.embedded.stack import ASKING, Up, gone, until, up
@@ -29,13 +29,13 @@ pytestmark = [
 
 EVENTS, RATE = 2_400, 200.0
 UNREAD = 200  # events that nobody reads before the broker dies
-A_DAY = {"RAPPORT_EVALUATION_SECONDS": "86400"}  # nothing becomes due: the log holds events alone
 
 
 def test_exactly_what_the_broker_had_not_handed_on_is_missing(tmp_path: Path) -> None:
-    plan = planned(EVENTS, TENANT, RELATIONSHIPS, now_ms())
+    now = now_ms()
+    plan = planned(EVENTS, TENANT, RELATIONSHIPS, now)
     events, last = plan.events, plan.last
-    with up(tmp_path, **A_DAY) as stack:
+    with up(tmp_path, **nothing_due(now)) as stack:
         ready = stack.ready()
         with Sender(ready, events, RATE) as sender:
             before = events[: lose_the_broker(stack, sender)]

@@ -17,7 +17,7 @@ import pytest
 
 from shared.clock import now_ms
 from shared.embedded.keyring import TENANT
-from tests.e2e.kills import post
+from tests.e2e.kills import nothing_due, post
 from tests.e2e.reading import Reader
 from tests.e2e.traffic import picture_of, planned
 from tests.embedded.stack import ASKING, NAMES, Up, until, up
@@ -132,13 +132,14 @@ def test_a_second_start_knows_relationships_scores_and_alerts(tmp_path: Path) ->
 
 
 def test_stopping_scores_first_what_was_accepted_and_comes_to_an_end_with_a_backlog(tmp_path: Path) -> None:
-    plan = planned(30_000, TENANT, 200, now_ms())
+    now = now_ms()
+    plan = planned(30_000, TENANT, 200, now)
     some, more = plan.events[:2_000], plan.events[2_000:]
-    with up(tmp_path) as stack:
+    with up(tmp_path, **nothing_due(now)) as stack:
         post(stack.ready(), some)
         assert stack.stop(signal.SIGTERM) < WITHIN  # at once: nothing has waited until they were scored
         assert written_and_scored(stack.log) == (len(some), len(some))
-    with up(tmp_path) as stack:
+    with up(tmp_path, **nothing_due(now)) as stack:
         ready = stack.ready()
         assert Reader(ready).picture().uses == picture_of(some).uses
         scoring = stack.pid("scoring")
