@@ -14,7 +14,7 @@ from shared.domain.contract import Rejection
 from shared.stream.quarantine import HTTP
 
 GROUP = 1_000  # events, beyond which no further request joins
-UNDER_WAY = 2  # groups of a tenant: one is held to the contract while the broker has the other
+UNDER_WAY = 2  # full groups of a tenant: one is held to the contract while the broker has the other
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -25,6 +25,39 @@ class _Sent(msgspec.Struct, frozen=True):
     receipt: asyncio.Future[Receipt]
 
 
+class _Queue:
+    """A tenant's requests that wait, and how many tasks take groups of them to the log."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Sent] = deque()
+        self._events = 0  # that wait
+        self.takers = 0
+
+    def append(self, sent: _Sent) -> None:
+        self._waiting.append(sent)
+        self._events += len(sent.items)
+
+    def wants_taker(self) -> bool:
+        return self._needs(self.takers)
+
+    def next_group(self) -> list[_Sent]:
+        """The oldest, as many as make a group; empty for a taker that is not needed any more, which ends with it."""
+        if not self._waiting or not self._needs(self.takers - 1):
+            self.takers -= 1
+            return []
+        group = [self._waiting.popleft()]
+        events = len(group[0].items)
+        while self._waiting and events + len(self._waiting[0].items) <= GROUP:
+            group.append(self._waiting.popleft())
+            events += len(group[-1].items)
+        self._events -= events
+        return group
+
+    def _needs(self, others: int) -> bool:
+        """Beside another group only a full one goes: two small ones cost twice as much as both together."""
+        return not others or (others < UNDER_WAY and self._events >= GROUP)
+
+
 class Gathering:
     """Groups of requests of one tenant. Each event is accepted or rejected by itself; what it costs to reach the log is
     shared. A request that comes alone goes at once, and the order of requests is kept where one waits for the other."""
@@ -33,8 +66,8 @@ class Gathering:
         self._intake = intake
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._waiting: dict[str, deque[_Sent]] = {}  # by tenant
-        self._under_way: dict[str, set[asyncio.Task[None]]] = {}
+        self._queues: dict[str, _Queue] = {}  # by tenant
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, tenant: str, items: Sequence[Item], size: int) -> asyncio.Future[Receipt]:
         """What becomes of a request of `size` bytes, when it is in the log or in quarantine.
@@ -45,27 +78,23 @@ class Gathering:
             raise Busy("More events wait for the broker than may: send more slowly.")
         self._bytes += size
         sent = _Sent(items, size, asyncio.get_running_loop().create_future())
-        waiting = self._waiting.get(tenant)
-        if waiting is None:
-            waiting = self._waiting[tenant] = deque()
-            self._under_way[tenant] = set()
-        waiting.append(sent)
-        under_way = self._under_way[tenant]
-        if len(under_way) < UNDER_WAY:
-            under_way.add(asyncio.create_task(self._take_all(tenant, waiting), name=f"events of {tenant}"))
+        queue = self._queues.get(tenant)
+        if queue is None:
+            queue = self._queues[tenant] = _Queue()
+        queue.append(sent)
+        if queue.wants_taker():
+            queue.takers += 1
+            task = asyncio.create_task(self._take_all(tenant, queue), name=f"events of {tenant}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return sent.receipt
 
-    async def _take_all(self, tenant: str, waiting: deque[_Sent]) -> None:
-        while waiting:
-            group = _next_group(waiting)
+    async def _take_all(self, tenant: str, queue: _Queue) -> None:
+        while group := queue.next_group():
             await self._take_group(tenant, group)
             self._bytes -= sum([sent.size for sent in group])
-        task = asyncio.current_task()
-        assert task is not None
-        under_way = self._under_way[tenant]
-        under_way.discard(task)
-        if not under_way:
-            del self._under_way[tenant], self._waiting[tenant]
+        if not queue.takers:
+            del self._queues[tenant]
 
     async def _take_group(self, tenant: str, group: Sequence[_Sent]) -> None:
         try:
@@ -78,15 +107,6 @@ class Gathering:
         for sent, receipt in zip(group, _receipts(group, taken.rejected), strict=True):
             if not sent.receipt.done():
                 sent.receipt.set_result(receipt)
-
-
-def _next_group(waiting: deque[_Sent]) -> list[_Sent]:
-    group = [waiting.popleft()]
-    events = len(group[0].items)
-    while waiting and events + len(waiting[0].items) <= GROUP:
-        group.append(waiting.popleft())
-        events += len(group[-1].items)
-    return group
 
 
 def _receipts(group: Sequence[_Sent], rejected: Sequence[Rejection]) -> Iterator[Receipt]:
