@@ -28,8 +28,7 @@ class Console:
         self.colour = stream.isatty() and not environment.get("NO_COLOR")
 
     def __call__(self, name: str, line: str) -> None:
-        self.stream.write(f"{self._prefix(name)} {line}\n")
-        self.stream.flush()
+        put(self.stream, f"{self._prefix(name)} {line}\n")
 
     def say(self, text: str) -> None:
         """Lines of the supervisor's own."""
@@ -39,3 +38,15 @@ class Console:
     def _prefix(self, name: str) -> str:
         text = f"{name:<{WIDTH}} │"
         return f"\x1b[{COLOURS.get(name, 37)}m{text}\x1b[0m" if self.colour else text
+
+
+def put(stream: TextIO, text: str) -> None:
+    """Write at once. When nobody reads any more (the terminal was closed, or what a pipe led to has ended), this and
+    all that follows goes nowhere: whoever writes goes on, and can still be stopped."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

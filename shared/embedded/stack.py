@@ -15,7 +15,7 @@ import msgspec
 
 from shared.clock import new_id, now_ms
 from shared.embedded import broker, mongo
-from shared.embedded.console import SUPERVISOR, Console
+from shared.embedded.console import SUPERVISOR, Console, put
 from shared.embedded.data import Addresses, DataDirectory, Running, Secrets, write_private
 from shared.embedded.keyring import ensure_secrets
 from shared.embedded.ports import LOOPBACK, reaches
@@ -153,7 +153,7 @@ class Stack:
         self.data.keep_running(Running(os.getpid(), probes))
         self.console.say("Everything is ready. Ctrl-C stops it.")
         for name, value in msgspec.structs.asdict(addresses).items():
-            print(f"{name:<10} {value}", flush=True)
+            put(sys.stdout, f"{name:<10} {value}\n")
         if self.options.ready_file:
             write_private(self.options.ready_file, addresses)
 
@@ -187,8 +187,8 @@ async def serve(stack: Stack, secrets: Secrets, store: Store) -> None:
         nonlocal stopping
         if not stopping:
             stopping = True
-            stack.console.say("Stopping ...")
             task.cancel()
+            stack.console.say("Stopping ...")
 
     loop = asyncio.get_running_loop()
     signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

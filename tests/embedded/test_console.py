@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import pytest
 
@@ -33,3 +34,12 @@ def test_no_color_is_respected(environment: dict[str, str]) -> None:
     out = Terminal()
     Console(out, environment)("ingest", "listening")
     assert "\x1b" not in out.getvalue()
+
+
+def test_when_nobody_reads_any_more_lines_go_nowhere() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as out:
+        console = Console(out, {})
+        console.say("two\nlines")
+        console("ingest", "listening")

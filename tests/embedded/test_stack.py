@@ -75,6 +75,21 @@ def test_one_command_starts_everything_and_one_ctrl_c_stops_it(here: Path) -> No
 
 
 @linux
+def test_it_goes_on_and_can_be_stopped_when_nobody_reads_its_log_any_more(here: Path) -> None:
+    os.mkfifo(here / "log")
+    reader = os.open(here / "log", os.O_RDONLY | os.O_NONBLOCK)
+    with up(here) as stack:
+        os.close(reader)  # as when a terminal is closed, or Ctrl-C ends what the output was piped to
+        stack.ready()
+        pids = children(stack.process.pid)
+        os.kill(stack.pid("alerts"), signal.SIGKILL)
+        until(lambda: set(children(stack.process.pid)) - set(pids))  # which is said, too
+        assert stack.stop() < 10
+        assert stack.process.returncode == 0
+        assert all(gone(pid) for pid in pids)
+
+
+@linux
 def test_a_second_start_finds_its_keys_again_even_after_kill_9(here: Path) -> None:
     with up(here) as stack:
         first = stack.ready()
