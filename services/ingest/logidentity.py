@@ -13,7 +13,8 @@ from shared.telemetry import Metrics, logger
 
 REREAD_SECONDS = 5.0
 RETRY_SECONDS = 0.25
-UNREAD = "The log is not known to be ready: run `rapport init` if this lasts."
+UNREAD = "Which log this is has not been read yet."
+MISSING = "The store knows of no log: run `rapport init` if this lasts."
 
 
 class LogIdentity:
@@ -49,7 +50,7 @@ class LogIdentity:
             # the topics have been seen belongs to them, even if the broker was replaced a moment ago.
             await self._topics()
         found = await self._stored()
-        self._why = UNREAD
+        self._why = UNREAD if found else MISSING
         if found is None:
             self._incarnation = ""
             return

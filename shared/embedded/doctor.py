@@ -19,10 +19,14 @@ from shared.embedded.data import DataDirectory
 from shared.embedded.ports import is_taken, reaches
 from shared.embedded.stack import Options, answers
 from shared.stream.admin import ALL, partition_counts
+from shared.stream.cluster import Cluster, KafkaCluster
+from shared.stream.topics import INTERACTIONS, SCORING_GROUP
 
 GIB = 1 << 30
 BROKER_LIMIT = 1 * GIB  # the embedded broker's log grows until it is restarted
 DISK_LEAST = 1 * GIB
+BACKLOG_MOST = 10_000  # events: a worker on one core scores them within seconds
+ANSWER_SECONDS = 5.0
 LOGS = "look at its lines in the log of `rapport up`: it is restarted by itself unless the cause remains"
 
 
@@ -41,12 +45,13 @@ async def examine(data: Path, kafka: str = "", mongo: str = "") -> list[Finding]
     running = directory.running() if directory.is_locked() else None
     findings = [*_machine(), *_directory(directory)]
     if running:
-        findings += await asyncio.gather(*(_probe(name, where) for name, where in running.probes.items()))
+        for found in await asyncio.gather(*(_probe(name, where) for name, where in running.probes.items())):
+            findings += found
         findings += _memory(running.pid)
     elif not (kafka or mongo):
         findings += _ports()
     if kafka:
-        findings.append(await _kafka(kafka))
+        findings += await _kafka(kafka)
     if mongo:
         findings.append(await _tcp("mongo", mongo, "start MongoDB there, or name another with --mongo"))
     return findings
@@ -97,25 +102,44 @@ def _ports() -> Iterator[Finding]:
         yield Finding(purpose, not taken, seen, f"stop that program, or start with --{purpose} PORT (0 = any)")
 
 
-async def _probe(name: str, where: str) -> Finding:
-    if where.startswith("http"):
-        try:
-            await answers(where)()
-        except (OSError, TimeoutError) as error:
-            return Finding(name, False, f"is not ready: {error}", LOGS)
-        return Finding(name, True, f"is ready ({where})")
-    return await (_kafka(where) if name == "kafka" else _tcp(name, where, LOGS))
+async def _probe(name: str, where: str) -> list[Finding]:
+    if name == "kafka":
+        return await _kafka(where)
+    return [await (_http(name, where) if where.startswith("http") else _tcp(name, where, LOGS))]
 
 
-async def _kafka(bootstrap: str) -> Finding:
+async def _http(name: str, where: str) -> Finding:
+    try:
+        await answers(where)()
+    except (OSError, TimeoutError) as error:
+        return Finding(name, False, f"is not ready: {error}", LOGS)
+    return Finding(name, True, f"is ready ({where})")
+
+
+async def _kafka(bootstrap: str) -> list[Finding]:
+    """Whether it answers, and then what scoring has still to read."""
+    advice = "start Kafka there, or name another with --kafka"
     try:
         counts = await partition_counts(bootstrap, timeout=3.0)
+        missing = [name for name in ALL if name not in counts]
+        if missing:
+            advice = "create the topics: rapport init"
+            return [Finding("kafka", False, f"{bootstrap} lacks {', '.join(missing)}", advice)]
+        well = Finding("kafka", True, f"answers at {bootstrap}, with all topics")
+        return [well, await _backlog(KafkaCluster(bootstrap, timeout=ANSWER_SECONDS))]
     except Unavailable as error:
-        return Finding("kafka", False, str(error), "start Kafka there, or name another with --kafka")
-    missing = [name for name in ALL if name not in counts]
-    if missing:
-        return Finding("kafka", False, f"{bootstrap} lacks {', '.join(missing)}", "create the topics: rapport init")
-    return Finding("kafka", True, f"answers at {bootstrap}, with all topics")
+        return [Finding("kafka", False, str(error), advice)]
+
+
+async def _backlog(cluster: Cluster) -> Finding:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            positions = await cluster.positions(SCORING_GROUP, INTERACTIONS)
+    except TimeoutError:
+        return Finding("backlog", False, "Kafka does not say how far scoring has come", "ask again in a moment")
+    left = sum(at.left for at in positions)
+    advice = "scores and alerts lag behind until these are read; where it does not fall, start more scoring workers"
+    return Finding("backlog", left <= BACKLOG_MOST, f"{left:,} events wait to be scored", advice)
 
 
 async def _tcp(name: str, url: str, advice: str) -> Finding:

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from shared.embedded.data import DataDirectory, Running
-from shared.embedded.doctor import Finding, examine, report
+from shared.embedded.doctor import BACKLOG_MOST, Finding, examine, report
 from shared.embedded.ports import LOOPBACK, free_port
 from shared.stream.admin import ensure_topics
+from shared.stream.ports import Message
+from shared.stream.publisher import KafkaPublisher
+from shared.stream.topics import INTERACTIONS
 
 
 @asynccontextmanager
@@ -74,8 +77,23 @@ async def test_a_running_stack_is_asked_part_by_part(tmp_path: Path, fresh_tansu
     assert "look at its lines in the log" in found["ingest"].advice
     assert not found["alerts"].well
     assert found["kafka"].seen == f"answers at {fresh_tansu}, with all topics"
+    assert found["backlog"] == Finding("backlog", True, "0 events wait to be scored", found["backlog"].advice)
     assert found["mongo"].well
     assert "api-port" not in found, "its ports are taken by the stack itself"
+
+
+@pytest.mark.embedded
+async def test_a_large_backlog_needs_attention_until_scoring_has_read_it(tmp_path: Path, fresh_tansu: str) -> None:
+    await ensure_topics(fresh_tansu, 2)
+    publisher = KafkaPublisher(fresh_tansu)
+    await publisher.publish(INTERACTIONS, 1, [Message(b"{}")] * BACKLOG_MOST)
+    found = named(await examine(tmp_path, kafka=fresh_tansu))
+    assert (found["backlog"].well, found["backlog"].seen) == (True, "10,000 events wait to be scored")
+    await publisher.publish(INTERACTIONS, 0, [Message(b"{}")])
+    await publisher.close()
+    found = named(await examine(tmp_path, kafka=fresh_tansu))
+    assert (found["backlog"].well, found["backlog"].seen) == (False, "10,001 events wait to be scored")
+    assert "more scoring workers" in found["backlog"].advice
 
 
 async def test_what_an_ended_stack_left_behind_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
