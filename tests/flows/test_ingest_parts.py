@@ -43,9 +43,12 @@ async def there() -> None:
 async def test_the_log_is_unknown_until_it_has_been_read_and_again_when_it_is_doubted() -> None:
     store = MemoryStore()
     identity = identity_of(store)
-    watching = asyncio.create_task(identity.run())
+    with pytest.raises(Unavailable, match="not been read yet"):
+        identity.incarnation()
+    await identity.refresh()
     with pytest.raises(Unavailable, match="rapport init"):
         identity.incarnation()
+    watching = asyncio.create_task(identity.run())
     await store.set_incarnation(Incarnation(INTERACTIONS, "log-1", 4))
     await eventually(lambda: known(identity) == "log-1")
     await store.set_incarnation(Incarnation(INTERACTIONS, "log-2", 4))
