@@ -165,7 +165,7 @@ def init(
 ) -> None:
     """Create the topics that are missing and record their incarnation: once, before the services start."""
     from shared.clock import new_id
-    from shared.settings import Settings
+    from shared.settings import Settings, read_settings
     from shared.storage.open import open_store
     from shared.topology import Established, establish
 
@@ -178,7 +178,7 @@ def init(
             await store.close()
 
     try:
-        done = asyncio.run(work(Settings()))
+        done = asyncio.run(work(read_settings()))
     except (Misconfigured, Unavailable) as problem:
         fail(str(problem))
     typer.echo(f"Created: {', '.join(done.created) or 'nothing, all topics exist'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,13 +14,18 @@ import uvicorn
 import uvloop
 
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 from shared.telemetry import configure_logging, logger
 
 
 def main(service: str, serve: Callable[[Settings], Awaitable[None]]) -> None:
-    """Run until told to stop; whatever goes wrong ends the process with a status that is not 0."""
-    settings = Settings()
+    """Run until told to stop; whatever goes wrong ends the process with a status that is not 0, and with EX_CONFIG (78)
+    where starting it again would change nothing."""
+    try:
+        settings = read_settings()
+    except Misconfigured as error:  # how to log is a setting, too
+        print(error, file=sys.stderr)
+        sys.exit(os.EX_CONFIG)
     configure_logging(service, settings.log_level, settings.log_format)
     wrong: list[str] = []
 
@@ -32,7 +38,7 @@ def main(service: str, serve: Callable[[Settings], Awaitable[None]]) -> None:
         wrong = [str(error) for error in errors.exceptions]
     if wrong:  # its message says what to do: a traceback would only hide it
         logger().error("misconfigured", detail=" ".join(wrong))
-        sys.exit(1)
+        sys.exit(os.EX_CONFIG)
 
 
 def told_to_stop() -> asyncio.Event:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.domain.errors import Misconfigured
+
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Settings(BaseSettings):
@@ -17,9 +21,9 @@ class Settings(BaseSettings):
     mongo: str = Field("mongodb://127.0.0.1:27017", description="MongoDB connection string")
     database: str = Field("rapport", description="MongoDB database")
     host: str = Field("127.0.0.1", description="address the HTTP servers listen on")
-    ingest_port: int = Field(8081, description="HTTP port of ingest")
-    api_port: int = Field(8080, description="HTTP port of the API and the dashboard")
-    metrics_port: int = Field(0, description="Prometheus port of scoring and alerts; 0 = off")
+    ingest_port: Port = Field(8081, description="HTTP port of ingest")
+    api_port: Port = Field(8080, description="HTTP port of the API and the dashboard")
+    metrics_port: Port = Field(0, description="Prometheus port of scoring and alerts; 0 = off")
     partitions: int = Field(64, ge=1, le=1024, description="partitions of rapport.interactions; see docs/running.md")
     instance: str = Field("", description="static group member id; empty = dynamic membership")
     log_format: Literal["json", "console"] = "json"
@@ -28,8 +32,8 @@ class Settings(BaseSettings):
         3600, ge=1, le=86400, description="canonical grain of state rules: full hours; the demo uses 60"
     )
     dedup_days: int = Field(7, ge=1, le=90, description="days during which an event id counts once")
-    flush_min_ms: int = Field(200, description="flush interval of scoring when quiet")
-    flush_max_ms: int = Field(5000, description="flush interval of scoring when saturated")
+    flush_min_ms: int = Field(200, ge=1, description="flush interval of scoring when quiet")
+    flush_max_ms: int = Field(5000, ge=1, description="flush interval of scoring when saturated")
     memory_mb: int = Field(
         1024, ge=256, description="memory of a scoring worker, MiB: it keeps as many relationships at hand as fit"
     )
@@ -38,11 +42,25 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr = Field(SecretStr(""), description="Standard Webhooks secret, whsec_...")
     dashboard_secret: SecretStr = Field(SecretStr(""), description="signs the dashboard's session cookie")
     notice: str = Field("", description="shown above every page of the dashboard, such as: demo data")
-    max_event_bytes: int = 32 * 1024
-    max_batch_bytes: int = 4 * 1024 * 1024
+    max_event_bytes: int = Field(32 * 1024, ge=1)
+    max_batch_bytes: int = Field(4 * 1024 * 1024, ge=1)
     drain_seconds: float = Field(
         0,
         ge=0,
         description="how long scoring reads on when told to stop: for a broker that forgets, as the embedded one",
     )
-    session_timeout_ms: int = Field(10_000, description="consumer group session timeout")
+    session_timeout_ms: int = Field(10_000, ge=1, description="consumer group session timeout")
+
+
+def read_settings() -> Settings:
+    """The settings as they are in the environment. Raises Misconfigured naming each variable that cannot be used; its
+    value is not shown, it may be a secret."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"{_variable(one['loc'])}: {one['msg']}." for one in error.errors(include_input=False)]
+        raise Misconfigured("\n".join(wrong)) from None
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    return f"{Settings.model_config['env_prefix']}{place[0]}".upper()

@@ -9,7 +9,7 @@ from typing import TypeVar
 import typer
 
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 from shared.storage.open import open_store
 from shared.storage.store import Store
 
@@ -30,7 +30,7 @@ def with_store(work: Callable[[Settings, Store], Awaitable[Result]]) -> Result:
             await store.close()
 
     try:
-        return asyncio.run(run(Settings()))
+        return asyncio.run(run(read_settings()))
     except (Misconfigured, Unavailable) as problem:
         typer.echo(str(problem), err=True)
         raise typer.Exit(1) from None

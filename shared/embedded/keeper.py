@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import msgspec
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Misconfigured, Unavailable
 from shared.embedded.process import READY_WITHIN, STOP_WITHIN, Child, Launch, LineSink
 
 Say = Callable[[str], None]
@@ -35,13 +36,15 @@ class Keeper:
         self.ready = asyncio.Event()
         self.restarts = 0
         self.pid = 0
+        self._has_been_ready = False
         self._sink = sink
         self._say = say
         self._patience = patience
         self.stop_within = patience.stop_within
 
     async def run(self) -> None:
-        """Runs until cancelled, or a child that may end has done so. Raises what is no fault of the child."""
+        """Runs until cancelled, or a child that may end has done so. Raises what is no fault of the child, and
+        Misconfigured where it ends saying that it cannot run, before it ever has."""
         pause = self._patience.first_pause
         clock = asyncio.get_running_loop().time
         while True:
@@ -62,12 +65,15 @@ class Keeper:
         self.pid = child.process.pid
         try:
             await child.ready(self._patience.ready_within)
+            self._has_been_ready = True
             self.ready.set()
             status = await child.exited()
             if status == 0 and not self.launch.endless:
                 return None
             return f"ended with {exit_words(status)}"
         except Unavailable as error:
+            if child.process.returncode == os.EX_CONFIG and not self._has_been_ready:
+                raise Misconfigured(f"{self.launch.name} cannot run like this: its last line says why.") from None
             return f"did not start: {error}"
         finally:
             self.ready.clear()

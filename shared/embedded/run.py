@@ -14,11 +14,14 @@ from shared.embedded.data import DataDirectory
 from shared.embedded.keyring import own_secrets
 from shared.embedded.ports import claim
 from shared.embedded.stack import DATABASE, Options, Stack, serve
+from shared.settings import read_settings
 from shared.storage.mongo import MongoStore
 
 
 def run(options: Options) -> None:
-    """Runs until Ctrl-C or SIGTERM. Raises Misconfigured with what to do: a port, the directory, partition counts."""
+    """Runs until Ctrl-C or SIGTERM. Raises Misconfigured with what to do: a port, a setting, the directory, partition
+    counts."""
+    read_settings()  # the services will: better before anything is started
     data = DataDirectory(options.data)
     with data.locked(), _removed(options.ready_file):
         stack = Stack(options, data, claim(options.ports()), Console(sys.stderr))

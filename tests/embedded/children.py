@@ -36,6 +36,8 @@ print("cannot work", flush=True)
 sys.exit(3)
 """
 
+MISCONFIGURED = FAILING.replace("sys.exit(3)", "sys.exit(78)")  # EX_CONFIG
+
 
 def child(
     name: str,

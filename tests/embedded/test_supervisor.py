@@ -14,7 +14,7 @@ import pytest
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.embedded.keeper import Patience
 from shared.embedded.supervisor import Plan, Supervisor
-from tests.embedded.children import FAILING, STUBBORN, child, order, pid_file, pid_of, sink_to
+from tests.embedded.children import FAILING, MISCONFIGURED, STUBBORN, child, order, pid_file, pid_of, sink_to
 from tests.eventually import eventually
 
 QUICK = Patience(first_pause=0.05, longest_pause=0.2, healthy_after=60.0, ready_within=10.0, stop_within=2.0)
@@ -178,3 +178,15 @@ async def test_a_follower_that_has_done_its_work_is_not_started_again(stage: Sta
         os.kill(pid_of(stage.here, "ingest"), signal.SIGKILL)
         await eventually(lambda: order(stage.here).count("ingest started") == 2)
     assert not [text for text in stage.said if text.startswith("simulator")]
+
+
+async def test_a_service_that_says_it_cannot_run_like_this_ends_all_in_place_of_being_started_again(
+    stage: Stage,
+) -> None:
+    services = [child("ingest", stage.here), child("api", stage.here, MISCONFIGURED)]
+    supervisor = Supervisor(stage.plan(services=services), sink_to([]), stage.said.append, stage.on_ready, QUICK)
+    with pytest.RaisesGroup(pytest.RaisesExc(Misconfigured, match="api cannot run like this"), flatten_subgroups=True):
+        await asyncio.wait_for(supervisor.run(), 20)
+    assert (stage.here / "api.tries").read_text() == "."
+    assert "mongo stopped" in order(stage.here)
+    assert not stage.ready

@@ -123,7 +123,7 @@ async def test_a_taken_port_is_told_with_what_to_do() -> None:
         async with api("127.0.0.1:1", "mongodb://127.0.0.1:1", "x", port) as server:
             async with asyncio.timeout(30):
                 _, log = await server.communicate()
-            assert server.returncode == 1
+            assert server.returncode == os.EX_CONFIG
             assert b"set RAPPORT_API_PORT" in log
 
 

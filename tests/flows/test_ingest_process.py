@@ -135,5 +135,5 @@ async def test_another_partition_count_ends_it_saying_what_to_do(
     await prepared(tansu_bootstrap, fresh_mongo_url, database)
     async with ingest(tansu_bootstrap, fresh_mongo_url, database, partitions=8) as (process, _):
         _, errors = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 1
+    assert process.returncode == os.EX_CONFIG
     assert "has 4 partitions, 8 are configured: set RAPPORT_PARTITIONS" in errors.decode()

@@ -13,7 +13,7 @@ from pymongo import IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
 
 from shared.clock import new_id
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Misconfigured, Unavailable
 from shared.storage.documents import Document, document, parse
 from shared.storage.lookup import Condition, lookup, nested
 from shared.storage.mongo.indexes import INDEXES
@@ -67,13 +67,17 @@ class MongoClient:
     """A connection to one database; every method raises `Unavailable` when the server does not answer."""
 
     def __init__(self, url: str, database: str, selection_ms: int = SELECTION_MS) -> None:
-        self._client: Any = AsyncIOMotorClient(
-            url,
-            serverSelectionTimeoutMS=selection_ms,
-            connectTimeoutMS=CONNECT_MS,
-            socketTimeoutMS=SOCKET_MS,
-            appname="rapport",
-        )
+        """Raises Misconfigured for a connection string that is none."""
+        try:
+            self._client: Any = AsyncIOMotorClient(
+                url,
+                serverSelectionTimeoutMS=selection_ms,
+                connectTimeoutMS=CONNECT_MS,
+                socketTimeoutMS=SOCKET_MS,
+                appname="rapport",
+            )
+        except (PyMongoError, ValueError) as error:  # its text may hold the password
+            raise Misconfigured("What names MongoDB (RAPPORT_MONGO) is no connection string: mongodb://HOST:PORT is one.") from error
         self._db: Any = self._client[database]
 
     async def prepare(self) -> None:

@@ -207,7 +207,7 @@ async def test_a_broken_setting_ends_it_with_what_to_do() -> None:
         sys.executable, "-m", "services.alerts", env=env, stderr=asyncio.subprocess.PIPE
     )
     _, said = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 1
+    assert process.returncode == os.EX_CONFIG
     assert b"RAPPORT_WEBHOOK_SECRET must be whsec_ followed by" in said
     assert b"weak" not in said
     assert b"Traceback" not in said
