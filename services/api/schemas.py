@@ -6,9 +6,18 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from services.api.sureness import ENOUGH
+
 Item = TypeVar("Item")
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Index = Annotated[float | None, Field(description="0 to 100; null without evidence")]
+Sureness = Annotated[
+    float | None,
+    Field(
+        description="Mean confidence, 0 to 1, of the factors that have evidence; null without a score. "
+        f"Below {ENOUGH} the dashboard says “Little evidence” instead of the band."
+    ),
+]
 SeverityName = Literal["info", "warning", "critical"]
 BandName = Literal["red", "yellow", "green", "unknown"]
 StateName = Literal["open", "acknowledged", "resolved"]
@@ -59,11 +68,12 @@ class FactorOut(Shape):
 
 
 class ScoreShort(Shape):
-    """A score: raw product, index 0-100 and band."""
+    """A score: raw product, index 0-100, its band (by the index alone), and how sure it is."""
 
     index: Index
     raw: float | None
     band: BandName
+    confidence: Sureness
 
 
 class ScoreOut(ScoreShort):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.api import schemas as out
+from services.api.sureness import ri_confidence, rv_confidence
 from shared.domain.events import Millis
 from shared.domain.facts import Facts
 from shared.domain.present import time_json
-from shared.domain.relationship import Directory, Factor, Head, Score, Scores, Windows
+from shared.domain.relationship import Directory, Factor, Head, Score, Windows
 from shared.domain.scores import explained
 from shared.domain.touchpoints import Touchpoint
 from shared.domain.usage import iso
@@ -32,8 +33,8 @@ def relationship_short(head: Head) -> out.RelationshipShort:
         owner=known.owner,
         stage=known.stage,
         status=known.status,
-        ri=_score_short(head.scores.ri),
-        rv=_score_short(head.scores.rv),
+        ri=_score_short(head.scores.ri, ri_confidence(head)),
+        rv=_score_short(head.scores.rv, rv_confidence(head)),
         first_seen=time_json(head.first_seen),
         last_seen=time_json(head.last_seen),
         next_due_at=time_json(head.next_due_at),
@@ -57,7 +58,7 @@ def relationship_out(head: Head, features: Mapping[str, tuple[float, float]]) ->
         stage=known.stage,
         status=known.status,
         directory=_directory(known),
-        scores=_scores(explained(head)),
+        scores=_scores(head),
         flags=[_flag(flag) for flag in _by_severity(head)],
         facts=_facts(head.facts),
         features=[
@@ -98,13 +99,13 @@ def _by_severity(head: Head) -> list[StandingFlag]:
     return sorted(head.flags.values(), key=lambda flag: (_RANK[flag.severity], -flag.since, flag.rule, flag.subject))
 
 
-def _score_short(score: Score) -> out.ScoreShort:
-    return out.ScoreShort(index=score.index, raw=score.raw, band=score.band.value)
+def _score_short(score: Score, confidence: float | None) -> out.ScoreShort:
+    return out.ScoreShort(index=score.index, raw=score.raw, band=score.band.value, confidence=confidence)
 
 
-def _score(score: Score) -> out.ScoreOut:
+def _score(score: Score, confidence: float | None) -> out.ScoreOut:
     factors = {name: _factor(factor) for name, factor in score.factors.items()}
-    return out.ScoreOut(index=score.index, raw=score.raw, band=score.band.value, factors=factors)
+    return out.ScoreOut(index=score.index, raw=score.raw, band=score.band.value, confidence=confidence, factors=factors)
 
 
 def _factor(factor: Factor) -> out.FactorOut:
@@ -113,8 +114,14 @@ def _factor(factor: Factor) -> out.FactorOut:
     )
 
 
-def _scores(scores: Scores) -> out.ScoresOut:
-    return out.ScoresOut(ri=_score(scores.ri), rv=_score(scores.rv), at=time_json(scores.at), weights=scores.weights)
+def _scores(head: Head) -> out.ScoresOut:
+    scores = explained(head)
+    return out.ScoresOut(
+        ri=_score(scores.ri, ri_confidence(head)),
+        rv=_score(scores.rv, rv_confidence(head)),
+        at=time_json(scores.at),
+        weights=scores.weights,
+    )
 
 
 def _flag_short(flag: StandingFlag) -> out.FlagShort:

@@ -105,10 +105,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-def sign_in(browser: Browser, site: Site, tenant: str = FULL, *, dark: bool = False) -> BrowserContext:
-    """A browser window that is signed in to a tenant; it fails every request to another host."""
+DESK = {"viewport": {"width": 1440, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
+def sign_in(
+    browser: Browser, site: Site, tenant: str = FULL, *, dark: bool = False, phone: bool = False
+) -> BrowserContext:
+    """A browser window that is signed in to a tenant."""
     context = browser.new_context(
-        viewport={"width": 1440, "height": 900}, color_scheme="dark" if dark else "light", base_url=site.url
+        **(PHONE if phone else DESK), color_scheme="dark" if dark else "light", base_url=site.url
     )
     context.set_default_timeout(30_000)  # a deadline for a machine that runs other tests beside this one
     # As the form does it, without painting the form and the page behind it each time; test_session.py uses the form.

@@ -44,6 +44,7 @@ LONG_NAME = (
 RED = "acct-1"  # has a usage drop with its evidence, a broken promise, people, a long timeline
 LONG = "acct-2"
 UNKNOWN = "acct-3"  # has no evidence at all
+THIN = "acct-4"  # scores 89, by one use and one message long ago
 
 
 async def seed(store: MemoryStore, tenant: str, now: Millis, count: int = 5_000) -> None:
@@ -70,7 +71,7 @@ def _write(collection: str, value: Head | Month) -> Write:
 def _head(chance: random.Random, tenant: str, number: int, now: Millis) -> Head:
     id = f"acct-{number}"
     index = None if number == 3 or chance.random() < 0.04 else min(99.0, max(6.0, chance.gauss(68, 19)))
-    index = 31.0 if id == RED else index
+    index = {RED: 31.0, THIN: 89.0}.get(id, index)
     name = f"{chance.choice(FIRST)} {chance.choice(SECOND)}{chance.choice(LEGAL)}"
     level = 2 + 40 * chance.random()
     flags = _flags(id, index, now)
@@ -101,7 +102,7 @@ def _head(chance: random.Random, tenant: str, number: int, now: Millis) -> Head:
         ),
         spark=() if id == UNKNOWN else tuple(_level(chance, level, now - (29 - day) * DAY) for day in range(30)),
         scores=Scores(ri=_score(index, 4), rv=_score(value, 2), at=now),
-        numbers=_numbers(index, value),
+        numbers=THIN_NUMBERS if id == THIN else _numbers(index, value),
         flags=flags,
     )
 
@@ -136,6 +137,15 @@ def _numbers(ri: float | None, rv: float | None) -> tuple[float | None, ...]:
         engagement=(value, 0.8, value, None),
         satisfaction=(min(1.0, value + 0.05), 0.5, min(1.0, value + 0.05)),
     )
+
+
+THIN_NUMBERS = numbers_of(
+    frequency=(0.79, 0.109, 0.0, 0.1),
+    mutual_benefit=(1.0, 0.034, 1.0, None, 1.0, None),
+    network=(1.0, 0.293, 1.0, 1.0),
+    engagement=(1.0, 0.034, 1.0, None),
+    loyalty=(0.48, 0.646, 270.0, 0.0),
+)
 
 
 def _flags(id: str, index: float | None, now: Millis) -> dict[str, StandingFlag]:

@@ -7,6 +7,7 @@ import time
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from services.api.web.words import figure
 from tests.browser.conftest import ARTIFACTS, Site, picture, sign_in
 
 
@@ -47,6 +48,10 @@ def test_every_page_counts_and_announces_a_critical_alert(page: Page, site: Site
     note = page.locator(".r-toast-critical")
     expect(note).to_contain_text("acct-250", timeout=5_000)
     picture(page, "toast-critical")
+    box, bar = note.bounding_box(), page.locator(".r-top").bounding_box()
+    assert box is not None
+    assert bar is not None
+    assert box["y"] + box["height"] <= bar["height"], "it lies on the bar, and covers nothing of the page"
     note.get_by_role("link").click()
     page.locator("rapport-inbox[data-ready]").wait_for()
     expect(page.locator(".r-drawer")).to_be_visible()
@@ -107,6 +112,16 @@ def test_the_drawer_has_reason_advice_numbers_evidence_and_history(page: Page) -
     expect(drawer.locator(".r-touch")).to_have_count(2)
     expect(drawer).to_contain_text("Message from them")
     picture(page, "alert-evidence")
+
+
+def test_scripts_write_numbers_as_the_server_does(page: Page) -> None:
+    opened(page)
+    written = """async (values) => {
+        const { figure } = await import(document.querySelector('script[src$="rapport.js"]').src);
+        return values.map(figure);
+    }"""
+    values = [63355.33, 79200, 100.4, 53.076, -0.5, 0]
+    assert page.evaluate(written, values) == [figure(value) for value in values]
 
 
 def test_a_comment_is_kept(page: Page, site: Site) -> None:

@@ -8,7 +8,7 @@ import re
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import ARTIFACTS, Site, picture, sign_in
-from tests.browser.seed import LONG, LONG_NAME, UNKNOWN
+from tests.browser.seed import LONG, LONG_NAME, THIN, UNKNOWN
 from tests.browser.site import NOTICE
 
 PAINTED = "performance.getEntriesByName('rapport:rows-painted').length > 0"
@@ -139,6 +139,26 @@ def test_what_has_no_evidence_says_so(page: Page) -> None:
     expect(row.locator("a")).to_have_text(UNKNOWN)
     expect(row.locator(".r-c-band")).to_have_text("No evidence")
     expect(row.locator(".r-c-seen")).to_have_text("never")
+
+
+def test_a_score_by_little_evidence_is_found_under_that_and_not_under_healthy(page: Page) -> None:
+    opened(page, "/?band=little")
+    row = page.locator(f'.r-row[data-id="{THIN}"]')
+    expect(row.locator(".r-c-band")).to_have_text("Little evidence")
+    expect(row.locator(".r-c-num").first).to_have_text("89")
+    expect_shown(page, 1)
+    page.get_by_role("button", name=re.compile("Healthy")).click()
+    page.get_by_label("Search relationships").fill(THIN)
+    expect(rows(page).first.locator(".r-c-band")).to_have_text("Healthy")
+    assert THIN not in [one.get_attribute("data-id") for one in rows(page).all()]
+
+
+def test_the_time_last_seen_is_not_cut(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    opened(page)
+    cell = rows(page).first.locator(".r-c-seen")
+    cut = "node => { node.textContent = '59 minutes ago'; return node.scrollWidth > node.clientWidth; }"
+    assert not cell.evaluate(cut)
 
 
 def test_nothing_found_says_so_and_offers_the_way_back(page: Page) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Site, picture, sign_in
-from tests.browser.seed import LONG, LONG_NAME, RED, UNKNOWN
+from tests.browser.seed import LONG, LONG_NAME, RED, THIN, UNKNOWN
 
 
 def opened(page: Page, id: str) -> Page:
@@ -92,6 +92,25 @@ def test_without_evidence_it_says_what_is_missing(page: Page) -> None:
     expect(main).to_contain_text("No score yet")
     expect(main).to_contain_text("No red flag stands")
     picture(page, "relationship-no-evidence")
+
+
+def test_a_score_by_little_evidence_is_not_called_healthy(page: Page) -> None:
+    opened(page, THIN)
+    expect(page.locator(".r-heroname .r-badge")).to_have_text("Little evidence")
+    ring = page.get_by_role("img", name="Relationship Intelligence: 89 of 100, Little evidence")
+    expect(ring).to_have_class("r-little")
+    expect(page.locator(".r-gauge").first).to_contain_text("Confidence low (14\u00a0%)")
+    picture(page, "relationship-little-evidence")
+
+
+def test_the_legend_shows_the_drop_as_the_chart_does(page: Page) -> None:
+    opened(page, RED)
+    for _ in ("light", "dark"):
+        swatch = page.locator(".r-l-drop")
+        expect(swatch).to_have_class("r-l-drop r-red")
+        colour = swatch.evaluate("node => getComputedStyle(node).getPropertyValue('--fill')")
+        page.wait_for_function(f"{options(page)}.series[1].markArea.itemStyle.color === {colour!r}")
+        page.get_by_role("button", name="Switch between dark and light").click()
 
 
 def test_long_names_do_not_break_the_page(page: Page) -> None:

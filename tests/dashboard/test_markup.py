@@ -8,7 +8,7 @@ from services.api.web import parts
 from services.api.web.markup import Markup, el, join
 from services.api.web.rows import SPARK, pack, row_of, spark_text
 from services.api.web.session import _inside
-from services.api.web.words import touchpoint_words
+from services.api.web.words import figure, touchpoint_words
 from shared.domain.facts import Facts, Promise
 from shared.domain.relationship import Band, Directory, Factor, Head, Score, Scores
 from shared.domain.touchpoints import Touchpoint
@@ -101,6 +101,29 @@ def test_touchpoints_in_words() -> None:
     assert words.detail.startswith("12 EUR · yyy")
     assert len(words.detail) == 220
     assert touchpoint_words(Touchpoint(id="x", tenant="t", relationship="a", type="own.thing", time=1)).icon == "event"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (63355.33, "63,355"),
+        (79200.0, "79,200"),
+        (12000, "12,000"),
+        (100.4, "100"),
+        (53.076, "53.08"),
+        (-0.5, "-0.5"),
+        (0, "0"),
+        (0.00002, "2.0e-05"),
+    ],
+)
+def test_numbers_are_written_in_one_way(value: float, text: str) -> None:
+    assert figure(value) == text
+
+
+@pytest.mark.parametrize(("amount", "text"), [(12400, "12,400"), (12400.5, "12,400.50"), ("12400", "12400")])
+def test_amounts_keep_their_cents(amount: object, text: str) -> None:
+    paid = Touchpoint(id="x", tenant="t", relationship="a", type="payment.received", time=1, data={"amount": amount})
+    assert touchpoint_words(paid).detail == text
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", ""])

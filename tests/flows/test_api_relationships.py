@@ -80,8 +80,8 @@ async def test_an_item_of_the_list(world: World) -> None:
         "owner": "ann",
         "stage": "",
         "status": "",
-        "ri": {"index": 80.0, "raw": 0.4, "band": "green"},
-        "rv": {"index": None, "raw": None, "band": "unknown"},
+        "ri": {"index": 80.0, "raw": 0.4, "band": "green", "confidence": 0.5},
+        "rv": {"index": None, "raw": None, "band": "unknown", "confidence": None},
         "first_seen": "2025-12-02T00:00:00.000Z",
         "last_seen": "2025-12-31T00:00:00.000Z",
         "next_due_at": None,
@@ -112,6 +112,7 @@ async def test_the_detail_takes_scores_apart_and_shows_the_numbers_of_flags(worl
     body = (await world.acme.get("/v1/relationships/acct-42")).json()
     unknown = {"value": None, "confidence": 0.0, "reason": "no evidence yet", "inputs": {}}
     assert body["scores"]["ri"]["index"] == 80.0
+    assert (body["scores"]["ri"]["confidence"], body["scores"]["rv"]["confidence"]) == (0.5, None)
     assert body["scores"]["ri"]["factors"] == {
         "quality": {
             "value": 0.9,

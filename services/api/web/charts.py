@@ -7,6 +7,7 @@ from typing import Any
 from services.api.web.series import UsageSeries
 from services.api.web.theme import palette
 from shared.domain.usage import day_name
+from shared.domain.verdicts import Severity
 
 _FONT = 'Inter, -apple-system, "Segoe UI", Roboto, sans-serif'
 
@@ -19,14 +20,15 @@ def usage_options(series: UsageSeries, dark: bool) -> dict[str, Any]:
         "animation": False,
         "aria": {"enabled": True},
         "textStyle": {"fontFamily": _FONT},
-        "grid": {"left": 8, "right": 12, "top": 32, "bottom": 4, "containLabel": True},
+        "grid": {"left": 8, "right": 12, "top": 12, "bottom": 4, "containLabel": True},
         "tooltip": {
             "trigger": "axis",
             "backgroundColor": colours["raised"],
             "borderColor": colours["line"],
             "textStyle": {"color": colours["text"], "fontSize": 12.5},
             "axisPointer": {"lineStyle": {"color": colours["strong-line"]}},
-            ":valueFormatter": "v => v == null ? '–' : String(Math.round(v * 10) / 10)",
+            ":valueFormatter": "v => v == null ? '–' : "
+            "v.toLocaleString('en', {maximumFractionDigits: v < 100 ? 2 : 0})",
         },
         "xAxis": {
             "type": "category",
@@ -55,6 +57,11 @@ def usage_options(series: UsageSeries, dark: bool) -> dict[str, Any]:
     }
 
 
+def tone_of(series: UsageSeries) -> str:
+    """The name of the colour in which a flagged drop is marked, in the chart and in its legend."""
+    return "red" if series.severity == Severity.CRITICAL else "yellow"
+
+
 def _usual(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
     return {
         "name": "Usual on this weekday",
@@ -68,12 +75,12 @@ def _usual(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
 
 
 def _use(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
-    tone = colours["red"] if series.severity == "critical" else colours["yellow"]
+    tone = colours[f"{tone_of(series)}-fill"]
     area: list[list[dict[str, Any]]] = []
     if series.flagged is not None:
         first = max(day_name(series.flagged.first), series.days[0])
         last = min(max(day_name(series.flagged.last), first), series.days[-1])
-        area = [[{"xAxis": first, "name": "Flagged drop"}, {"xAxis": last}]]
+        area = [[{"xAxis": first}, {"xAxis": last}]]
     return {
         "name": "Use",
         "type": "line",
@@ -87,11 +94,10 @@ def _use(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
             "data": area,
             "itemStyle": {
                 "color": tone,
-                "opacity": 0.13,
+                "opacity": 0.28,  # as in the legend, in rapport.css
                 "borderColor": tone,
                 "borderWidth": 1,
                 "borderType": "dashed",
             },
-            "label": {"color": tone, "fontSize": 11.5, "fontWeight": 600, "position": "top", "distance": 6},
         },
     }

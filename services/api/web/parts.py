@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
+from services.api.sureness import ENOUGH, ri_confidence, rv_confidence, standing
 from services.api.web.markup import Markup, el, icon, join, when
 from services.api.web.theme import BANDS, SEVERITIES, rule_words
-from services.api.web.words import TouchpointWords
+from services.api.web.words import TouchpointWords, figure
 from shared.domain.events import Millis
 from shared.domain.facts import Facts
 from shared.domain.relationship import Factor, Head, Score, Windows
@@ -35,7 +36,7 @@ FACTORS = {
 
 def hero(head: Head) -> Markup:
     """Who it is, how it stands, and the two scores."""
-    known, band = head.directory, head.scores.ri.band
+    known, sure_of = head.directory, ri_confidence(head)
     name = known.name or head.relationship
     facts: list[tuple[str, str | Markup]] = [("Id", head.relationship), ("Kind", known.kind)]
     pairs = (("Type", known.type), ("Segment", known.segment), ("Stage", known.stage), ("Status", known.status))
@@ -51,15 +52,15 @@ def hero(head: Head) -> Markup:
         el(
             "div",
             "",
-            el("div", "r-heroname", el("h1", "", name, title=name), band_badge(band)),
+            el("div", "r-heroname", el("h1", "", name, title=name), band_badge(standing(head.scores.ri, sure_of))),
             el("div", "r-heroline", line),
             style="min-width:0",
         ),
         el(
             "div",
             "r-gauges",
-            gauge("Relationship Intelligence", head.scores.ri),
-            gauge("Relationship Value", head.scores.rv),
+            gauge("Relationship Intelligence", head.scores.ri, sure_of),
+            gauge("Relationship Value", head.scores.rv, rv_confidence(head)),
         ),
     )
 
@@ -70,21 +71,24 @@ def band_badge(band: str) -> Markup:
     return el("span", f"r-badge r-{band}", icon(sign.icon), sign.word)
 
 
-def gauge(word: str, score: Score) -> Markup:
-    """A score as a ring, 0 to 100; without evidence an empty ring that says so."""
+def gauge(word: str, score: Score, confidence: float | None) -> Markup:
+    """A score as a ring, 0 to 100, and how sure it is; without evidence an empty ring that says so."""
+    band = standing(score, confidence)
     around = 2 * 3.14159 * 30
     value = score.index
     hidden = "" if value else ' visibility="hidden"'
     arc = f"{around * (value or 0) / 100:.1f} {around:.1f}"
     shown = "–" if value is None else f"{value:.0f}"
-    label = f"{word}: no evidence yet" if value is None else f"{word}: {value:.0f} of 100, {BANDS[score.band].word}"
+    label = f"{word}: no evidence yet" if value is None else f"{word}: {value:.0f} of 100, {BANDS[band].word}"
     drawing = Markup(
         f'<circle class="r-track" cx="36" cy="36" r="30"/>'
         f'<circle class="r-arc" cx="36" cy="36" r="30" stroke-dasharray="{arc}" transform="rotate(-90 36 36)"'
         f'{hidden}/><text x="36" y="37">{shown}</text>'
     )
-    ring = el("svg", f"r-{score.band}", drawing, viewBox="0 0 72 72", role="img", aria_label=label)
-    return el("div", "r-gauge", ring, el("span", "", word if value is not None else f"{word}: no evidence yet"))
+    ring = el("svg", f"r-{band}", drawing, viewBox="0 0 72 72", role="img", aria_label=label)
+    words = el("span", "", word if value is not None else f"{word}: no evidence yet")
+    how_sure = el("small", "", sure(confidence).rstrip(".")) if confidence is not None else None
+    return el("div", "r-gauge", ring, el("div", "", words, how_sure))
 
 
 # --- why ---------------------------------------------------------------------------------------------------------
@@ -134,7 +138,7 @@ def band_of(value: float) -> str:
 
 def sure(confidence: float) -> str:
     """A confidence in [0, 1] in words."""
-    level = "low" if confidence < 0.34 else "fair" if confidence < 0.67 else "high"
+    level = "low" if confidence < ENOUGH else "fair" if confidence < 0.67 else "high"
     return f"Confidence {level} ({100 * confidence:.0f}\u00a0%)."
 
 
@@ -187,7 +191,7 @@ def evidence(flag: StandingFlag, touchpoints: Mapping[str, TouchpointWords]) -> 
 def counter_table(counters: Sequence[Counter]) -> Markup:
     """Daily counts as a small table."""
     rows = [
-        el("tr", "", el("td", "", one.day), el("td", "", one.feature or "everything"), el("td", "", f"{one.count:g}"))
+        el("tr", "", el("td", "", one.day), el("td", "", one.feature or "everything"), el("td", "", figure(one.count)))
         for one in counters[:COUNTERS_SHOWN]
     ]
     head = el("tr", "", el("th", "", "Day"), el("th", "", "Use of"), el("th", "", "Count"))
@@ -263,7 +267,7 @@ def windows(counts: Windows) -> Markup:
         ("Active people", counts.people),
     )
     head = el("tr", "", el("th", "", "Last days"), *(el("th", "", str(days)) for days in WINDOW_DAYS))
-    body = [el("tr", "", el("td", "", word), *(el("td", "", f"{one:,.0f}") for one in row)) for word, row in lines]
+    body = [el("tr", "", el("td", "", word), *(el("td", "", figure(one)) for one in row)) for word, row in lines]
     return el("table", "r-mini", el("thead", "", head), el("tbody", "", *body))
 
 

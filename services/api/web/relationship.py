@@ -12,7 +12,7 @@ from nicegui.events import GenericEventArguments
 from services.api.auth import Principal
 from services.api.deps import Deps
 from services.api.web import parts
-from services.api.web.charts import usage_options
+from services.api.web.charts import tone_of, usage_options
 from services.api.web.desk import Changes, Desk
 from services.api.web.layout import Look, html, is_dark, live, shell
 from services.api.web.markup import Markup, el, icon
@@ -219,11 +219,12 @@ def _legend(series: UsageSeries) -> Markup:
     if not any(series.counts):
         return parts.nothing("No use has been counted in these 90 days.")
     usual = series.baseline[-1] is not None
+    drop = el("span", "", el("i", f"r-l-drop r-{tone_of(series)}"), "Flagged drop")
     return el(
         "div",
         "r-legend",
         el("span", "", el("i", ""), "Use a day"),
         el("span", "", el("i", "r-l-base"), "Usual on this weekday, from the 8 weeks before") if usual else None,
         None if usual else el("span", "", "Too little history yet to say what is usual"),
-        el("span", "", el("i", "r-l-drop"), "Flagged drop") if series.flagged is not None else None,
+        drop if series.flagged is not None else None,
     )

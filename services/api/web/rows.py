@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from services.api.sureness import ri_confidence, standing
 from shared.domain.relationship import Head
 
 SPARK = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/"
@@ -14,7 +15,10 @@ _RANK = {"critical": 0, "warning": 1, "info": 2}
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
-    """What the portfolio shows of a relationship. `worst` ranks its worst flag (0 critical … 2), `seen` is in ms."""
+    """What the portfolio shows of a relationship: `band` as it is called there, or "little" (see `standing`).
+
+    `worst` ranks its worst flag (0 critical … 2), `seen` is in ms.
+    """
 
     id: str
     name: str
@@ -40,7 +44,7 @@ def row_of(head: Head) -> Row:
         directory.kind,
         directory.segment,
         directory.owner,
-        scores.ri.band,
+        standing(scores.ri, ri_confidence(head)),
         _rounded(scores.ri.index),
         _rounded(scores.rv.index),
         len(ranks),

@@ -95,8 +95,8 @@ def _login_html(styles: str, target: str, error: str = "") -> str:
 <label class="r-label" for="key">API key</label>
 <input class="r-input" id="key" name="key" type="password" required autofocus autocomplete="current-password"
  placeholder="rk_api_…" spellcheck="false"><button class="r-button r-primary" type="submit">Sign in</button></form>
-<p class="r-muted r-small">Started with <code>rapport up</code>? The key stands in its output as
-<code>api_key</code>.</p>"""
+<p class="r-muted r-small">Started with <code>make demo</code> or <code>rapport up</code>? The key stands in its output
+as <code>api_key</code>.</p>"""
     return plain_page(styles, "Sign in", body)
 
 

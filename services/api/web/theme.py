@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from services.api.sureness import LITTLE
 from shared.domain.relationship import Band
 from shared.domain.verdicts import Rule, Severity
 
@@ -19,6 +20,7 @@ BANDS: dict[str, Sign] = {
     Band.RED: Sign("At risk", "alert"),
     Band.YELLOW: Sign("Watch", "watch"),
     Band.GREEN: Sign("Healthy", "check"),
+    LITTLE: Sign("Little evidence", "little"),
     Band.UNKNOWN: Sign("No evidence", "unknown"),
 }
 
@@ -138,6 +140,7 @@ ICONS: dict[str, str] = {
     "watch": '<path d="M12 4 2.8 20h18.4z"/><path d="M12 10v4.5"/><path d="M12 17.2v.1"/>',
     "check": '<circle cx="12" cy="12" r="9"/><path d="m8 12.4 2.8 2.8L16 9.6"/>',
     "unknown": '<circle cx="12" cy="12" r="9" stroke-dasharray="3 3.2"/><path d="M9 12h6"/>',
+    "little": '<circle cx="12" cy="12" r="9" stroke-dasharray="3 3.2"/><path d="M12 12v.1"/>',
     "info": '<circle cx="12" cy="12" r="9"/><path d="M12 11v5.5"/><path d="M12 7.7v.1"/>',
     "search": '<circle cx="11" cy="11" r="6.5"/><path d="m20 20-4.2-4.2"/>',
     "close": '<path d="M6 6l12 12M18 6 6 18"/>',

@@ -91,6 +91,18 @@ def touchpoint_words(entry: Touchpoint) -> TouchpointWords:
     )
 
 
+def figure(value: float) -> str:
+    """A number for people: with separators, and with decimals only where they matter."""
+    if value and abs(value) < 0.001:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _money(amount: object) -> str:
+    """An amount with its cents, if it has any; one that is no number, as it was sent."""
+    return f"{amount:,.2f}".removesuffix(".00") if isinstance(amount, int | float) else str(amount)
+
+
 def _spelt(type: str) -> str:
     return type.replace(".", " ").replace("_", " ").capitalize() or "Retracted event"
 
@@ -99,7 +111,7 @@ def _detail(entry: Touchpoint) -> str:
     data = entry.data
     parts = [entry.person] if entry.person else []
     if data.get("amount") is not None:
-        parts.append(f"{data['amount']} {data.get('currency', '')}".strip())
+        parts.append(f"{_money(data['amount'])} {data.get('currency', '')}".strip())
     for name in _DETAILS:
         value = data.get(name)
         if value is None or value == "" or isinstance(value, dict | list):

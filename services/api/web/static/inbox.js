@@ -1,5 +1,5 @@
 // The alert inbox: a live list, a drawer with everything about one alert, and keys for all that is done all day.
-import { SEVERITIES, age, ago, h, icon, load, moment, tell, toast, typing } from "./rapport.js";
+import { SEVERITIES, age, ago, figure, h, icon, load, moment, tell, toast, typing } from "./rapport.js";
 
 const SHOWN = 200;
 const TABS = [["open", "Open"], ["acknowledged", "Acknowledged"], ["resolved", "Resolved"], ["all", "All"]];
@@ -85,7 +85,7 @@ class Inbox extends HTMLElement {
     this.drawer = h("aside", { class: "r-card r-drawer", "aria-label": "Alert details", hidden: true });
     this.append(h("div", { class: "r-title" }, h("h1", {}, "Alerts"), this.total),
       h("div", { class: "r-tools" }, this.tabs, h("label", { class: "r-searchbox" }, icon("search"), this.search), this.severity, this.owner,
-        h("span", { class: "r-muted r-small" }, h("kbd", {}, "j"), " ", h("kbd", {}, "k"), " move  ", h("kbd", {}, "a"), " acknowledge  ",
+        h("span", { class: "r-muted r-small r-hints" }, h("kbd", {}, "j"), " ", h("kbd", {}, "k"), " move  ", h("kbd", {}, "a"), " acknowledge  ",
           h("kbd", {}, "r"), " resolve  ", h("kbd", {}, "c"), " comment  ", h("kbd", {}, "?"), " all keys")),
       this.list, this.drawer);
     this.list.append(h("div", { class: "r-state" }, "Reading alerts…"));
@@ -188,10 +188,10 @@ class Inbox extends HTMLElement {
       onkeydown: (e) => { if (e.key === "Enter" && e.target === e.currentTarget) this.open(alert.id); },
       onfocus: () => (this.at = alert.id) },
     h("span", { class: `r-badge r-s-${alert.severity}` }, icon(shape), word),
-    h("div", { style: "min-width:0" }, h("div", { class: "r-reason", title: alert.reason }, alert.reason),
+    h("div", { class: "r-what" }, h("div", { class: "r-reason", title: alert.reason }, alert.reason),
       h("div", { class: "r-meta" }, h("a", { href: url, title: alert.name || alert.relationship, tabindex: -1 }, alert.name || alert.relationship), dot(), h("span", {}, this.rule(alert)),
         alert.owner ? [dot(), h("span", { title: `Owner: ${alert.owner}` }, alert.owner)] : [dot(), h("span", {}, "no owner")])),
-    h("div", { class: "r-side" }, this.quick(alert),
+    h("div", { class: "r-side" }, h("div", { class: "r-quick" }, this.quick(alert)),
       h("time", { class: "r-age", "data-opened": opened, title: `Opened ${moment(opened)}`, datetime: alert.opened_at }, age(opened))));
   }
 
@@ -338,7 +338,7 @@ class Inbox extends HTMLElement {
       events.length ? h("div", {}, found ? found.map((t) => touchpoint(t)) : h("p", { class: "r-muted" }, "Reading the events…")) : null,
       counters.length ? h("table", { class: "r-mini r-counts" }, h("thead", {}, h("tr", {}, h("th", {}, "Day"), h("th", {}, "Use of"), h("th", {}, "Count"))),
         h("tbody", {}, counters.slice(0, 14).map((c) => h("tr", {}, h("td", {}, c.day), h("td", {}, c.person ? `${c.feature}, ${c.person}` : c.feature || "everything"),
-          h("td", {}, String(Math.round(c.count * 100) / 100)))))) : null,
+          h("td", {}, figure(c.count)))))) : null,
       counters.length > 14 ? h("p", { class: "r-muted r-small" }, `and ${counters.length - 14} more days`) : null);
   }
 }
@@ -359,9 +359,8 @@ function section(title, ...children) {
 function numbers(alert) {
   const entries = Object.entries(alert.numbers);
   if (!entries.length) return null;
-  const shown = (value) => Number.isInteger(value) ? value.toLocaleString("en") : Math.abs(value) < 0.001 ? value.toExponential(1) : String(Math.round(value * 100) / 100);
   return section("Numbers", h("dl", { class: "r-facts" }, entries.flatMap(([name, value]) =>
-    [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, shown(value))])));
+    [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, figure(value))])));
 }
 
 export function touchpoint(t) {

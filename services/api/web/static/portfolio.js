@@ -1,7 +1,8 @@
 // The portfolio: every relationship in one table, filtered and sorted here, of which only the rows in view exist as nodes.
 import { BANDS, SEVERITIES, ago, h, icon, load, moment, typing } from "./rapport.js";
 
-const ROW = 44; // px, as in rapport.css
+const NARROW = matchMedia("(max-width: 780px)");
+const rowHeight = () => (NARROW.matches ? 64 : 44); // px, as in rapport.css
 const SPARK = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/";
 const SORTS = {
   name: (d) => d.sortName,
@@ -17,7 +18,7 @@ const COLUMNS = [
   ["name", "Relationship", "r-c-name"],
   ["band", "Health", "r-c-band"],
   ["ri", "RI", "r-c-num", "Relationship Intelligence, 0 to 100"],
-  ["rv", "RV", "r-c-num", "Relationship Value, 0 to 100"],
+  ["rv", "RV", "r-c-num r-c-rv", "Relationship Value, 0 to 100"],
   ["", "Activity, 30 days", "r-c-spark"],
   ["flags", "Flags", "r-c-flags", "Red flags that stand now"],
   ["segment", "Segment", "r-c-seg"],
@@ -215,7 +216,7 @@ class Portfolio extends HTMLElement {
     const { q = "", band = "", sort = "ri" } = this.state;
     const wanted = q.toLowerCase().split(/\s+/).filter(Boolean);
     const active = FILTERS.filter((name) => this.state[name]);
-    const counts = { red: 0, yellow: 0, green: 0, unknown: 0 };
+    const counts = Object.fromEntries(Object.keys(BANDS).map((name) => [name, 0]));
     const at = keep && this.cursor >= 0 ? this.shown[this.cursor]?.id : undefined;
     const found = [];
     for (const row of this.ordered(sort)) {
@@ -237,7 +238,6 @@ class Portfolio extends HTMLElement {
       : `${this.shown.length.toLocaleString("en")} of ${this.rows.size.toLocaleString("en")} relationships`;
     if (this.more) this.total.textContent += ", reading more…";
     this.clear.hidden = !(q || band || active.length);
-    this.pad.style.height = `${this.shown.length * ROW}px`;
     this.box.setAttribute("aria-rowcount", this.shown.length + 1);
     this.paint();
   }
@@ -280,8 +280,9 @@ class Portfolio extends HTMLElement {
   }
 
   paint() {
-    const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - 6);
-    const last = Math.min(this.shown.length, first + Math.ceil((this.box.clientHeight || 800) / ROW) + 12);
+    const height = rowHeight();
+    const first = Math.max(0, Math.floor(this.box.scrollTop / height) - 6);
+    const last = Math.min(this.shown.length, first + Math.ceil((this.box.clientHeight || 800) / height) + 12);
     const now = Date.now();
     const kept = this.nodes;
     this.nodes = new Map();
@@ -291,7 +292,8 @@ class Portfolio extends HTMLElement {
       place(node, row, at, now, at === this.cursor);
       this.nodes.set(row, node);
     }
-    this.view.style.transform = `translateY(${first * ROW}px)`;
+    this.pad.style.height = `${this.shown.length * height}px`;
+    this.view.style.transform = `translateY(${first * height}px)`;
     this.view.replaceChildren(...this.nodes.values());
   }
 
@@ -330,7 +332,7 @@ class Portfolio extends HTMLElement {
 
   gridKey(event) {
     if (event.target.closest("button, a") && event.key === "Enter") return;
-    const page = Math.max(1, Math.floor(this.box.clientHeight / ROW) - 2);
+    const page = Math.max(1, Math.floor(this.box.clientHeight / rowHeight()) - 2);
     const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: page, PageUp: -page,
       Home: -Infinity, End: Infinity }[event.key];
     if (step !== undefined && !event.ctrlKey && !event.metaKey) {
@@ -342,10 +344,11 @@ class Portfolio extends HTMLElement {
   move(at) {
     if (!this.shown.length) return;
     this.cursor = Math.max(0, Math.min(this.shown.length - 1, at));
-    const top = this.cursor * ROW;
-    const height = this.box.clientHeight - ROW; // the head stays in view
+    const row = rowHeight();
+    const top = this.cursor * row;
+    const height = this.box.clientHeight - row; // the head stays in view
     if (top < this.box.scrollTop) this.box.scrollTop = top;
-    else if (top + ROW > this.box.scrollTop + height) this.box.scrollTop = top + ROW - height;
+    else if (top + row > this.box.scrollTop + height) this.box.scrollTop = top + row - height;
     this.paint();
     this.box.setAttribute("aria-activedescendant", `row-${this.cursor}`);
   }
@@ -384,7 +387,7 @@ function rowNode(row) {
   h("div", { class: "r-c-band", role: "gridcell" },
     h("span", { class: `r-badge r-${row.band}` }, icon(band.icon), band.word)),
   h("div", { class: "r-c-num", role: "gridcell" }, number(row.ri)),
-  h("div", { class: "r-c-num", role: "gridcell" }, number(row.rv)),
+  h("div", { class: "r-c-num r-c-rv", role: "gridcell" }, number(row.rv)),
   h("div", { class: "r-c-spark", role: "gridcell" }, spark(row.spark)),
   h("div", { class: "r-c-flags", role: "gridcell" }, flags(row)),
   h("div", { class: "r-c-seg", role: "gridcell", title: row.segment }, row.segment || dash()),

@@ -4,7 +4,8 @@ export const BANDS = {
   red: { word: "At risk", icon: "alert", rank: 0 },
   yellow: { word: "Watch", icon: "watch", rank: 1 },
   green: { word: "Healthy", icon: "check", rank: 2 },
-  unknown: { word: "No evidence", icon: "unknown", rank: 3 },
+  little: { word: "Little evidence", icon: "little", rank: 3 },
+  unknown: { word: "No evidence", icon: "unknown", rank: 4 },
 };
 export const SEVERITIES = {
   critical: { word: "Critical", icon: "alert", rank: 0 },
@@ -42,6 +43,15 @@ export function icon(name, label) {
   use.setAttribute("href", `#i-${name}`);
   svg.append(use);
   return svg;
+}
+
+const FIGURE = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+const COUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+/** A number for people, as `figure` in words.py writes it: with separators, and with decimals only where they matter. */
+export function figure(value) {
+  if (value && Math.abs(value) < 0.001) return value.toExponential(1);
+  return (Math.abs(value) < 100 ? FIGURE : COUNT).format(value);
 }
 
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });

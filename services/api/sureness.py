@@ -1,0 +1,50 @@
+"""How sure a score is: the mean confidence of the factors that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from shared.domain.relationship import Head, Score
+from shared.domain.scores import FACTORS, RI_FACTORS, RV_FACTORS
+
+LITTLE = "little"  # what a score is called instead of its band when it rests on too little evidence
+ENOUGH = round(1 - 2**-0.5, 3)
+"""Below this mean confidence evidence is little. A factor reaches it with half of what makes it half sure: with less, a
+few more events may move it anywhere. Rounded as confidences are."""
+
+
+def _places() -> tuple[dict[str, int], int]:
+    """Where each factor's confidence stands among a head's numbers, and how many numbers there are."""
+    places, at = {}, 0
+    for name, rule in FACTORS.items():
+        places[name] = at + 1
+        at += 2 + len(rule.inputs)
+    return places, at
+
+
+_PLACES, _WIDTH = _places()
+_RI = tuple(_PLACES[name] for name in (*RI_FACTORS, "network"))
+# Loyalty is known of everybody: that somebody has long been there makes nothing else about them surer.
+_RV = tuple(_PLACES[name] for name in RV_FACTORS if name != "loyalty")
+
+
+def ri_confidence(head: Head) -> float | None:
+    """How sure the Relationship Intelligence is, 0 to 1; None without a score, or if its factors are not known."""
+    return _mean(head, head.scores.ri, _RI)
+
+
+def rv_confidence(head: Head) -> float | None:
+    """The same of the Relationship Value."""
+    return _mean(head, head.scores.rv, _RV)
+
+
+def standing(score: Score, confidence: float | None) -> str:
+    """The band as it is shown: LITTLE instead of a colour that the evidence does not bear."""
+    return LITTLE if confidence is not None and confidence < ENOUGH else str(score.band)
+
+
+def _mean(head: Head, score: Score, places: Iterable[int]) -> float | None:
+    if score.index is None or len(head.numbers) != _WIDTH:
+        return None
+    found = [one for place in places if (one := head.numbers[place]) is not None]
+    return round(sum(found) / len(found), 3) if found else None
