@@ -125,6 +125,10 @@ def _envelope(raw: _Raw) -> Envelope:
     return envelope
 
 
+def _is_flag(value: Any) -> bool:
+    return value is None or (type(value) in (bool, str) and value in _FLAGS)
+
+
 def _diagnose(raw: _Raw, otherwise: str) -> Poison:
     """Say in words which attribute is wrong; `otherwise` is what the decoder said."""
     try:
@@ -145,6 +149,8 @@ def _diagnose(raw: _Raw, otherwise: str) -> Poison:
             return Poison("invalid_attribute", f"The attribute `{name}` must be {NAME.words}.")
     if time_millis(found["time"]) is None:
         return Poison("invalid_time", f"The attribute `time` is no time that can be used; {_ATTRIBUTES['time']}.")
+    if not _is_flag(found.get("rapportbackfill")):
+        return Poison("invalid_attribute", "The attribute `rapportbackfill` must be true or false.")
     return Poison("invalid_attribute", f"Attributes must be as CloudEvents 1.0 has them: {otherwise}.")
 
 

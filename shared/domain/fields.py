@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.events import EVENT_TYPES, MAX_NAME, MAX_QUANTITY
+from shared.domain.events import EVENT_TYPES, MAX_NAME, MAX_QUANTITY, EventClass
 from shared.domain.moments import day_millis, moment_millis, time_millis
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -43,6 +43,17 @@ def _number(value: Any) -> bool:
 
 def _between(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: _number(value) and low <= value <= high
+
+
+def _whole_between(low: int, high: int) -> Callable[[Any], bool]:
+    inside = _between(low, high)
+    return lambda value: inside(value) and value == int(value)
+
+
+def _replacement(value: Any) -> bool:
+    if type(value) is not dict or ("type" in value) != ("data" in value):
+        return False
+    return "type" in value or "time" in value
 
 
 def _one_of(words: str, *values: str) -> Kind:
@@ -90,6 +101,24 @@ MOMENT = Kind(
     lambda value: moment_millis(value) is not None,
     {"anyOf": [_TIME_SCHEMA, _DAY_SCHEMA]},
 )
+REPLACEMENT = Kind(
+    "a JSON object with `type` and `data` together, with `time`, or with all three",
+    _replacement,
+    {
+        "type": "object",
+        "properties": {
+            "type": {
+                **_NAME_SCHEMA,
+                "not": {"enum": sorted(n for n, row in EVENT_TYPES.items() if row.kind is not EventClass.TOUCHPOINT)},
+            },
+            "data": {"type": "object"},
+            "time": _TIME_SCHEMA,
+        },
+        "anyOf": [{"required": ["type"]}, {"required": ["time"]}],
+        "dependentRequired": {"type": ["data"], "data": ["type"]},
+        "$ref": "#/$defs/typed",
+    },
+)
 CURRENCY = Kind(
     "a currency of three capital letters, such as EUR",
     lambda value: type(value) is str and re.fullmatch("[A-Z]{3}", value) is not None,
@@ -112,6 +141,7 @@ KINDS: dict[str, Kind] = {
     "day": DAY_OF,
     "time": TIME,
     "moment": MOMENT,
+    "replacement": REPLACEMENT,
     "currency": CURRENCY,
     "change": CHANGE,
     "side": SIDE,
@@ -149,7 +179,7 @@ _OWN: dict[str, dict[str, Kind]] = {
 }
 """Fields of a family of types (the part before the dot), beside those that every touchpoint may have."""
 
-_CORRECTION = {"id": NAME, "source": NAME, "replacement": OBJECT}
+_CORRECTION = {"id": NAME, "source": NAME, "replacement": REPLACEMENT}
 _DIRECTORY = {
     **dict.fromkeys(("name", "kind", "type", "segment", "owner", "stage", "status", "parent"), TEXT),
     "seats": WHOLE,
@@ -175,7 +205,7 @@ FIELDS: dict[str, dict[str, Kind]] = {name: _fields_of(name) for name in EVENT_T
 """The fields of `data` that the contract knows, by type. Others are kept as they are."""
 
 SCORES: dict[str, Kind] = {
-    name: Kind("a number from 0 to 10", _between(0, 10), {"type": "number", "minimum": 0, "maximum": 10})
-    for name in ("nps", "enps")
+    "nps": Kind("a whole number from 0 to 10", _whole_between(0, 10), {"type": "integer", "minimum": 0, "maximum": 10}),
+    "enps": Kind("a number from 0 to 10", _between(0, 10), {"type": "number", "minimum": 0, "maximum": 10}),
 }
 """What a survey's score must be, by instrument, where the instrument itself says so."""

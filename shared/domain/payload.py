@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from shared.domain.errors import Poison
-from shared.domain.events import FUTURE_TOLERANCE, HOUR, EventClass, JsonObject, Millis, event_type
-from shared.domain.fields import FIELDS, GENERIC_FIELDS, SCORES, Kind
-from shared.domain.moments import day_millis, time_millis
+from shared.domain.events import FUTURE_TOLERANCE, EventClass, JsonObject, Millis, event_type
+from shared.domain.fields import FIELDS, GENERIC_FIELDS, NAME, OBJECT, SCORES, Kind
+from shared.domain.moments import day_millis, rfc3339, time_millis
 
 MAX_DEPTH = 32
 """Nesting of `data`: MongoDB gives up at 100, and every reader must be able to descend."""
@@ -53,8 +53,8 @@ def refuse_impossible(moment: Millis, now: Millis, name: str) -> None:
     if moment > now + FUTURE_TOLERANCE:
         raise Poison(
             "future_time",
-            f"`{name}` is {(moment - now) / HOUR:.0f} hours ahead of the receipt, 24 are allowed; set the "
-            "sender's clock, and send what is planned as a type of its own (meeting.scheduled, price.change_planned).",
+            f"`{name}` is more than 24 hours ahead of the receipt, which was at {rfc3339(now)}; set the sender's "
+            "clock, and send what is planned as a type of its own (meeting.scheduled, price.change_planned).",
         )
     if moment < 0:
         raise Poison("invalid_time", f"`{name}` lies before 1970; check how the sender writes times.")
@@ -98,15 +98,16 @@ def _replacement_is_an_event(data: JsonObject, now: Millis, where: str) -> None:
     """What replaces an event is held to the contract of the type that it names."""
     replacement = data["replacement"]
     inner = f"{where}.replacement"
-    if (moment := replacement.get("time")) is not None:
-        if (read := time_millis(moment)) is None:
+    if "time" in replacement:
+        if (moment := time_millis(replacement["time"])) is None:
             raise Poison("invalid_time", f"`{inner}.time` is no time that can be used; {TIME_FORM}.")
-        refuse_impossible(read, now, f"{inner}.time")
-    if replacement.keys().isdisjoint(("type", "data")):
+        refuse_impossible(moment, now, f"{inner}.time")
+    if "type" not in replacement:
         return
-    name, body = replacement.get("type"), replacement.get("data")
-    if type(name) is not str or type(body) is not dict:
-        raise Poison("invalid_field", f"`{inner}` must hold `type` and `data` (an object) together, or neither.")
+    name, body = replacement["type"], replacement["data"]
+    for key, kind in (("type", NAME), ("data", OBJECT)):
+        if not kind.fits(replacement[key]):
+            raise _invalid(inner, key, kind)
     if event_type(name).kind is not EventClass.TOUCHPOINT:
         raise Poison("invalid_field", f"`{inner}.type` must be a touchpoint's; usage.daily_total puts usage right.")
     if _check(name, body, now, f"{inner}.data"):

@@ -24,7 +24,9 @@ def event_schema() -> dict[str, Any]:
             "specversion": {"const": "1.0"},
             "id": _said("name", "Tells the events of one source apart; the same id again counts once."),
             "source": _said("name", "The system that the event comes from."),
-            "type": _said("name", "What happened. Types that are not listed here are taken as touchpoints."),
+            "type": _said(
+                "name", "What happened. A type that is not listed here is a fact: kept on the timeline, and no contact."
+            ),
             "time": _said("time", "When it happened: at most 24 h ahead, not before 1970."),
             "subject": _said("name", "The relationship: an id such as acct-42."),
             "datacontenttype": {"type": ["string", "null"], "description": "application/json"},
@@ -34,8 +36,14 @@ def event_schema() -> dict[str, Any]:
             },
             "data": {"type": ["object", "null"]},
         },
-        "allOf": [*_by_type(), _data({"not": {"enum": sorted(EVENT_TYPES)}}, GENERIC_FIELDS, ())],
-        "$defs": {name: {**kind.schema, "description": kind.words} for name, kind in KINDS.items()},
+        "$ref": "#/$defs/typed",
+        "$defs": {
+            **{name: {**kind.schema, "description": kind.words} for name, kind in KINDS.items()},
+            "typed": {
+                "description": "What `data` must be, by `type`: of an event, and of what replaces one.",
+                "allOf": [*_by_type(), _data({"not": {"enum": sorted(EVENT_TYPES)}}, GENERIC_FIELDS, ())],
+            },
+        },
     }
 
 
@@ -55,7 +63,10 @@ def _data(types: dict[str, Any], fields: dict[str, Kind], required: tuple[str, .
     }
     whole = {"type": "object", "required": list(required)} if required else {"type": ["object", "null"]}
     then: dict[str, Any] = {"properties": {"data": {**whole, "properties": properties}}}
-    return {"if": {"properties": {"type": types}}, "then": then | ({"required": ["data"]} if required else {})}
+    return {
+        "if": {"required": ["type"], "properties": {"type": types}},
+        "then": then | ({"required": ["data"]} if required else {}),
+    }
 
 
 _NAMES = {kind.words: name for name, kind in KINDS.items()}

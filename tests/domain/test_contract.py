@@ -107,6 +107,22 @@ def test_an_event_may_be_24_hours_ahead_and_no_more() -> None:
     assert reason(event(time=f"{at}.001Z")) == "future_time"
 
 
+@pytest.mark.parametrize("time", ["2026-09-22T14:13:40Z", "9999-12-31T23:59:59-10:00"])
+def test_an_event_too_far_ahead_is_told_when_it_was_received(time: str) -> None:
+    found = answer(event(time=time))
+    assert isinstance(found, Rejection)
+    assert found.detail.startswith(
+        "`time` is more than 24 hours ahead of the receipt, which was at 2026-09-21T14:13:20.000Z; "
+    )
+
+
+@pytest.mark.parametrize("value", ["yes", "", 1, [True], {}])
+def test_an_extension_that_is_wrong_is_named(value: Any) -> None:
+    found = answer(event(rapportbackfill=value))
+    assert isinstance(found, Rejection)
+    assert found.detail == "The attribute `rapportbackfill` must be true or false."
+
+
 ATTRIBUTES = [
     *[(event(**{name: MISSING}), "missing_attribute") for name in ("id", "source", "type", "time", "subject")],
     *[(event(**{name: None}), "missing_attribute") for name in ("id", "source", "type", "time", "subject")],
@@ -166,6 +182,7 @@ DATA = [
     ("usage.login", {"person": 42}),
     *[("usage.daily_total", {"feature": "a", "quantity": 1, "day": wrong}) for wrong in ("2026-02-30", "1.2.2026", 20)],
     *[("survey.answered", {"instrument": "nps", "score": wrong}) for wrong in ("9", -1, 11, True)],
+    ("survey.answered", {"instrument": "nps", "score": 6.5}),
     ("survey.answered", {"instrument": "stars", "score": 4}),
     ("survey.answered", {"instrument": ["nps"], "score": 4}),
     *[("message.received", {"sentiment": wrong}) for wrong in (1.01, -2, "good")],
@@ -188,11 +205,15 @@ DATA = [
     *[
         ("event.corrected", {"id": "e-1", "replacement": wrong})
         for wrong in (
+            {},
+            {"note": "nothing that is put right"},
             {"data": {}},
             {"type": "message.sent"},
             {"type": "message.sent", "data": []},
             {"type": "promise.made", "data": {"promise": "p"}},
             {"type": 7, "data": {}},
+            {"type": "com.acme\x1b[31m", "data": {}},
+            {"type": "x" * 513, "data": {}},
             {"type": "usage.login", "data": {}},
             {"type": "event.retracted", "data": {"id": "e-0"}},
             {"type": "message.sent", "data": {"sentiment": 5}},
@@ -213,11 +234,10 @@ def test_data_that_is_not_as_its_type_demands_is_rejected(name: str, data: Any) 
 
 @pytest.mark.parametrize("name", [name for name, row in EVENT_TYPES.items() if row.required])
 def test_every_required_field_is_asked_for_by_name(name: str) -> None:
-    whole = {**EXAMPLES, "replacement": {}}
     required = EVENT_TYPES[name].required
-    assert accepted(event(type=name, data={field: whole[field] for field in required})).type == name
+    assert accepted(event(type=name, data={field: EXAMPLES[field] for field in required})).type == name
     for missing in required:
-        found = answer(event(type=name, data={field: whole[field] for field in required if field != missing}))
+        found = answer(event(type=name, data={field: EXAMPLES[field] for field in required if field != missing}))
         assert isinstance(found, Rejection)
         assert (found.reason, f"`data.{missing}`" in found.detail) == ("missing_field", True)
 
@@ -237,6 +257,7 @@ EXAMPLES: dict[str, Any] = {
     "person": "ann",
     "role": "champion",
     "id": "e-0",
+    "replacement": {"time": "2026-09-20T10:00:00Z"},
 }
 
 
@@ -249,7 +270,12 @@ def test_a_score_lies_where_its_instrument_says() -> None:
     assert accepted(event(type="survey.answered", data={"instrument": "csat", "score": 95})).type == "survey.answered"
     found = answer(event(type="survey.answered", data={"instrument": "nps", "score": 95}))
     assert isinstance(found, Rejection)
-    assert found.detail == "`data.score` must be a number from 0 to 10 for nps."
+    assert found.detail == "`data.score` must be a whole number from 0 to 10 for nps."
+
+
+@pytest.mark.parametrize(("instrument", "score"), [("nps", 9.0), ("enps", 6.5), ("csat", 4.5)])
+def test_a_fraction_is_no_answer_to_nps_alone(instrument: str, score: float) -> None:
+    assert accepted(event(type="survey.answered", data={"instrument": instrument, "score": score})).id == "e-1"
 
 
 def test_a_daily_total_is_of_a_day_that_has_begun() -> None:
@@ -268,6 +294,13 @@ def test_a_replacement_is_held_to_the_contract_too() -> None:
     assert accepted(corrected(time="2026-09-20T00:00:00Z")).type == "event.corrected"
     assert reason(corrected(time="2026-09-20")) == "invalid_time"
     assert reason(corrected(time="2027-09-20T00:00:00Z")) == "future_time"
+    assert reason(corrected(time=None)) == "invalid_time"
+    assert reason(corrected(time=None, type="message.sent", data={})) == "invalid_time"
+    found = answer(corrected())
+    assert isinstance(found, Rejection)
+    assert found.detail == (
+        "`data.replacement` must be a JSON object with `type` and `data` together, with `time`, or with all three."
+    )
 
 
 @pytest.mark.parametrize(
