@@ -165,7 +165,7 @@ def init(
 ) -> None:
     """Create the topics that are missing and record their incarnation: once, before the services start."""
     from shared.clock import new_id
-    from shared.settings import Settings, read_settings
+    from shared.settings import read_settings
     from shared.storage.open import open_store
     from shared.topology import Established, establish
 

@@ -35,7 +35,9 @@ class Metrics:
         self.lag = gauge("consumer_lag_records", "Records not yet read, by topic and partition.", "topic", "partition")
         self.batch_size = histogram("batch_size_events", "Events in one batch.", SIZE_BUCKETS, "source")
         self.event_to_state = histogram(
-            "event_to_state_seconds", "From an event's receipt until its state is stored.", LATENCY_BUCKETS
+            "event_to_state_seconds",
+            "From the receipt of the oldest event of a flush, by partition, until its state is stored.",
+            LATENCY_BUCKETS,
         )
         self.event_to_alert = histogram(
             "event_to_alert_seconds", "From an event's receipt until its alert is stored.", LATENCY_BUCKETS, "rule"

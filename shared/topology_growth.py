@@ -242,7 +242,8 @@ def refuse_members(now: Topology) -> None:
         who = "; ".join(f"{service}: {', '.join(members)}" for service, members in running.items())
         raise Misconfigured(
             f"Still in their consumer groups are {who}. Stop ingest first, then scoring and alerts; whoever was killed "
-            "or has a RAPPORT_INSTANCE leaves its group when the session is over, 10 s later. Then try again."
+            "or has a RAPPORT_INSTANCE leaves its group when the session is over, 10 s later. Then try again. (An "
+            "embedded broker's log cannot be grown: choose --partitions when its data directory is new.)"
         )
 
 

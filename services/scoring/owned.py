@@ -29,6 +29,7 @@ class Owned(msgspec.Struct):
     moved: bool = False  # the state differs from what is stored
     touched: dict[str, Row] = msgspec.field(default_factory=dict)  # to be stored and told
     received: Millis = 0  # receipt of the newest event since the last flush began
+    waiting_since: Millis = 0  # receipt of the oldest of them
     reached: Millis = 0  # receipt of the event that was folded last, about
 
     @property
@@ -64,6 +65,7 @@ class Mark(msgspec.Struct, frozen=True):
     next: int
     touched: bool
     received: Millis
+    waiting_since: Millis
     reached: Millis  # nothing that is not stored was received before; 0 if that is not known
 
 
@@ -117,6 +119,7 @@ def records_from(records: Sequence[Record], begins: int) -> Sequence[Record]:
 
 
 def _mark(owned: Owned, now: Millis) -> Mark:
-    received, owned.received = owned.received, 0
     reached = now if owned.idle else owned.reached
-    return Mark(owned.reaches, bool(owned.touched), received, reached)
+    mark = Mark(owned.reaches, bool(owned.touched), owned.received, owned.waiting_since, reached)
+    owned.received = owned.waiting_since = 0
+    return mark

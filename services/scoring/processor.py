@@ -207,6 +207,7 @@ class Scoring:
         self._listed += added
         owned.touched.update(step.touched)
         owned.received = max(owned.received, *run.received)
+        owned.waiting_since = min(owned.waiting_since or owned.reached, owned.reached)
         self._metrics.duplicates.inc(step.duplicates)
         since = Fence(self._storing.incarnation, end.partition, min(run.offsets))
         await self._storing.hurry(end.partition, [row for row in step.touched.values() if _crowded(row)])
@@ -296,8 +297,8 @@ class Scoring:
             owned.stored = max(owned.stored, owned.flushed)
             if mark.touched:
                 owned.all_told()
-            if mark.received:
-                self._metrics.event_to_state.observe(max(0, now - mark.received) / 1000)
+            if mark.waiting_since:
+                self._metrics.event_to_state.observe(max(0, now - mark.waiting_since) / 1000)
         await self._storing.save_moved()
         await self._upkeep.append_clock_records(self._owned, self._storing.incarnation, now)
         await self._upkeep.purge(flush.marks, now)

@@ -82,7 +82,8 @@ class KafkaCluster:
         async with connected(self._bootstrap, self._timeout) as admin:
             await _coordinator(admin, group)
             [answer] = await admin.describe_consumer_groups([group])
-        return [f"{member_id} at {host}" for *_, members in answer.groups for member_id, _, host, *_ in members]
+        named = ((member_id, host) for *_, members in answer.groups for member_id, _, host, *_ in members)
+        return [f"{member_id} at {host}" if host else member_id for member_id, host in named]
 
     async def grow(self, topic: str, partitions: int) -> None:
         await grow_topic(self._bootstrap, topic, partitions, timeout=self._timeout)

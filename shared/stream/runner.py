@@ -89,6 +89,7 @@ class Runner:
                 self.ledger.assign(partitions)
                 self._confirmed = monotonic()
                 await self._processor.assigned(self.ledger.partitions)
+                logger().info("assigned", topic=self._topic, partitions=sorted(self.ledger.partitions))
 
     async def take(self, fetched: Fetched) -> None:
         """Apply a batch, unless it was fetched before the partitions were last revoked; make room for the next."""

@@ -77,7 +77,8 @@ class MongoClient:
                 appname="rapport",
             )
         except (PyMongoError, ValueError) as error:  # its text may hold the password
-            raise Misconfigured("What names MongoDB (RAPPORT_MONGO) is no connection string: mongodb://HOST:PORT is one.") from error
+            what = "What names MongoDB (RAPPORT_MONGO) is no connection string: mongodb://HOST:PORT is one."
+            raise Misconfigured(what) from error
         self._db: Any = self._client[database]
 
     async def prepare(self) -> None:
