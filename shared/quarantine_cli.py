@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterable
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import httpx
 import msgspec
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from shared.domain.errors import Poison, Unavailable
 from shared.domain.moments import rfc3339
+from shared.printable import printable
 from shared.settings import Settings
 from shared.stream.ports import LogReader
 from shared.stream.quarantine import Entry, as_event, read_quarantine
@@ -24,6 +27,10 @@ from shared.stream.reader import KafkaReader
 Result = TypeVar("Result")
 
 quarantine_app = typer.Typer(no_args_is_help=True)
+
+COLUMNS = ("offset", "received", "tenant", "source", "id", "reason", "detail")
+SHORT = 16
+"""Characters of a tenant on a terminal: it comes first, and an id takes what is left of the line."""
 
 Tenant = Annotated[str, typer.Option(help="only this tenant's")]
 Reason = Annotated[str, typer.Option(help="only with this reason, such as invalid_field")]
@@ -67,9 +74,13 @@ def list_entries(
     shown = entries[-limit:]
     if as_json:
         for entry in shown:
-            typer.echo(json.dumps(described(entry), ensure_ascii=False))
+            _echo_json(described(entry))
         return
-    Console().print(table(shown))
+    if sys.stdout.isatty():
+        Console().print(table(shown))
+    else:
+        for line in lines(shown):
+            typer.echo(line)
     typer.echo(f"{len(shown)} of {len(entries)} shown." if entries else "Nothing is in quarantine.")
 
 
@@ -82,10 +93,10 @@ def show(offset: int, as_json: AsJson = False, kafka: Kafka = "") -> None:
     [entry] = entries
     whole = described(entry) | {"detail": entry.item.detail, "original": _text(entry.item.original)}
     if as_json:
-        typer.echo(json.dumps(whole, ensure_ascii=False))
+        _echo_json(whole)
         return
     for name, value in whole.items():
-        typer.echo(f"{name:<9} {value}")
+        typer.echo(f"{name:<9} {printable(str(value))}")
 
 
 @quarantine_app.command()
@@ -107,7 +118,8 @@ def replay(
     address = ingest or f"http://127.0.0.1:{Settings().ingest_port}"
     outcomes = _run(_send(address, write_key, entries))
     for outcome in outcomes:
-        typer.echo(f"{outcome.offset:>8}  {'accepted' if outcome.accepted else 'rejected'}  {outcome.detail}".rstrip())
+        became = "accepted" if outcome.accepted else "rejected"
+        typer.echo(f"{outcome.offset:>8}  {became}  {printable(outcome.detail)}".rstrip())
     accepted = sum(outcome.accepted for outcome in outcomes)
     typer.echo(f"{accepted} of {len(outcomes)} accepted.")
     if accepted < len(outcomes):
@@ -163,15 +175,34 @@ def described(entry: Entry) -> dict[str, Any]:
     }
 
 
-def table(entries: Iterable[Entry]) -> Table:
-    """A table of entries."""
-    made = Table(box=None, pad_edge=False)
-    for name in ("offset", "received", "tenant", "source", "id", "reason", "detail"):
-        made.add_column(name, justify="right" if name == "offset" else "left", no_wrap=name != "detail")
+def lines(entries: Iterable[Entry]) -> Iterator[str]:
+    """A header and a line an entry, whole and separated by tabs: for other programs."""
+    yield "\t".join(COLUMNS)
     for entry in entries:
-        row = described(entry)
-        made.add_row(*(str(row[str(column.header)]) for column in made.columns))
+        yield "\t".join(_shown(entry).values())
+
+
+def table(entries: Iterable[Entry]) -> Table:
+    """A table of entries for a terminal: what is short on one line, why it is there below."""
+    made = Table(box=None, pad_edge=False)
+    made.add_column("offset", justify="right", no_wrap=True)
+    made.add_column("received, tenant, source, id; below it reason and detail")
+    for entry in entries:
+        row = _shown(entry)
+        tenant = row["tenant"] if len(row["tenant"]) <= SHORT else f"{row['tenant'][: SHORT - 1]}…"
+        line = "  ".join((row["received"], tenant or "-", row["source"], row["id"] or "-"))
+        why = f"{row['reason']}: {row['detail']}"
+        made.add_row(row["offset"], Group(Text(line, no_wrap=True, overflow="ellipsis"), Text(why)))
     return made
+
+
+def _shown(entry: Entry) -> dict[str, str]:
+    known = described(entry)
+    return {name: printable(str(known[name])) for name in COLUMNS}
+
+
+def _echo_json(value: dict[str, Any]) -> None:
+    typer.echo(printable(json.dumps(value, ensure_ascii=False)))
 
 
 def _collect(kafka: str, wanted: Wanted) -> list[Entry]:
@@ -208,5 +239,5 @@ def _text(original: bytes) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
     raise typer.Exit(1)

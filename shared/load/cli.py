@@ -27,6 +27,7 @@ from shared.load.outgoing import Rejection, Source
 from shared.load.publish import Publisher
 from shared.load.resume import Bookmark, state_directory
 from shared.load.summary import Summary
+from shared.printable import printable
 
 ALL_ACCEPTED, SOME_REJECTED, WRONG_USE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes; after the last two the same command goes on where it stopped."""
@@ -113,7 +114,7 @@ def git_command(
 
 def _run(job: _Job, prepare: Callable[[], tuple[Source, tuple[str, ...]]]) -> NoReturn:
     """Does the load, prints the summary to standard output and everything else to standard error, and exits."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, emoji=False)
     started = perf_counter()
     try:
         key = parse_key(job.key)
@@ -129,24 +130,28 @@ def _run(job: _Job, prepare: Callable[[], tuple[Source, tuple[str, ...]]]) -> No
     except KeyboardInterrupt:
         _stop(console, "Interrupted. The same command goes on where this one stopped.", INTERRUPTED)
     for line in summary.lines(perf_counter() - started):
-        typer.echo(line)
+        typer.echo(printable(line))
     _warn_of_additive(console, source)
     raise typer.Exit(SOME_REJECTED if summary.rejected else ALL_ACCEPTED)
 
 
 def _stop(console: Console, message: str, code: int) -> NoReturn:
-    console.print(message, style="red", markup=False, soft_wrap=True)
+    _say(console, message, "red")
     raise typer.Exit(code)
+
+
+def _say(console: Console, message: str, style: str = "yellow") -> None:
+    """A message in lines: what it quotes from files, git and ingest may hold anything."""
+    shown = "\n".join(map(printable, message.split("\n")))
+    console.print(shown, style=style, markup=False, soft_wrap=True)
 
 
 def _warn_of_additive(console: Console, source: Source) -> None:
     if source.additive:
-        console.print(
+        _say(
+            console,
             f"Note: {', '.join(sorted(source.additive))} add up, and their ids are remembered for a few days only: "
             "loading this again later counts them twice. usage.daily_total replaces a day's count instead.",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
         )
 
 
@@ -164,7 +169,7 @@ async def _load(job: _Job, source: Source, bookmark: Bookmark, console: Console)
                 job.ingest,
                 job.key,
                 patience=job.patience,
-                on_wait=lambda why: console.print(why, style="yellow", markup=False, soft_wrap=True),
+                on_wait=lambda why: _say(console, why),
             )
             return await load(source, publisher, bookmark, on_progress=progress, on_reject=reject)
 
@@ -201,9 +206,14 @@ def _progress(source: Source, console: Console) -> Iterator[Callable[[int, Summa
 
         yield line
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[counts]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[counts]}"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(source.name[:40], total=source.total or None, counts="")
+        task = bar.add_task(printable(source.name[:40]), total=source.total or None, counts="")
 
         def show(done: int, summary: Summary) -> None:
             bar.update(task, completed=done, counts=f"{summary.accepted:,} accepted, {summary.rejected:,} rejected")

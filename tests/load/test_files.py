@@ -274,3 +274,28 @@ events:
     first, again, changed = (found.id for found in ingest.accepted)
     assert first == again
     assert first != changed
+
+
+HOSTILE = "\x1b]0;pwn\x07\x9b1m"
+HARMLESS = "\\u001b]0;pwn\\u0007\\u009b1m"
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (
+            f"order,customer,placed\n{HOSTILE},a,2025-07-01\n{HOSTILE},b,2025-07-01\n",
+            1,
+        ),  # a row that is told by its key
+        (f"order,customer,{HOSTILE}\n1,a,2025-07-01\n", 2),  # a column that is told by its name
+    ],
+)
+def test_control_characters_of_a_file_are_shown_and_not_obeyed(run: Run, tmp_path: Path, rows: str, code: int) -> None:
+    mapping = (
+        'key: [order]\nsubject: "{customer}"\ntime: {column: placed}\n'
+        "events:\n  - {type: order.placed, data: {amount: 1, currency: EUR}}\n"
+    )
+    result = run(write(tmp_path / "o.csv", rows), "--mapping", write(tmp_path / "m.yaml", mapping))
+    assert result.exit_code == code, result.output
+    assert HARMLESS in result.output
+    assert HOSTILE not in result.output
