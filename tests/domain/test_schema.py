@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,12 @@ def test_the_inbox_is_described_with_this_schema() -> None:
     assert described["channels"]["inbox"]["address"] == "rapport.inbox"
     payload = described["components"]["messages"]["structured"]["payload"]
     assert (DOCS / payload["schema"]["$ref"]).is_file()
+
+
+def test_what_the_guide_sends_is_valid_and_accepted() -> None:
+    guide = (DOCS.parent / "sending-events.md").read_text(encoding="utf-8")
+    sent = [each for batch in re.findall(r"-d '(\[.*?\])'", guide, re.DOTALL) for each in json.loads(batch)]
+    assert {each["type"] for each in sent} >= {"event.retracted", "event.corrected", "usage.daily_total"}
+    for each in sent:
+        SCHEMA.validate(each)
+        assert not isinstance(answer(each), Rejection), each
