@@ -120,7 +120,7 @@ def test_scripts_write_numbers_as_the_server_does(page: Page) -> None:
         const { figure } = await import(document.querySelector('script[src$="rapport.js"]').src);
         return values.map(figure);
     }"""
-    values = [63355.33, 79200, 100.4, 53.076, -0.5, 0]
+    values = [63355.33, 79200, 100.4, 53.076, -0.5, 0, 0.00002, -0.00002]
     assert page.evaluate(written, values) == [figure(value) for value in values]
 
 

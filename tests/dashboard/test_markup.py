@@ -113,7 +113,7 @@ def test_touchpoints_in_words() -> None:
         (53.076, "53.08"),
         (-0.5, "-0.5"),
         (0, "0"),
-        (0.00002, "2.0e-05"),
+        (0.00002, "2.0e-5"),
     ],
 )
 def test_numbers_are_written_in_one_way(value: float, text: str) -> None:

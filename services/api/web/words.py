@@ -94,7 +94,7 @@ def touchpoint_words(entry: Touchpoint) -> TouchpointWords:
 def figure(value: float) -> str:
     """A number for people: with separators, and with decimals only where they matter."""
     if value and abs(value) < 0.001:
-        return f"{value:.1e}"
+        return f"{value:.1e}".replace("e-0", "e-")
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
