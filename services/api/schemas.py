@@ -102,11 +102,15 @@ class FlagShort(Shape):
 
 
 class CounterOut(Shape):
-    """Evidence from usage: a feature's count on a day, by one person or by everybody."""
+    """Evidence from usage: a feature's count on a day, by one person or by everybody.
+
+    `share` is the part of it that counted: a window may begin within its first day.
+    """
 
     feature: str
     day: str
     count: float
+    share: float
     person: str | None = None
 
 

@@ -151,7 +151,9 @@ def _evidence(evidence: Evidence) -> out.EvidenceOut:
     return out.EvidenceOut(
         events=list(evidence.events),
         counters=[
-            out.CounterOut(feature=one.feature, day=one.day, count=one.count, person=one.person or None)
+            out.CounterOut(
+                feature=one.feature, day=one.day, count=one.count, share=one.share, person=one.person or None
+            )
             for one in evidence.counters
         ],
     )

@@ -68,7 +68,9 @@ def silence(view: View, playbook: Playbook) -> Hits:
 
 
 def _promise_evidence(view: View, position: int, subject: str, numbers: dict[str, float]) -> Evidence:
-    return Evidence(events=(view.rows[position].head.facts.promises[subject].event,))
+    promise = view.rows[position].head.facts.promises[subject]
+    events = (promise.event, promise.broken_by) if promise.broken_by not in ("", promise.event) else (promise.event,)
+    return Evidence(events=events)
 
 
 def _promise_words(row: Row, subject: str, numbers: dict[str, float]) -> str:

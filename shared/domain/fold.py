@@ -142,7 +142,7 @@ def _promise_broken(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
         event=touch.event,
         backfill=touch.backfill,
     )
-    broken = msgspec.structs.replace(known, broken_at=touch.time, backfill=touch.backfill)
+    broken = msgspec.structs.replace(known, broken_at=touch.time, broken_by=touch.event, backfill=touch.backfill)
     return {
         "promises": _with_open(facts.promises, name, broken, lambda made: made.made_at),
         "promises_broken": facts.promises_broken + 1,

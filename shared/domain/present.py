@@ -49,7 +49,12 @@ def alert_json(alert: Alert) -> JsonObject:
 
 
 def _counter_json(counter: Counter) -> JsonObject:
-    shown: JsonObject = {"feature": counter.feature, "day": counter.day, "count": counter.count}
+    shown: JsonObject = {
+        "feature": counter.feature,
+        "day": counter.day,
+        "count": counter.count,
+        "share": counter.share,
+    }
     return shown | ({"person": counter.person} if counter.person else {})
 
 

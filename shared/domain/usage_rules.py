@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from shared.domain.baseline import Comparison, Floats, compare, critical_z, days_needed
@@ -44,14 +45,16 @@ def _numbers(found: Comparison, params: DropParams) -> dict[str, Floats]:
 
 
 def _evidence(view: View, position: int, feature: str, numbers: dict[str, float]) -> Evidence:
-    """The daily counts of the window."""
-    counts = view.daily(position, feature, round(numbers["days"]) + 1)
+    """The daily counts of the window, of whose first day only what is left of it counts."""
+    days = round(numbers["days"])
+    counts = view.daily(position, feature, days + 1)
     today = int(view.day[position])
-    return Evidence(
-        counters=tuple(
-            Counter(feature, day_name(today - ago), float(counts[ago])) for ago in np.flatnonzero(counts)[::-1].tolist()
-        )
-    )
+    counters = [
+        Counter(feature, day_name(today - ago), float(counts[ago])) for ago in np.flatnonzero(counts)[::-1].tolist()
+    ]
+    if counts[days]:
+        counters[0] = msgspec.structs.replace(counters[0], share=round(1 - float(view.elapsed[position]), 4))
+    return Evidence(counters=tuple(counters))
 
 
 def _drop_words(row: Row, subject: str, numbers: dict[str, float]) -> str:

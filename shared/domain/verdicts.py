@@ -34,12 +34,16 @@ def flag_key(rule: str, subject: str) -> str:
 
 
 class Counter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Evidence from usage: one cell of the counters. `day` is YYYY-MM-DD; empty `person` means everybody."""
+    """Evidence from usage: one cell of the counters. `day` is YYYY-MM-DD; empty `person` means everybody.
+
+    `share` is the part of it that counted: the window of a rule may begin within the day.
+    """
 
     feature: str
     day: str
     count: float
     person: str = ""
+    share: float = 1.0
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):

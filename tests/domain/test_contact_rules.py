@@ -133,10 +133,12 @@ def test_the_earliest_of_several_is_due_next() -> None:
 
 def test_words_and_evidence_of_promises() -> None:
     touches = [promise("p", text="the report"), promise("q"), touch("promise.broken", MONDAY, "b", promise="q")]
+    touches.append(touch("promise.broken", MONDAY, "never made", promise="r"))
     block, row = row_with(touches)
     words = REASONS[Rule.EXPECTATION_VIOLATED]
     assert words(row, "p", {"overdue": 0}) == "promise is due 2026-06-03 09:00 UTC and not kept: the report"
     assert words(row, "p", {"overdue": 1}) == "promise was due 2026-06-03 09:00 UTC and not kept: the report"
     assert words(row, "q", {"overdue": 1}) == "promise broken: q"
     view = block.view([row], [MONDAY])
-    assert STATE_RULES[Rule.EXPECTATION_VIOLATED].evidence(view, 0, "p", {}).events == ("test#made p",)
+    evidence = {name: STATE_RULES[Rule.EXPECTATION_VIOLATED].evidence(view, 0, name, {}).events for name in "pqr"}
+    assert evidence == {"p": ("test#made p",), "q": ("test#made q", "test#b"), "r": ("test#never made",)}

@@ -90,7 +90,15 @@ def test_promises() -> None:
     broken = facts_of(made, touch("promise.broken", NOON + 1, "p2", promise="p"))
     assert broken == {
         "promises": {
-            "p": Promise(due=due, by="us", made_at=NOON, event="test#p1", text="the report", broken_at=NOON + 1)
+            "p": Promise(
+                due=due,
+                by="us",
+                made_at=NOON,
+                event="test#p1",
+                text="the report",
+                broken_at=NOON + 1,
+                broken_by="test#p2",
+            )
         },
         "promises_broken": 1,
     }
@@ -98,7 +106,9 @@ def test_promises() -> None:
 
 def test_a_promise_broken_that_nobody_had_told_of() -> None:
     found = facts_of(touch("promise.broken", NOON, "p2", promise="p", by="them"))["promises"]
-    assert found == {"p": Promise(due=NOON, by="them", made_at=NOON, event="test#p2", broken_at=NOON)}
+    assert found == {
+        "p": Promise(due=NOON, by="them", made_at=NOON, event="test#p2", broken_at=NOON, broken_by="test#p2")
+    }
 
 
 def test_the_oldest_open_items_are_dropped() -> None:

@@ -56,8 +56,8 @@ def test_an_open_alert() -> None:
         "evidence": {
             "events": ["crm#1"],
             "counters": [
-                {"feature": "reports", "day": "2025-12-31", "count": 12.0},
-                {"feature": "reports", "day": "2025-12-31", "count": 3.0, "person": "ann"},
+                {"feature": "reports", "day": "2025-12-31", "count": 12.0, "share": 1.0},
+                {"feature": "reports", "day": "2025-12-31", "count": 3.0, "share": 1.0, "person": "ann"},
             ],
         },
         "advice": ["Call them."],

@@ -156,8 +156,20 @@ def test_words_and_evidence() -> None:
     assert [counter.day for counter in export] == [f"2026-05-{day}" for day in range(25, 32)]  # today has had nothing
     assert {counter.count for counter in export} == {5}
     everything = STATE_RULES[Rule.USAGE_DROP].evidence(view, 0, "", {"days": 8}).counters
-    assert everything[0] == Counter("", "2026-05-24", 40)
+    assert everything[0] == Counter("", "2026-05-24", 40)  # the window begins with it: it is midnight
     assert everything[-1] == Counter("", "2026-05-31", 25)
+
+
+@pytest.mark.parametrize(("hour", "share"), [(0, 1.0), (6, 0.75), (18, 0.25)])
+def test_the_evidence_adds_up_to_what_the_words_say(hour: int, share: float) -> None:
+    now = NOW + hour * HOUR
+    block, row = used(export=(100, 40))
+    view = block.view([row], [now])
+    hits = usage_drop(view, playbook())
+    seen = float(hits.numbers["seen"][0])
+    counters = STATE_RULES[Rule.USAGE_DROP].evidence(view, 0, "", {"days": 7}).counters
+    assert [one.share for one in counters] == [share, *[1.0] * 6]
+    assert sum(one.count * one.share for one in counters) == seen == 6 * 40 + share * 40
 
 
 def test_many_rows_are_looked_at_as_one_by_one() -> None:

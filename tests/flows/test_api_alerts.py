@@ -73,7 +73,7 @@ async def test_the_detail_shows_evidence_timeline_and_closed_episodes(world: Wor
     body = answer.json()
     assert body["evidence"] == {
         "events": ["crm#1"],
-        "counters": [{"feature": "export", "day": "2025-12-31", "count": 3.0}],
+        "counters": [{"feature": "export", "day": "2025-12-31", "count": 3.0, "share": 1.0}],
     }
     assert body["timeline"] == [
         {"at": "2026-01-01T00:00:00.000Z", "what": "opened", "who": "rapport", "text": "silent"}
