@@ -6,7 +6,7 @@ import logging
 import sys
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 SIZE_BUCKETS = (1, 10, 100, 1_000, 5_000, 10_000, 50_000, 100_000)  # events
@@ -55,9 +55,11 @@ class Metrics:
         self.outbox_age = gauge("outbox_oldest_age_seconds", "Age of the oldest delivery waiting in the outbox.")
         self.open_alerts = gauge("open_alerts", "Alerts that are open or acknowledged, by severity.", "severity")
 
-    def serve(self, host: str, port: int) -> None:
-        """Expose /metrics on a thread of its own (services without an HTTP server)."""
-        start_http_server(port, addr=host, registry=self.registry)
+
+def of_process(metrics: Metrics) -> Metrics:
+    """These with what every Prometheus client shows of its process (process_*): memory, CPU time, open files."""
+    ProcessCollector(registry=metrics.registry)
+    return metrics
 
 
 def configure_logging(service: str, level: str = "info", form: str = "json") -> None:

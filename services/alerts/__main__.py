@@ -13,12 +13,12 @@ from shared.probes import probe_app, serving
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.stream.publisher import KafkaPublisher
-from shared.telemetry import Metrics, logger
+from shared.telemetry import Metrics, logger, of_process
 
 
 async def serve(settings: Settings) -> None:
     """Build everything, run it, and take it down in the opposite order."""
-    metrics, stop = Metrics("alerts"), told_to_stop()
+    metrics, stop = of_process(Metrics("alerts")), told_to_stop()
     async with contextlib.AsyncExitStack() as opened:
         channels = open_channels(settings)
         for channel in channels.values():

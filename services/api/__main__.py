@@ -20,7 +20,7 @@ from shared.storage.open import open_store
 from shared.storage.store import Store
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.reader import KafkaReader
-from shared.telemetry import logger
+from shared.telemetry import logger, of_process
 
 GRACE_SECONDS = 5  # for requests under way when told to stop; streams end at once
 RETRY_SECONDS = 0.5
@@ -60,6 +60,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 async def run(deps: Deps, listener: socket.socket) -> None:
     """Until a signal comes or a part fails; then streams end, requests under way finish, and all stop."""
     stop = told_to_stop()
+    of_process(deps.metrics)
     app = build_app(deps)
     server = _server(app)
     async with asyncio.TaskGroup() as group:

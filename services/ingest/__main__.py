@@ -26,7 +26,7 @@ from shared.storage.store import Store
 from shared.stream.member import KafkaMember
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import INBOX, INGEST_GROUP, INTERACTIONS
-from shared.telemetry import Metrics, logger
+from shared.telemetry import Metrics, logger, of_process
 
 GRACE_SECONDS = 8  # for requests under way when told to stop
 INBOX_WAIT_MS = 100  # of a fetch: most inboxes are empty, and asking costs something whether anything comes or not
@@ -44,7 +44,7 @@ class Parts(msgspec.Struct, frozen=True):
 
 async def serve(settings: Settings) -> None:
     """Build everything, run it, and take it down in the opposite order."""
-    metrics = Metrics("ingest")
+    metrics = of_process(Metrics("ingest"))
     store = open_store(settings)
     publisher = KafkaPublisher(settings.kafka)
     try:

@@ -21,12 +21,12 @@ from shared.storage.store import Store
 from shared.stream.member import KafkaMember
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import INTERACTIONS, SCORING_GROUP
-from shared.telemetry import Metrics, logger
+from shared.telemetry import Metrics, logger, of_process
 
 
 async def serve(settings: Settings) -> None:
     """Build everything, run it, and take it down in the opposite order."""
-    metrics, stop = Metrics("scoring"), told_to_stop()
+    metrics, stop = of_process(Metrics("scoring")), told_to_stop()
     store = open_store(settings)
     publisher = KafkaPublisher(settings.kafka)
     processor = Scoring(
