@@ -10,7 +10,8 @@ from shared.domain.events import Millis
 class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
     """An open promise: `due` is the deadline, `by` is "us" or "them", `event` the key of the event that made it.
 
-    `broken_at` and `broken_by`: when it was broken, in so many words, and the key of the event that says so. `backfill`: it came with loaded history.
+    `broken_at` and `broken_by`: when it was broken, in so many words, and the key of the event that says so.
+    `backfill`: it came with loaded history.
     """
 
     due: Millis
