@@ -14,7 +14,8 @@ Index = Annotated[float | None, Field(description="0 to 100; null without eviden
 Sureness = Annotated[
     float | None,
     Field(
-        description="Mean confidence, 0 to 1, of the factors that have evidence; null without a score. "
+        description="Mean confidence, 0 to 1, of the factors that have evidence (loyalty, known of everybody, does not "
+        "count); null without a score. "
         f"Below {ENOUGH} the dashboard says “Little evidence” instead of the band."
     ),
 ]

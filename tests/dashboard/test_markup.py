@@ -12,7 +12,7 @@ from services.api.web.words import figure, touchpoint_words
 from shared.domain.facts import Facts, Promise
 from shared.domain.relationship import Band, Directory, Factor, Head, Score, Scores
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.verdicts import Severity, StandingFlag
+from shared.domain.verdicts import Counter, Severity, StandingFlag
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -118,6 +118,12 @@ def test_touchpoints_in_words() -> None:
 )
 def test_numbers_are_written_in_one_way(value: float, text: str) -> None:
     assert figure(value) == text
+
+
+def test_evidence_tells_the_part_of_a_day_that_counted() -> None:
+    shown = parts.counter_table([Counter("api", "2026-01-01", 12000.0, share=0.25), Counter("", "2026-01-02", 9600.0)])
+    assert "<td>3,000 of 12,000</td>" in shown
+    assert "<td>everything</td><td>9,600</td>" in shown
 
 
 @pytest.mark.parametrize(("amount", "text"), [(12400, "12,400"), (12400.5, "12,400.50"), ("12400", "12400")])

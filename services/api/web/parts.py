@@ -191,11 +191,17 @@ def evidence(flag: StandingFlag, touchpoints: Mapping[str, TouchpointWords]) -> 
 def counter_table(counters: Sequence[Counter]) -> Markup:
     """Daily counts as a small table."""
     rows = [
-        el("tr", "", el("td", "", one.day), el("td", "", one.feature or "everything"), el("td", "", figure(one.count)))
+        el("tr", "", el("td", "", one.day), el("td", "", one.feature or "everything"), el("td", "", _counted(one)))
         for one in counters[:COUNTERS_SHOWN]
     ]
     head = el("tr", "", el("th", "", "Day"), el("th", "", "Use of"), el("th", "", "Count"))
     return el("table", "r-mini r-counts", el("thead", "", head), el("tbody", "", *rows))
+
+
+def _counted(counter: Counter) -> str:
+    """What the rule went by: of the day in which its window begins only a part, as in inbox.js."""
+    whole = figure(counter.count)
+    return whole if counter.share == 1 else f"{figure(counter.count * counter.share)} of {whole}"
 
 
 # --- timeline, people, promises, windows ---------------------------------------------------------------------------

@@ -338,7 +338,7 @@ class Inbox extends HTMLElement {
       events.length ? h("div", {}, found ? found.map((t) => touchpoint(t)) : h("p", { class: "r-muted" }, "Reading the events…")) : null,
       counters.length ? h("table", { class: "r-mini r-counts" }, h("thead", {}, h("tr", {}, h("th", {}, "Day"), h("th", {}, "Use of"), h("th", {}, "Count"))),
         h("tbody", {}, counters.slice(0, 14).map((c) => h("tr", {}, h("td", {}, c.day), h("td", {}, c.person ? `${c.feature}, ${c.person}` : c.feature || "everything"),
-          h("td", {}, figure(c.count)))))) : null,
+          h("td", {}, counted(c)))))) : null,
       counters.length > 14 ? h("p", { class: "r-muted r-small" }, `and ${counters.length - 14} more days`) : null);
   }
 }
@@ -361,6 +361,11 @@ function numbers(alert) {
   if (!entries.length) return null;
   return section("Numbers", h("dl", { class: "r-facts" }, entries.flatMap(([name, value]) =>
     [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, figure(value))])));
+}
+
+/** What the rule went by: of the day in which its window begins only a part. */
+function counted({ count, share }) {
+  return share === 1 ? figure(count) : `${figure(count * share)} of ${figure(count)}`;
 }
 
 export function touchpoint(t) {
