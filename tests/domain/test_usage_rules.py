@@ -172,6 +172,13 @@ def test_the_evidence_adds_up_to_what_the_words_say(hour: int, share: float) -> 
     assert sum(one.count * one.share for one in counters) == seen == 6 * 40 + share * 40
 
 
+def test_days_that_lie_whole_in_the_window_count_in_full() -> None:
+    block, row = used(export=(0, 40))
+    view = block.view([row], [NOW + 6 * HOUR])
+    counters = STATE_RULES[Rule.USAGE_DROP].evidence(view, 0, "", {"days": 8}).counters
+    assert [one.share for one in counters] == [1.0] * 7
+
+
 def test_many_rows_are_looked_at_as_one_by_one() -> None:
     block = Block(feature_days=68, capacity=1)
     rows = []
