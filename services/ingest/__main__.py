@@ -81,6 +81,7 @@ def build(settings: Settings, store: Store, publisher: KafkaPublisher, metrics: 
             access_log=False,
             log_level="warning",
             server_header=False,
+            proxy_headers=False,  # nothing here asks where a request came from
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )

@@ -188,6 +188,23 @@ async def test_what_takes_too_long_is_given_up_and_the_rest_goes_on() -> None:
         await deadline.within(never())
 
 
+async def test_work_that_waits_for_nothing_needs_no_timer_and_more_waits_than_one_are_watched() -> None:
+    async def at_once() -> str:
+        return "there"
+
+    async def waits_twice() -> str:
+        await asyncio.sleep(0)
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.gather(*[asyncio.to_thread(divmod, 1, 0)])
+        return "there"
+
+    deadline = Deadline(10)
+    assert await deadline.within(at_once()) == "there"
+    assert deadline._timer is None
+    assert await deadline.within(waits_twice()) == "there"
+    assert deadline._timer is not None
+
+
 async def test_it_raises_what_the_work_raises() -> None:
     async def fails() -> None:
         raise Unavailable("gone")
