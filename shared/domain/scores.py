@@ -167,7 +167,11 @@ def _promises_overdue(view: View) -> Floats:
     "depth",
     "to_us",
     words=lambda n: (
-        (f"{n['people']:.0f} of {n['seats']:.0f} seats active" if "seats" in n else f"{n['people']:.0f} people active")
+        (
+            f"{n['people']:.0f} of {n['seats']:.0f} seats active"
+            if "seats" in n
+            else f"{_some(n['people'], 'person', 'people')} active"
+        )
         + (f", use at {n['depth']:.0%} of its level" if "depth" in n else ", no use seen")
         + ("" if "to_us" in n else "; what it is worth to us is not known")
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from services.api.web import parts
@@ -12,7 +13,7 @@ from services.api.web.words import figure, touchpoint_words
 from shared.domain.facts import Facts, Promise
 from shared.domain.relationship import Band, Directory, Factor, Head, Score, Scores
 from shared.domain.touchpoints import Touchpoint
-from shared.domain.verdicts import Counter, Severity, StandingFlag
+from shared.domain.verdicts import Counter, Rule, Severity, StandingFlag
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -65,6 +66,21 @@ def test_an_overdue_promise_says_so() -> None:
     assert "overdue" in parts.promises(facts, 6)
     assert "overdue" not in parts.promises(facts, 5)
     assert "2 kept, 0 broken" in parts.promises(facts, 5)
+
+
+def test_a_broken_promise_is_not_called_overdue() -> None:
+    facts = Facts(promises={"p": Promise(5, "us", 1, "e", "Ship it", broken_at=4, broken_by="f")}, promises_broken=1)
+    shown = parts.promises(facts, 6)
+    assert "broken</span>" in shown
+    assert "due" not in shown
+
+
+def test_a_flag_from_loaded_history_is_not_dated_by_the_loading() -> None:
+    loud = StandingFlag(Rule.EXPECTATION_VIOLATED, "p", Severity.CRITICAL, 9, "promise broken: p")
+    quiet = msgspec.structs.replace(loud, quiet=True)
+    assert "<time" in parts.flag_card(a_head(), loud, {})
+    assert "<time" not in parts.flag_card(a_head(), quiet, {})
+    assert "nobody was alerted" in parts.flag_card(a_head(), quiet, {})
 
 
 def test_rows_travel_with_words_as_indexes() -> None:

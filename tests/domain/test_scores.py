@@ -162,6 +162,8 @@ def test_mutual_benefit_of_one_side_alone() -> None:
         0.0323,
         "0 people active, use at 3% of its level; what it is worth to us is not known",
     )
+    found = factor("mutual_benefit", view_of(counted={("use:x", "ana", 1): 1.0}))
+    assert found.reason.startswith("1 person active, ")
     found = factor("mutual_benefit", view_of(Facts(payments=2)))
     assert (found.value, found.reason) == (0.5, "0 people active, no use seen")
 

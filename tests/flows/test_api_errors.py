@@ -140,6 +140,7 @@ async def test_a_key_is_read_from_the_store_once_a_minute(world: World, monkeypa
         ("/v1/relationships?cursor=nonsense", "cursor"),
         ("/v1/relationships/a/timeline?cursor=nonsense", "cursor"),
         ("/v1/relationships/a/metrics?by=day", "by"),
+        ("/v1/relationships/a/metrics?metric=foo", "metric.0"),
         ("/v1/alerts?state=closed", "state.0"),
         ("/v1/alerts?severity=bad", "severity"),
         ("/v1/alerts?cursor=nonsense", "cursor"),

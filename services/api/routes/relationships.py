@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
+from pydantic import StringConstraints
 
 from services.api import series, shown
 from services.api.auth import Caller
@@ -32,6 +33,7 @@ Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the
 Filter = Annotated[str | None, Query(max_length=512)]
 From = Annotated[str | None, Query(alias="from", description="first day, YYYY-MM-DD; 90 days before `to` by default")]
 To = Annotated[str | None, Query(description="last day, YYYY-MM-DD; today by default")]
+Metric = Annotated[str, StringConstraints(pattern=r"^(use|in|out|both):.")]
 Sort = Literal[
     "name", "-name", "ri", "-ri", "rv", "-rv", "last_seen", "-last_seen",
     "next_due_at", "-next_due_at", "first_seen", "-first_seen",
@@ -79,7 +81,7 @@ async def read_metrics(
     caller: Caller,
     id: str,
     metric: Annotated[
-        list[str] | None,
+        list[Metric] | None,
         Query(description="`use:FEATURE`, `in:CHANNEL`, `out:CHANNEL`, `both:CHANNEL`; `use:*` for all of a family"),
     ] = None,
     first: From = None,

@@ -157,10 +157,13 @@ def flag_card(head: Head, flag: StandingFlag, touchpoints: Mapping[str, Touchpoi
     """One flag with its reason and evidence, and the way to its alert."""
     sign = SEVERITIES[flag.severity]
     alert = fingerprint(head.tenant, head.relationship, flag.rule, flag.subject)
-    link = (
+    # A quiet flag was found when history was loaded: the moment of that says nothing about the relationship.
+    since = (
         el("span", "", "from loaded history, nobody was alerted")
         if flag.quiet
-        else el("a", "", "Open the alert", href=f"/alerts?tab=all&id={quote(alert, safe='')}")
+        else join(
+            when(flag.since), " · ", el("a", "", "Open the alert", href=f"/alerts?tab=all&id={quote(alert, safe='')}")
+        )
     )
     return el(
         "div",
@@ -170,7 +173,7 @@ def flag_card(head: Head, flag: StandingFlag, touchpoints: Mapping[str, Touchpoi
             "div",
             "",
             el("p", "", el("b", "", flag.reason), style="color:var(--text)"),
-            el("p", "r-muted r-small", f"{sign.word} · {rule_words(flag.rule)} · ", when(flag.since), " · ", link),
+            el("p", "r-muted r-small", f"{sign.word} · {rule_words(flag.rule)} · ", since),
             evidence(flag, touchpoints),
         ),
     )
@@ -250,14 +253,19 @@ def promises(facts: Facts, now: Millis) -> Markup:
     """Open promises by due date, and how earlier ones went."""
     rows = []
     for name, one in sorted(facts.promises.items(), key=lambda pair: pair[1].due):
-        late = one.due < now
-        word = el("span", "r-badge r-red", icon("alert"), "overdue") if late else None
+        word = "broken" if one.broken_at else "overdue" if one.due < now else ""
+        badge = el("span", "r-badge r-red", icon("alert"), word) if word else None
         rows.append(
             el(
                 "div",
                 "r-person",
                 el("span", "", one.text or name, el("span", "r-faint", f"  by {one.by}"), title=one.text or name),
-                el("span", "r-when", word, " due ", when(one.due)),
+                el(
+                    "span",
+                    "r-when",
+                    badge,
+                    *((" ", when(one.broken_at)) if one.broken_at else (" due ", when(one.due))),
+                ),
             )
         )
     kept = f"{facts.promises_kept} kept, {facts.promises_broken} broken so far."
