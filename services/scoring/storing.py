@@ -71,27 +71,29 @@ class Storing:
         """Some partitions are gone from `owned`, with what was not stored of them."""
         self._entries = entries_of(self._owned.values())
 
-    async def store_and_tell(self, rows: Mapping[int, Sequence[Row]], marks: Mapping[int, Mark] | None = None) -> None:
-        """These rows by partition, which are then no longer to be stored."""
-        await self._check_incarnation()
+    async def store_and_tell(
+        self, rows: Mapping[int, Sequence[Row]], marks: Mapping[int, Mark] | None = None, *, learn: bool = True
+    ) -> None:
+        """These rows by partition, which are then no longer to be stored; the pace learns from how long it takes."""
         together = [row for some in rows.values() for row in some]
+        await self._check_incarnation()
         if not together:
             return
         documents, began = documents_of(together), self._timer()
         await self._save(together)
-        self._pace.stored(documents, self._timer() - began)
+        if learn:
+            self._pace.stored(documents, self._timer() - began)
         for number, some in rows.items():
             await self._publish(number, some, marks[number].received if marks else self._owned[number].received)
 
     async def hurry(self, number: int, rows: Sequence[Row]) -> None:
         """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
 
-        Every document stands by itself, so it may be stored before others; nothing is committed before all are.
+        Every document stands by itself, so it may be stored before others; nothing is committed before all are. So
+        few documents say little of how many are written in a second.
         """
         if rows:
-            await self._check_incarnation()
-            await self._save(rows)
-            await self._publish(number, rows, self._owned[number].received)
+            await self.store_and_tell({number: rows}, learn=False)
 
     async def save_states(self, partitions: Sequence[Owned]) -> None:
         """The states of these partitions."""
