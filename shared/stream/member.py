@@ -112,9 +112,8 @@ class KafkaMember:
             raise Unavailable(f"Kafka at {self._bootstrap} has no topic {self._topic}: create it first")
         if counts[self._topic] < self._wanted:  # more there are while they are being grown: nobody writes there yet
             raise Misconfigured(
-                f"Topic {self._topic} has {counts[self._topic]} partitions, but {self._wanted} are configured: it was "
-                "made by other means than `rapport init`. Set RAPPORT_PARTITIONS to what it was created with, or name "
-                "another Kafka cluster."
+                f"Topic {self._topic} has {counts[self._topic]} partitions, but {self._wanted} are configured. Set "
+                f"RAPPORT_PARTITIONS={counts[self._topic]}, or name another Kafka cluster."
             )
 
     async def drained(self, within: float) -> int:
