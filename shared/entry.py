@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.errors import Misconfigured, Passing, Unavailable
 from shared.settings import Settings, read_settings
 from shared.telemetry import configure_logging, logger
+
+BACKLOG = 2_048  # connections that wait to be taken
 
 
 def main(service: str, serve: Callable[[Settings], Awaitable[None]]) -> None:
@@ -27,7 +30,7 @@ def main(service: str, serve: Callable[[Settings], Awaitable[None]]) -> None:
         print(error, file=sys.stderr)
         sys.exit(os.EX_CONFIG)
     configure_logging(service, settings.log_level, settings.log_format)
-    wrong: list[str] = []
+    wrong: list[Exception] = []
 
     async def work() -> None:
         await serve(settings)
@@ -35,10 +38,10 @@ def main(service: str, serve: Callable[[Settings], Awaitable[None]]) -> None:
     try:
         uvloop.run(work())
     except* Misconfigured as errors:
-        wrong = [str(error) for error in errors.exceptions]
+        wrong = list(errors.exceptions)
     if wrong:  # its message says what to do: a traceback would only hide it
-        logger().error("misconfigured", detail=" ".join(wrong))
-        sys.exit(os.EX_CONFIG)
+        logger().error("misconfigured", detail=" ".join(map(str, wrong)))
+        sys.exit(1 if all(isinstance(error, Passing) for error in wrong) else os.EX_CONFIG)
 
 
 def told_to_stop() -> asyncio.Event:
@@ -67,6 +70,23 @@ async def as_far_as_possible(work: Awaitable[None], stop: asyncio.Event) -> None
         if not stop.is_set():
             raise
         logger().warning("unfinished", error=str(error), effect="read again")
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int, variable: str) -> Iterator[socket.socket]:
+    """A socket bound to the address (port 0: any free one) that the setting names; raises Passing when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise Passing(
+                f"Nothing can listen on {host}:{port} ({error.strerror}): set {variable} to a port that is free (0 "
+                "takes any), or stop what uses it."
+            ) from error
+        listener.listen(BACKLOG)
+        yield listener
 
 
 class Server(uvicorn.Server):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvicorn
@@ -14,8 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shared.domain.errors import Misconfigured
-from shared.entry import Server
+from shared.entry import Server, listening
 
 GRACE_SECONDS = 1  # for requests under way when told to stop
 
@@ -43,19 +41,13 @@ def probe_app(registry: CollectorRegistry, ready: Ready) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
-    """Serve while the block runs, and give the port (0 asks for a free one). Raises Misconfigured if it is taken."""
-    try:
-        listener = socket.create_server((host, port))
-    except OSError as error:
-        raise Misconfigured(
-            f"Port {port} of {host} cannot be listened on ({error.strerror}); choose another"
-        ) from error
+    """Serve while the block runs, and give the port (0 asks for a free one). Raises Passing if it is taken."""
     server = Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=GRACE_SECONDS
         )
     )
-    with listener:
+    with listening(host, port, "RAPPORT_METRICS_PORT") as listener:
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield int(listener.getsockname()[1])

@@ -16,10 +16,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from shared.domain.errors import Poison, Unavailable
+from shared.domain.errors import Misconfigured, Poison, Unavailable
 from shared.domain.moments import rfc3339
 from shared.printable import printable
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 from shared.stream.ports import LogReader
 from shared.stream.quarantine import Entry, as_event, read_quarantine
 from shared.stream.reader import KafkaReader
@@ -115,7 +115,7 @@ def replay(
     missing = sorted(set(offsets or ()) - {entry.offset for entry in entries})
     if missing:
         _fail(f"There are no such entries: {', '.join(map(str, missing))}. Nothing was sent.")
-    address = ingest or f"http://127.0.0.1:{Settings().ingest_port}"
+    address = ingest or f"http://127.0.0.1:{_settings().ingest_port}"
     outcomes = _run(_send(address, write_key, entries))
     for outcome in outcomes:
         became = "accepted" if outcome.accepted else "rejected"
@@ -205,9 +205,16 @@ def _echo_json(value: dict[str, Any]) -> None:
     typer.echo(printable(json.dumps(value, ensure_ascii=False)))
 
 
+def _settings() -> Settings:
+    try:
+        return read_settings()
+    except Misconfigured as problem:
+        _fail(str(problem))
+
+
 def _collect(kafka: str, wanted: Wanted) -> list[Entry]:
     async def work() -> list[Entry]:
-        async with _reader(kafka or Settings().kafka) as reader:
+        async with _reader(kafka or _settings().kafka) as reader:
             return await collect(reader, wanted)
 
     return _run(work())

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.errors import Misconfigured
 
+
+def _servers(value: str) -> str:
+    """Refuses a port that is no number."""
+    for server in value.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if host and not port.isdigit() and not port.endswith("]"):
+            raise ValueError("write HOST:PORT, and several of them comma separated")
+    return value
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
+Servers = Annotated[str, AfterValidator(_servers)]
 
 
 class Settings(BaseSettings):
@@ -17,7 +28,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RAPPORT_", env_file=".env", extra="ignore")
 
-    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, comma separated")
+    kafka: Servers = Field("127.0.0.1:9092", description="bootstrap servers, comma separated")
     mongo: str = Field("mongodb://127.0.0.1:27017", description="MongoDB connection string")
     database: str = Field("rapport", description="MongoDB database")
     host: str = Field("127.0.0.1", description="address the HTTP servers listen on")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Iterator
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,8 +11,8 @@ from fastapi import FastAPI
 from services.api.app import build_app
 from services.api.deps import Deps, make_deps
 from shared.clock import now_ms
-from shared.domain.errors import Misconfigured, Unavailable
-from shared.entry import Server, main, told_to_stop, until_told
+from shared.domain.errors import Unavailable
+from shared.entry import Server, listening, main, told_to_stop, until_told
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.storage.store import Store
@@ -24,12 +22,11 @@ from shared.telemetry import logger, of_process
 
 GRACE_SECONDS = 5  # for requests under way when told to stop; streams end at once
 RETRY_SECONDS = 0.5
-BACKLOG = 2_048
 
 
 async def serve(settings: Settings) -> None:
     """Build everything, run it, and take it down in the opposite order."""
-    with listening(settings.host, settings.api_port) as listener:
+    with listening(settings.host, settings.api_port, "RAPPORT_API_PORT") as listener:
         store = open_store(settings)
         publisher, reader = KafkaPublisher(settings.kafka), KafkaReader(settings.kafka)
         try:
@@ -38,23 +35,6 @@ async def serve(settings: Settings) -> None:
             await reader.close()
             await publisher.close()
             await store.close()
-
-
-@contextlib.contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket bound to the address (port 0: any free one); raises Misconfigured when it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            raise Misconfigured(
-                f"The API cannot listen on {host}:{port} ({error.strerror}): set RAPPORT_API_PORT to a port that is "
-                "free (0 takes any), or stop what uses it."
-            ) from error
-        listener.listen(BACKLOG)
-        yield listener
 
 
 async def run(deps: Deps, listener: socket.socket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from functools import partial
 
 import msgspec
@@ -19,7 +20,7 @@ from services.ingest.logidentity import LogIdentity
 from services.ingest.outbound import Outbound
 from services.ingest.readiness import Readiness
 from shared.clock import now_ms
-from shared.entry import Server, main, told_to_stop, until_told
+from shared.entry import Server, listening, main, told_to_stop, until_told
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.storage.store import Store
@@ -48,7 +49,8 @@ async def serve(settings: Settings) -> None:
     store = open_store(settings)
     publisher = KafkaPublisher(settings.kafka)
     try:
-        await run(build(settings, store, publisher, metrics))
+        with listening(settings.host, settings.ingest_port, "RAPPORT_INGEST_PORT") as listener:
+            await run(build(settings, store, publisher, metrics), listener)
     finally:
         await publisher.close()
         await store.close()
@@ -73,8 +75,6 @@ def build(settings: Settings, store: Store, publisher: KafkaPublisher, metrics: 
     server = Server(
         uvicorn.Config(
             app,
-            host=settings.host,
-            port=settings.ingest_port,
             http="httptools",
             ws="none",
             lifespan="off",
@@ -100,12 +100,12 @@ def build(settings: Settings, store: Store, publisher: KafkaPublisher, metrics: 
     return Parts(server, member, readiness, identity, outbound)
 
 
-async def run(parts: Parts) -> None:
+async def run(parts: Parts, listener: socket.socket) -> None:
     """Until a signal comes or a part fails; then all stop, requests under way first."""
     stop = told_to_stop()
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(parts.identity.run(), name="log identity")
-        server = group.create_task(_serve_http(parts.server), name="http")
+        server = group.create_task(_serve_http(parts.server, listener), name="http")
         inbox = asyncio.create_task(_read_inbox(parts), name="inbox")  # the group would cancel requests when it fails
         try:
             await until_told(stop, server, inbox)
@@ -132,8 +132,8 @@ def spare_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-async def _serve_http(server: Server) -> None:
-    await server.serve()
+async def _serve_http(server: Server, listener: socket.socket) -> None:
+    await server.serve([listener])
     if not server.should_exit:
         raise RuntimeError("the HTTP server ended by itself")
 

@@ -11,7 +11,7 @@ from services.scoring.pace import Pace
 from services.scoring.saving import Saver
 from services.scoring.telling import update_batches
 from shared import wire
-from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.errors import Misconfigured, Passing, Unavailable
 from shared.domain.evaluation import forget_told
 from shared.domain.events import Millis
 from shared.domain.fence import Fence
@@ -131,7 +131,7 @@ class Storing:
     async def _check_incarnation(self) -> None:
         """Offsets of another log say nothing about this one."""
         if await self._read_incarnation() != self.incarnation:
-            raise Misconfigured(f"{INTERACTIONS} was recreated: starting again with the new log.")
+            raise Passing(f"{INTERACTIONS} was recreated: starting again with the new log.")
 
     async def _save(self, rows: Sequence[Row]) -> None:
         entries = entries_in(rows)

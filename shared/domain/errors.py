@@ -22,3 +22,7 @@ class Conflict(Exception):
 
 class Misconfigured(Exception):
     """The surroundings contradict the settings; the message says what to do. Ends the process."""
+
+
+class Passing(Misconfigured):
+    """The same, but at another time it may be otherwise: starting again may be all that is needed."""

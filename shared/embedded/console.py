@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from typing import TextIO
@@ -42,11 +43,14 @@ class Console:
 
 def put(stream: TextIO, text: str) -> None:
     """Write at once. When nobody reads any more (the terminal was closed, or what a pipe led to has ended), this and
-    all that follows goes nowhere: whoever writes goes on, and can still be stopped."""
+    all that follows goes nowhere; where there is no room at the moment, this alone may be lost. Whoever writes goes on,
+    and can still be stopped."""
     try:
         stream.write(text)
         stream.flush()
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            return
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -31,12 +31,15 @@ class Patience(msgspec.Struct, frozen=True):
 class Keeper:
     """`run` it as a task, wait for `ready`, cancel the task: in between the child is restarted whenever it ends."""
 
-    def __init__(self, launch: Launch, sink: LineSink, say: Say, patience: Patience) -> None:
+    def __init__(
+        self, launch: Launch, sink: LineSink, say: Say, patience: Patience, *, has_been_ready: bool = False
+    ) -> None:
+        """`has_been_ready`: under another keeper, before."""
         self.launch = launch
         self.ready = asyncio.Event()
         self.restarts = 0
         self.pid = 0
-        self._has_been_ready = False
+        self.has_been_ready = has_been_ready
         self._sink = sink
         self._say = say
         self._patience = patience
@@ -65,14 +68,14 @@ class Keeper:
         self.pid = child.process.pid
         try:
             await child.ready(self._patience.ready_within)
-            self._has_been_ready = True
+            self.has_been_ready = True
             self.ready.set()
             status = await child.exited()
             if status == 0 and not self.launch.endless:
                 return None
             return f"ended with {exit_words(status)}"
         except Unavailable as error:
-            if child.process.returncode == os.EX_CONFIG and not self._has_been_ready:
+            if child.process.returncode == os.EX_CONFIG and not self.has_been_ready:
                 raise Misconfigured(f"{self.launch.name} cannot run like this: its last line says why.") from None
             return f"did not start: {error}"
         finally:

@@ -113,7 +113,7 @@ class Supervisor:
     async def _kept(self, launches: Sequence[Launch]) -> AsyncIterator[None]:
         """Children that are ready and kept running, until the end of the block."""
         async with asyncio.TaskGroup() as group:
-            keepers = {launch.name: Keeper(launch, self._sink, self._say, self._patience) for launch in launches}
+            keepers = {launch.name: self._keeper(launch) for launch in launches}
             self.keepers.update(keepers)
             tasks = [group.create_task(keeper.run()) for keeper in keepers.values()]
             for keeper in keepers.values():
@@ -122,6 +122,11 @@ class Supervisor:
                 yield
             finally:
                 await self._stop(list(keepers.values()), tasks)
+
+    def _keeper(self, launch: Launch) -> Keeper:
+        earlier = self.keepers.get(launch.name)
+        known = earlier is not None and earlier.has_been_ready
+        return Keeper(launch, self._sink, self._say, self._patience, has_been_ready=known)
 
     async def _stop(self, keepers: Sequence[Keeper], tasks: Sequence[asyncio.Task[None]]) -> None:
         """Stop children in the order given, each when those before that hand something on have; all at once where the

@@ -21,6 +21,7 @@ from shared.storage.mongo import MongoStore
         ("RAPPORT_PARTITIONS", "0", "Input should be greater than or equal to 1"),
         ("RAPPORT_MEMORY_MB", "lots", "Input should be a valid integer"),
         ("RAPPORT_INGEST_PORT", "99999", "Input should be less than or equal to 65535"),
+        ("RAPPORT_KAFKA", "one:9092,two:port", "Value error, write HOST:PORT"),
         ("RAPPORT_METRICS_PORT", "-1", "Input should be greater than or equal to 0"),
     ],
 )
@@ -47,6 +48,18 @@ def test_a_connection_string_that_is_none_is_said_without_showing_it() -> None:
     with pytest.raises(Misconfigured, match="RAPPORT_MONGO") as found:
         MongoStore("mongodb://user:secret@host:port", "rapport")
     assert "secret" not in str(found.value)
+
+
+@pytest.mark.parametrize("value", ["localhost", "a:1,b:2", "[::1]:9092", "[::1]"])
+def test_servers_are_taken_as_kafka_takes_them(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPPORT_KAFKA", value)
+    assert read_settings().kafka == value
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.b"])
+def test_a_name_that_no_database_can_have_is_said(name: str) -> None:
+    with pytest.raises(Misconfigured, match="RAPPORT_DATABASE"):
+        MongoStore("mongodb://127.0.0.1:1", name)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,18 @@ sys.exit(3)
 
 MISCONFIGURED = FAILING.replace("sys.exit(3)", "sys.exit(78)")  # EX_CONFIG
 
+ONCE_MISCONFIGURED = (
+    """
+import pathlib, sys
+fails = pathlib.Path(sys.argv[1]) / "fails"
+if fails.exists():
+    fails.unlink()
+    (pathlib.Path(sys.argv[1]) / f"{sys.argv[2]}.pid").unlink()
+    sys.exit(78)
+"""
+    + OBEDIENT
+)
+
 
 def child(
     name: str,

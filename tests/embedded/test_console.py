@@ -43,3 +43,18 @@ def test_when_nobody_reads_any_more_lines_go_nowhere() -> None:
         console = Console(out, {})
         console.say("two\nlines")
         console("ingest", "listening")
+
+
+def test_what_finds_no_room_for_a_moment_is_all_that_is_lost() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with os.fdopen(writing, "w") as out, os.fdopen(reading, "rb") as reader:
+        console = Console(out, {})
+        for _ in range(3_000):  # more than a pipe holds
+            console("ingest", "x" * 50)
+        os.set_blocking(reader.fileno(), False)
+        while reader.read1():
+            console.say("there is room again")
+            if b"room again" in reader.read1():
+                return
+    raise AssertionError("nothing is written any more")

@@ -14,7 +14,17 @@ import pytest
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.embedded.keeper import Patience
 from shared.embedded.supervisor import Plan, Supervisor
-from tests.embedded.children import FAILING, MISCONFIGURED, STUBBORN, child, order, pid_file, pid_of, sink_to
+from tests.embedded.children import (
+    FAILING,
+    MISCONFIGURED,
+    ONCE_MISCONFIGURED,
+    STUBBORN,
+    child,
+    order,
+    pid_file,
+    pid_of,
+    sink_to,
+)
 from tests.eventually import eventually
 
 QUICK = Patience(first_pause=0.05, longest_pause=0.2, healthy_after=60.0, ready_within=10.0, stop_within=2.0)
@@ -190,3 +200,14 @@ async def test_a_service_that_says_it_cannot_run_like_this_ends_all_in_place_of_
     assert (stage.here / "api.tries").read_text() == "."
     assert "mongo stopped" in order(stage.here)
     assert not stage.ready
+
+
+async def test_one_that_has_been_ready_is_started_again_whatever_it_says_after_the_broker_has_died(
+    stage: Stage,
+) -> None:
+    async with stage.run(stage.plan(services=[child("api", stage.here, ONCE_MISCONFIGURED)], followers=[])):
+        await eventually(lambda: stage.ready)
+        (stage.here / "fails").touch()
+        os.kill(pid_of(stage.here, "kafka"), signal.SIGKILL)
+        await eventually(lambda: stage.ready == 2)
+    assert any("api did not start: api ended with status 78" in text for text in stage.said)

@@ -123,7 +123,7 @@ async def test_a_taken_port_is_told_with_what_to_do() -> None:
         async with api("127.0.0.1:1", "mongodb://127.0.0.1:1", "x", port) as server:
             async with asyncio.timeout(30):
                 _, log = await server.communicate()
-            assert server.returncode == os.EX_CONFIG
+            assert server.returncode == 1  # it may be free when it starts again
             assert b"set RAPPORT_API_PORT" in log
 
 
@@ -136,7 +136,7 @@ async def test_a_defect_in_reading_the_feed_ends_the_process(monkeypatch: pytest
     settings = Settings(_env_file=None)
     deps = make_deps(await seeded_store(), log.publisher(), Broken(log), settings, lambda: NOW)
     monkeypatch.setattr(process, "build_app", lambda deps: build_app(deps, dashboard=False))
-    with process.listening(LOOPBACK, 0) as listener, pytest.raises(ExceptionGroup) as ended:
+    with process.listening(LOOPBACK, 0, "RAPPORT_API_PORT") as listener, pytest.raises(ExceptionGroup) as ended:
         async with asyncio.timeout(10):
             await process.run(deps, listener)
     assert ended.group_contains(RuntimeError, match="a defect")

@@ -10,7 +10,7 @@ import pytest
 
 from services.ingest.deadline import Deadline
 from services.ingest.gathering import GROUP, Gathering
-from services.ingest.intake import Item
+from services.ingest.intake import Delivery, Item, Receipt
 from services.ingest.outbound import Busy
 from shared.domain.errors import Unavailable
 from shared.domain.keys import format_key
@@ -85,6 +85,40 @@ async def test_beside_a_group_under_way_goes_a_full_one_and_no_third(stage: Stag
     answers = await asyncio.gather(*tasks)
     assert [answer.json()["accepted"] for answer in answers] == [1, GROUP, GROUP, GROUP]
     assert gate.sizes == [1, GROUP, GROUP, GROUP]
+
+
+async def test_a_group_that_takes_long_does_not_hold_up_what_comes_after_it(stage: Stage) -> None:
+    slow, publish = asyncio.Event(), stage.broker.publish
+
+    async def one_is_slow(topic: str, partition: int, messages: Sequence[Message]) -> int:
+        if b"e-0" in messages[0].value:
+            await slow.wait()
+        return await publish(topic, partition, messages)
+
+    stage.broker.publish = one_is_slow  # type: ignore[method-assign]
+    first = asyncio.create_task(stage.post(of_one_relationship(0), ONE))
+    others = 0
+    async with asyncio.timeout(20):
+        while not stage.published():  # each time one waits; the first that comes when it has been long takes them along
+            await asyncio.wait([asyncio.create_task(stage.post(of_one_relationship(others + 1), ONE))], timeout=0.02)
+            others += 1
+    assert not first.done()
+    slow.set()
+    assert (await first).status_code == 202
+
+
+async def test_a_taker_that_is_cancelled_leaves_nothing_waiting_for_ever(stage: Stage) -> None:
+    take, gathering = stage.intake.take, Gathering(stage.intake, max_bytes=100)
+
+    async def cancelled(delivery: Delivery) -> Receipt:
+        stage.intake.take = take  # type: ignore[method-assign]
+        raise asyncio.CancelledError
+
+    stage.intake.take = cancelled  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await gathering.take("acme", [Item(b"{}")], 90)
+    receipts = [gathering.take("acme", [Item(b"{}")], 40) for _ in range(2)]
+    assert [receipt.accepted for receipt in await asyncio.gather(*receipts)] == [0, 0]
 
 
 async def test_batches_and_single_events_share_a_group_and_each_is_told_of_its_own(stage: Stage) -> None:

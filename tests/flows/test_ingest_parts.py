@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -190,7 +191,7 @@ class OneRequest:
         self.should_exit = False
         self.answered = False
 
-    async def serve(self) -> None:
+    async def serve(self, sockets: list[socket.socket]) -> None:
         await eventually(lambda: self.should_exit)
         self.answered = True
 
@@ -208,7 +209,7 @@ class Lost:
 async def test_requests_under_way_are_answered_when_the_inbox_ends_the_process(stage: Stage) -> None:
     server, ready = OneRequest(), Readiness(stage.store, stage.identity, there, lambda: 0)
     parts = Parts(server, Lost(), ready, identity_of(stage.store), stage.outbound)  # type: ignore[arg-type]
-    with pytest.raises(ExceptionGroup) as raised:
-        await run(parts)
+    with pytest.raises(ExceptionGroup) as raised, socket.socket() as listener:
+        await run(parts, listener)
     assert [str(error) for error in raised.value.exceptions] == ["the topic was made anew"]
     assert server.answered

@@ -79,7 +79,10 @@ class MongoClient:
         except (PyMongoError, ValueError) as error:  # its text may hold the password
             what = "What names MongoDB (RAPPORT_MONGO) is no connection string: mongodb://HOST:PORT is one."
             raise Misconfigured(what) from error
-        self._db: Any = self._client[database]
+        try:
+            self._db: Any = self._client[database]
+        except PyMongoError as error:
+            raise Misconfigured(f"RAPPORT_DATABASE cannot be {database!r}: {error}.") from error
 
     async def prepare(self) -> None:
         """Create indexes where they are missing."""
