@@ -121,7 +121,49 @@ def test_scripts_write_numbers_as_the_server_does(page: Page) -> None:
         return values.map(figure);
     }"""
     values = [63355.33, 79200, 100.4, 53.076, -0.5, 0, 0.00002, -0.00002]
+    values += [0.125, 2.675, 1.005, 100.5, 150.5, -0.125, -100.5, 99.995, 1e21, 1e300]  # halves, also as decimal text
+    values += [0.001, 0.0025, -0.004, 0.005, 0.0099, 0.00999]
     assert page.evaluate(written, values) == [figure(value) for value in values]
+
+
+def toasted(page: Page, script: str) -> Locator:
+    """The toast one sees after a script with `toast`, on a page whose time stands still."""
+    page.clock.install()
+    page.goto("/alerts")
+    page.locator("rapport-inbox[data-ready]").wait_for()
+    page.clock.pause_at(time.time() + 60)
+    page.evaluate(f"""async () => {{
+        const {{ toast }} = await import(document.querySelector('script[src$="rapport.js"]').src);
+        {script}
+    }}""")
+    return page.locator(".r-toast:visible")
+
+
+def test_toasts_are_seen_in_turn_the_critical_ones_first(page: Page) -> None:
+    seen = toasted(
+        page,
+        """toast("by the way");
+        for (const text of ["first", "second"]) toast(text, { severity: "critical", href: "/alerts" });
+        toast("refused", { severity: "warning" });""",
+    )
+    for text, seconds in (("first", 12), ("second", 12), ("refused", 5), ("by the way", 5)):
+        page.clock.run_for(seconds * 1000 - 1)
+        expect(seen).to_have_text(text)
+        page.clock.run_for(1)
+    expect(page.locator(".r-toast")).to_have_count(0)
+
+
+def test_a_toast_put_away_makes_room_for_the_next_and_many_are_told_as_one(page: Page) -> None:
+    critical = '{ severity: "critical", href: "/alerts?id=x" }'
+    seen = toasted(page, f"for (let number = 1; number < 9; number++) toast(`alert ${{number}}`, {critical});")
+    for text in ("alert 1", "alert 2", "alert 3", "alert 4"):
+        page.clock.run_for(11_000)  # what one toast leaves of its time is not taken from the next
+        expect(seen).to_have_text(text)
+        seen.get_by_role("button", name="Dismiss").click()
+    expect(seen).to_have_text("More critical alerts")
+    expect(seen.get_by_role("link")).to_have_attribute("href", "/alerts")
+    seen.get_by_role("button", name="Dismiss").click()
+    expect(page.locator(".r-toast")).to_have_count(0)
 
 
 def test_a_comment_is_kept(page: Page, site: Site) -> None:

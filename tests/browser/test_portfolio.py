@@ -77,6 +77,16 @@ def test_bands_count_and_filter(page: Page) -> None:
     expect_shown(page, 5_000)
 
 
+def test_bands_are_as_wide_as_the_table(page: Page) -> None:
+    opened(page)
+    for width in (1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        last, table = page.locator(".r-band-chip").last.bounding_box(), page.locator(".r-table").bounding_box()
+        assert last is not None
+        assert table is not None
+        assert abs(last["x"] + last["width"] - table["x"] - table["width"]) < 1
+
+
 def test_it_sorts_both_ways_and_what_has_no_value_comes_last(page: Page) -> None:
     opened(page)
     page.locator(".r-head").get_by_role("button", name="Relationship").click()

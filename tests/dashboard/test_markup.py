@@ -130,6 +130,13 @@ def test_touchpoints_in_words() -> None:
         (-0.5, "-0.5"),
         (0, "0"),
         (0.00002, "2.0e-5"),
+        (0.125, "0.13"),
+        (2.675, "2.68"),
+        (100.5, "101"),
+        (-0.125, "-0.13"),
+        (99.999, "100"),
+        (0.0025, "0.003"),
+        (-0.004, "-0.004"),
     ],
 )
 def test_numbers_are_written_in_one_way(value: float, text: str) -> None:
@@ -142,7 +149,23 @@ def test_evidence_tells_the_part_of_a_day_that_counted() -> None:
     assert "<td>everything</td><td>9,600</td>" in shown
 
 
-@pytest.mark.parametrize(("amount", "text"), [(12400, "12,400"), (12400.5, "12,400.50"), ("12400", "12400")])
+def test_a_small_part_of_a_day_is_not_called_none_of_it() -> None:
+    assert "<td>0.003 of 5</td>" in parts.counter_table([Counter("api", "2026-01-01", 5.0, share=0.0005)])
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (12400, "12,400"),
+        (12400.5, "12,400.50"),
+        ("12400", "12400"),
+        (2.675, "2.68"),
+        (0, "0"),
+        (0.001, "0.001"),
+        (-0.004, "-0.004"),
+        (True, "True"),
+    ],
+)
 def test_amounts_keep_their_cents(amount: object, text: str) -> None:
     paid = Touchpoint(id="x", tenant="t", relationship="a", type="payment.received", time=1, data={"amount": amount})
     assert touchpoint_words(paid).detail == text

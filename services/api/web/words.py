@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+
 import msgspec
 
 from shared.domain.events import Direction, Millis
@@ -92,15 +94,27 @@ def touchpoint_words(entry: Touchpoint) -> TouchpointWords:
 
 
 def figure(value: float) -> str:
-    """A number for people: with separators, and with decimals only where they matter."""
-    if value and abs(value) < 0.001:
+    """A number for people: with separators, and with decimals only where they matter; 0 is said of nothing else."""
+    size = abs(value)
+    if value and size < 0.001:
         return f"{value:.1e}".replace("e-0", "e-")
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}".rstrip("0").rstrip(".")
+    if size >= 100:
+        return _rounded(value, 0)
+    return _rounded(value, 2 if size >= 0.01 else 3).rstrip("0").rstrip(".")
+
+
+def _rounded(value: float, decimals: int) -> str:
+    """As Intl.NumberFormat rounds in the browser: what is written, so that 2.675 is a half, and halves away from 0."""
+    with localcontext() as context:
+        context.rounding = ROUND_HALF_UP
+        return f"{Decimal(str(value)):,.{decimals}f}"
 
 
 def _money(amount: object) -> str:
-    """An amount with its cents, if it has any; one that is no number, as it was sent."""
-    return f"{amount:,.2f}".removesuffix(".00") if isinstance(amount, int | float) else str(amount)
+    """An amount with its cents, if it has any; what is no number or less than a cent, as it was sent."""
+    if not isinstance(amount, int | float) or isinstance(amount, bool) or 0 < abs(amount) < 0.01:
+        return str(amount)
+    return _rounded(amount, 2).removesuffix(".00")
 
 
 def _spelt(type: str) -> str:

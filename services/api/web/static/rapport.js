@@ -45,13 +45,13 @@ export function icon(name, label) {
   return svg;
 }
 
-const FIGURE = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-const COUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const [COUNT, FIGURE, FINE] = [0, 2, 3].map((digits) => new Intl.NumberFormat("en", { maximumFractionDigits: digits }));
 
 /** A number for people, as `figure` in words.py writes it: with separators, and with decimals only where they matter. */
 export function figure(value) {
-  if (value && Math.abs(value) < 0.001) return value.toExponential(1);
-  return (Math.abs(value) < 100 ? FIGURE : COUNT).format(value);
+  const size = Math.abs(value);
+  if (value && size < 0.001) return value.toExponential(1);
+  return (size < 0.01 ? FINE : size < 100 ? FIGURE : COUNT).format(value);
 }
 
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
@@ -97,16 +97,40 @@ export async function load(url) {
   return response.json();
 }
 
+const IN_TURN = 4;
+let uppermost = null;
+let leaving = 0;
+
+/** A word on the bar. Toasts lie one upon another, critical ones above, and each has its time once it is uppermost. */
 export function toast(text, { severity = "info", href = "" } = {}) {
   let stack = document.querySelector(".r-toasts");
   if (!stack) document.body.append((stack = h("div", { class: "r-toasts", role: "status", "aria-live": "polite" })));
-  const word = (SEVERITIES[severity] || SEVERITIES.info).icon;
-  const note = h("div", { class: `r-toast r-toast-${severity}` }, icon(word),
+  if (severity === "critical") { // none goes unseen: those beyond what one reads in turn are told as one
+    const before = stack.querySelectorAll(".r-toast-critical").length;
+    if (before > IN_TURN) return;
+    if (before === IN_TURN) [text, href] = ["More critical alerts", "/alerts"];
+  }
+  const { icon: sign, rank } = SEVERITIES[severity] || SEVERITIES.info;
+  const note = h("div", { class: `r-toast r-toast-${severity}`, "data-rank": rank }, icon(sign),
     href ? h("a", { href }, text) : h("span", {}, text),
-    h("button", { class: "r-ghost r-square", "aria-label": "Dismiss", onclick: () => note.remove() }, icon("close")));
-  stack.append(note);
-  while (stack.children.length > 4) stack.firstChild.remove();
-  setTimeout(() => note.remove(), severity === "critical" ? 12000 : 5000);
+    h("button", { class: "r-ghost r-square", "aria-label": "Dismiss", onclick: () => dismiss(note) }, icon("close")));
+  stack.insertBefore(note, [...stack.children].find((one) => one.dataset.rank > rank) || null);
+  while (stack.children.length > IN_TURN + 1) stack.lastChild.remove();
+  timed(stack);
+}
+
+function dismiss(note) {
+  const stack = note.parentNode;
+  note.remove();
+  timed(stack);
+}
+
+function timed(stack) {
+  const note = stack.firstChild;
+  if (note === uppermost) return;
+  uppermost = note;
+  clearTimeout(leaving);
+  if (note) leaving = setTimeout(() => dismiss(note), note.classList.contains("r-toast-critical") ? 12000 : 5000);
 }
 
 export const typing = (event) =>
