@@ -41,7 +41,8 @@ def pause_unless(stop: asyncio.Event) -> Pause:
 
     async def pause(seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await stop.wait()
             raise Unavailable("told to stop while something does not answer; what is unfinished is done again later")
 
     return pause

@@ -76,7 +76,8 @@ class LogIdentity:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._doubted.wait(), REREAD_SECONDS)
+                async with asyncio.timeout(REREAD_SECONDS):
+                    await self._doubted.wait()
 
     async def _stored(self) -> Incarnation | None:
         try:

@@ -55,7 +55,8 @@ class Readiness:
                     logger().info("waiting", reason=str(error))
                 told = str(error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), WAIT_SECONDS)
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await self._stopped.wait()
         return False
 
     def stop(self) -> None:

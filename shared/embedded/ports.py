@@ -61,6 +61,7 @@ async def listens(port: int) -> None:
 
 async def reaches(host: str, port: int) -> None:
     """Returns when something accepts a connection there within a second; raises OSError or TimeoutError."""
-    _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
+    async with asyncio.timeout(1.0):
+        _, writer = await asyncio.open_connection(host, port)
     writer.close()
     await writer.wait_closed()

@@ -115,14 +115,16 @@ class Child:
         self._signal(self.launch.stop_signal)
         orderly = True
         try:
-            await asyncio.wait_for(self.process.wait(), within)
+            async with asyncio.timeout(within):
+                await self.process.wait()
         except TimeoutError:
             orderly = False
             self._signal(signal.SIGKILL)
             await self.process.wait()
         self._signal(signal.SIGKILL)  # whatever it left behind in its group
         with contextlib.suppress(TimeoutError):  # a descendant in a session of its own may hold the pipe
-            await asyncio.wait_for(self._pump, 1.0)
+            async with asyncio.timeout(1.0):
+                await self._pump
         return orderly
 
     def _signal(self, number: signal.Signals) -> None:

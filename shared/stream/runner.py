@@ -220,7 +220,8 @@ class Runner:
         while self._taking and (left := until - monotonic()) > 0:
             self._taken.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._taken.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._taken.wait()
             if not self._taking:
                 await asyncio.sleep(NEXT_SECONDS)
 
@@ -286,7 +287,8 @@ class Runner:
         while not self._ending and (left := self._policy.due() - monotonic()) > 0:
             self._hurry.clear()
             try:
-                await asyncio.wait_for(self._hurry.wait(), min(left, HEARTBEAT_SECONDS))
+                async with asyncio.timeout(min(left, HEARTBEAT_SECONDS)):
+                    await self._hurry.wait()
             except TimeoutError:
                 continue
 

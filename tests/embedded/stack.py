@@ -75,10 +75,17 @@ class Up:
 
 @contextmanager
 def up(here: Path, *arguments: str, **environment: str) -> Iterator[Up]:
-    """Started with these arguments and with additions to this process's environment; gone at the end of the block."""
+    """Started with these arguments and with additions to this process's environment; gone at the end of the block.
+
+    A test that fails shows the end of its log.
+    """
     running = Up(here, *arguments, **environment)
     try:
         yield running
+    except BaseException:
+        if running.log_file.is_file():
+            print(*[line for line in running.log.splitlines() if " aiokafka" not in line][-100:], sep="\n")
+        raise
     finally:
         if running.process.poll() is None:
             running.process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 
@@ -51,3 +52,14 @@ async def test_listening_is_seen(taken: int) -> None:
     await listens(taken)
     with pytest.raises(ConnectionRefusedError):
         await listens(free_port())
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_cancellation_is_not_lost_whenever_it_comes(steps: int) -> None:
+    asking = asyncio.create_task(listens(free_port()))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    begun = asking.done()
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert asking.cancelled() or begun

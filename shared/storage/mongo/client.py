@@ -96,7 +96,8 @@ class MongoClient:
         """Raises Unavailable unless the server answers within PING_SECONDS."""
         try:
             with answering():
-                await asyncio.wait_for(self._client.admin.command("ping"), PING_SECONDS)
+                async with asyncio.timeout(PING_SECONDS):
+                    await self._client.admin.command("ping")
         except TimeoutError as error:
             raise Unavailable(f"MongoDB does not answer within {PING_SECONDS:g} s") from error
 
