@@ -59,7 +59,7 @@ async def test_a_cancellation_is_not_lost_whenever_it_comes(steps: int) -> None:
     asking = asyncio.create_task(listens(free_port()))
     for _ in range(steps):
         await asyncio.sleep(0)
-    begun = asking.done()
+    over = asking.done()
     asking.cancel()
     await asyncio.wait({asking})
-    assert asking.cancelled() or begun
+    assert asking.cancelled() or over
