@@ -95,3 +95,10 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def serve_http(server: Server, listener: socket.socket) -> None:
+    """Until the server is told to exit. Raises RuntimeError when it ends without."""
+    await server.serve([listener])
+    if not server.should_exit:
+        raise RuntimeError("the HTTP server ended by itself")

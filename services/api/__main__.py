@@ -12,7 +12,7 @@ from services.api.app import build_app
 from services.api.deps import Deps, make_deps
 from shared.clock import now_ms
 from shared.domain.errors import Unavailable
-from shared.entry import Server, listening, main, told_to_stop, until_told
+from shared.entry import Server, listening, main, serve_http, told_to_stop, until_told
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.storage.store import Store
@@ -50,7 +50,7 @@ async def run(deps: Deps, listener: socket.socket) -> None:
         ]
         if app.state.desks is not None:
             background.append(group.create_task(app.state.desks.run(), name="dashboard"))
-        http = group.create_task(_serve_http(server, listener), name="http")
+        http = group.create_task(serve_http(server, listener), name="http")
         logger().info("listening", host=deps.settings.host, port=listener.getsockname()[1])
         await until_told(stop, http, background[0])
         logger().info("stopping")
@@ -84,12 +84,6 @@ async def _prepare(store: Store) -> None:
         except Unavailable as error:
             logger().warning("the store does not answer yet, trying again", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
-
-
-async def _serve_http(server: Server, listener: socket.socket) -> None:
-    await server.serve([listener])
-    if not server.should_exit:
-        raise RuntimeError("the HTTP server ended by itself")
 
 
 if __name__ == "__main__":

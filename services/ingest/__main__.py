@@ -20,7 +20,7 @@ from services.ingest.logidentity import LogIdentity
 from services.ingest.outbound import Outbound
 from services.ingest.readiness import Readiness
 from shared.clock import now_ms
-from shared.entry import Server, listening, main, told_to_stop, until_told
+from shared.entry import Server, listening, main, serve_http, told_to_stop, until_told
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.storage.store import Store
@@ -105,7 +105,7 @@ async def run(parts: Parts, listener: socket.socket) -> None:
     stop = told_to_stop()
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(parts.identity.run(), name="log identity")
-        server = group.create_task(_serve_http(parts.server, listener), name="http")
+        server = group.create_task(serve_http(parts.server, listener), name="http")
         inbox = asyncio.create_task(_read_inbox(parts), name="inbox")  # the group would cancel requests when it fails
         try:
             await until_told(stop, server, inbox)
@@ -130,12 +130,6 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-async def _serve_http(server: Server, listener: socket.socket) -> None:
-    await server.serve([listener])
-    if not server.should_exit:
-        raise RuntimeError("the HTTP server ended by itself")
 
 
 async def _read_inbox(parts: Parts) -> None:
