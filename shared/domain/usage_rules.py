@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 
 from shared.domain.baseline import Comparison, Floats, compare, critical_z, days_needed
@@ -48,13 +47,13 @@ def _evidence(view: View, position: int, feature: str, numbers: dict[str, float]
     """The daily counts of the window, of whose first day only what is left of it counts."""
     days = round(numbers["days"])
     counts = view.daily(position, feature, days + 1)
-    today = int(view.day[position])
-    counters = [
-        Counter(feature, day_name(today - ago), float(counts[ago])) for ago in np.flatnonzero(counts)[::-1].tolist()
-    ]
-    if counts[days]:
-        counters[0] = msgspec.structs.replace(counters[0], share=round(1 - float(view.elapsed[position]), 4))
-    return Evidence(counters=tuple(counters))
+    today, rest = int(view.day[position]), round(1 - float(view.elapsed[position]), 4)
+    return Evidence(
+        counters=tuple(
+            Counter(feature, day_name(today - ago), float(counts[ago]), share=rest if ago == days else 1.0)
+            for ago in np.flatnonzero(counts)[::-1].tolist()
+        )
+    )
 
 
 def _drop_words(row: Row, subject: str, numbers: dict[str, float]) -> str:
