@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.domain.relationship import Head, Score
-from shared.domain.scores import FACTORS, RI_FACTORS, RV_FACTORS
+from shared.domain.scores import PLACES, RI_FACTORS, RV_FACTORS, WIDTH
 
 LITTLE = "little"  # what a score is called instead of its band when it rests on too little evidence
 ENOUGH = round(1 - 2**-0.5, 3)
@@ -13,19 +13,9 @@ ENOUGH = round(1 - 2**-0.5, 3)
 few more events may move it anywhere. Rounded as confidences are."""
 
 
-def _places() -> tuple[dict[str, int], int]:
-    """Where each factor's confidence stands among a head's numbers, and how many numbers there are."""
-    places, at = {}, 0
-    for name, rule in FACTORS.items():
-        places[name] = at + 1
-        at += 2 + len(rule.inputs)
-    return places, at
-
-
-_PLACES, _WIDTH = _places()
-_RI = tuple(_PLACES[name] for name in (*RI_FACTORS, "network"))
-# Loyalty is known of everybody: that somebody has long been there makes nothing else about them surer.
-_RV = tuple(_PLACES[name] for name in RV_FACTORS if name != "loyalty")
+_RI = (*RI_FACTORS, "network")
+_RV = tuple(name for name in RV_FACTORS if name != "loyalty")
+"""Loyalty is known of everybody: that somebody has long been there makes nothing else about them surer."""
 
 
 def ri_confidence(head: Head) -> float | None:
@@ -43,8 +33,9 @@ def standing(score: Score, confidence: float | None) -> str:
     return LITTLE if confidence is not None and confidence < ENOUGH else str(score.band)
 
 
-def _mean(head: Head, score: Score, places: Iterable[int]) -> float | None:
-    if score.index is None or len(head.numbers) != _WIDTH:
+def _mean(head: Head, score: Score, factors: Iterable[str]) -> float | None:
+    if score.index is None or len(head.numbers) != WIDTH:
         return None
-    found = [one for place in places if (one := head.numbers[place]) is not None]
+    confidences = (head.numbers[PLACES[name].start + 1] for name in factors)
+    found = [one for one in confidences if one is not None]
     return round(sum(found) / len(found), 3) if found else None

@@ -7,7 +7,7 @@ A factor without evidence is None and left out of the product; the index is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -337,16 +337,11 @@ def score(view: View) -> list[Scores]:
 
 def explained(head: Head) -> Scores:
     """The scores of a head, taken apart into their factors, with reasons."""
-    return _explained(head.scores, head.numbers) if len(head.numbers) == _WIDTH else head.scores
+    return _explained(head.scores, head.numbers) if len(head.numbers) == WIDTH else head.scores
 
 
 def _explained(scores: Scores, numbers: Sequence[float | None]) -> Scores:
-    factors: dict[str, Factor] = {}
-    at = 0
-    for name, rule in FACTORS.items():
-        end = at + 2 + len(rule.inputs)
-        factors[name] = _factor(rule, numbers[at:end])
-        at = end
+    factors = {name: _factor(rule, numbers[PLACES[name]]) for name, rule in FACTORS.items()}
     ri = {name: factors[name] for name in (*RI_FACTORS, "network")}
     rv = {name: factors[name] for name in RV_FACTORS}
     replace = msgspec.structs.replace
@@ -361,4 +356,14 @@ def _factor(rule: FactorRule, numbers: Sequence[float | None]) -> Factor:
     return Factor(value, confidence or 0.0, rule.words(inputs), inputs)
 
 
-_WIDTH = sum(2 + len(rule.inputs) for rule in FACTORS.values())
+def _places() -> Iterator[tuple[str, slice]]:
+    at = 0
+    for name, rule in FACTORS.items():
+        yield name, slice(at, at + 2 + len(rule.inputs))
+        at += 2 + len(rule.inputs)
+
+
+PLACES = dict(_places())
+"""Where each factor's value, confidence and inputs stand among a head's `numbers`."""
+WIDTH = sum(2 + len(rule.inputs) for rule in FACTORS.values())
+"""How many numbers there are; a head that has others was scored by other factors."""
