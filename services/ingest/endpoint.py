@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from time import monotonic
 
 import msgspec
 from starlette.responses import Response
@@ -43,12 +44,14 @@ MEDIA_TYPES = (
 class Events:
     """The endpoint; `post` is what the route calls."""
 
-    def __init__(self, intake: Intake, access: Access, max_batch_bytes: int) -> None:
+    def __init__(
+        self, intake: Intake, access: Access, max_batch_bytes: int, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._intake = intake
         self._access = access
         self._max_batch_bytes = max_batch_bytes
         self._deadline = Deadline(BODY_SECONDS)
-        self._gathering = Gathering(intake)
+        self._gathering = Gathering(intake, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The endpoint as an ASGI application."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 
 import msgspec
 
@@ -76,8 +77,11 @@ class Gathering:
     """Groups of requests of one tenant. Each event is accepted or rejected by itself; what it costs to reach the log is
     shared. A request that comes alone goes at once, and the order of requests is kept where one waits for the other."""
 
-    def __init__(self, intake: Intake, *, max_bytes: int = MAX_WAITING_BYTES) -> None:
+    def __init__(
+        self, intake: Intake, *, clock: Callable[[], float] = monotonic, max_bytes: int = MAX_WAITING_BYTES
+    ) -> None:
         self._intake = intake
+        self._clock = clock
         self._max_bytes = max_bytes
         self._bytes = 0
         self._queues: dict[str, _Queue] = {}  # by tenant
@@ -91,22 +95,20 @@ class Gathering:
         if self._bytes and self._bytes + size > self._max_bytes:
             raise Busy("More events wait for the broker than may: send more slowly.")
         self._bytes += size
-        loop = asyncio.get_running_loop()
-        sent = _Sent(items, size, loop.create_future())
+        sent = _Sent(items, size, asyncio.get_running_loop().create_future())
         queue = self._queues.get(tenant)
         if queue is None:
             queue = self._queues[tenant] = _Queue()
         queue.append(sent)
-        if queue.hires(loop.time()):
+        if queue.hires(self._clock()):
             task = asyncio.create_task(self._take_all(tenant, queue), name=f"events of {tenant}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return sent.receipt
 
     async def _take_all(self, tenant: str, queue: _Queue) -> None:
-        clock = asyncio.get_running_loop().time
         try:
-            while group := queue.next_group(clock()):
+            while group := queue.next_group(self._clock()):
                 await self._take_group(tenant, group)
         finally:
             queue.takers -= 1

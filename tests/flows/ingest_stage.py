@@ -71,6 +71,7 @@ class Stage:
 
     def __init__(self, **limits: Any) -> None:
         self.now = NOW
+        self.seconds = 0.0  # of the monotonic clock by which requests are gathered
         self.log = MemoryLog(PARTITIONS)
         for topic in (QUARANTINE, UPDATES):
             self.log.create(topic, 1)
@@ -84,7 +85,8 @@ class Stage:
         self.intake = Intake(self.outbound, self.identity, self.metrics, lambda: self.now, partitions=PARTITIONS)
         self.inbox = Inbox(self.intake, self.access)
         self.member = self.log.member(INBOX, self.inbox)
-        self.app = create_app(Events(self.intake, self.access, 4 * 1024 * 1024), self._ready, self.metrics)
+        events = Events(self.intake, self.access, 4 * 1024 * 1024, lambda: self.seconds)
+        self.app = create_app(events, self._ready, self.metrics)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app), base_url="http://ingest")
 
     async def _topics(self) -> None:

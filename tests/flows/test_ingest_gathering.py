@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.ingest.deadline import Deadline
-from services.ingest.gathering import GROUP, Gathering
+from services.ingest.gathering import GROUP, LONG, Gathering
 from services.ingest.intake import Delivery, Item, Receipt
 from services.ingest.outbound import Busy
 from shared.domain.errors import Unavailable
@@ -96,12 +96,15 @@ async def test_a_group_that_takes_long_does_not_hold_up_what_comes_after_it(stag
         return await publish(topic, partition, messages)
 
     stage.broker.publish = one_is_slow  # type: ignore[method-assign]
-    first = asyncio.create_task(stage.post(of_one_relationship(0), ONE))
-    others = 0
-    async with asyncio.timeout(20):
-        while not stage.published():  # each time one waits; the first that comes when it has been long takes them along
-            await asyncio.wait([asyncio.create_task(stage.post(of_one_relationship(others + 1), ONE))], timeout=0.02)
-            others += 1
+    [first] = await posted(stage, [of_one_relationship(0)])
+    waits = await posted(stage, [of_one_relationship(1)])
+    stage.seconds += LONG
+    waits += await posted(stage, [of_one_relationship(2)])
+    assert stage.published() == []
+    stage.seconds += 0.01
+    waits += await posted(stage, [of_one_relationship(3)])  # takes along those that wait
+    assert {found.id for found in stage.published()} == {"e-1", "e-2", "e-3"}
+    assert [(await task).status_code for task in waits] == [202] * 3
     assert not first.done()
     slow.set()
     assert (await first).status_code == 202
