@@ -11,9 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.api.deps import Deps
 from services.api.edges import BodyLimit, EncodedSlashes, SecurityHeaders
-from services.api.problems import MEDIA_TYPE, install_problems
+from services.api.problems import install_problems
 from services.api.routes import alerts, health, me, relationships, stream
 from services.api.schemas import ProblemDetails
+from shared.problems import MEDIA_TYPE
 
 MACHINE_PATHS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 

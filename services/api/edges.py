@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api.problems import MEDIA_TYPE
+from shared.problems import MEDIA_TYPE, problem_document
 
 MAX_BODY_BYTES = 64 * 1024
 PREFIX = "/v1/"
@@ -90,13 +90,8 @@ class BodyLimit:
 
 
 async def _too_large(scope: Scope, send: Send) -> None:
-    body = {
-        "type": "urn:rapport:problem:too-large",
-        "title": "Content Too Large",
-        "status": 413,
-        "detail": f"A request's body may have up to {MAX_BODY_BYTES} bytes: send less.",
-        "instance": scope["path"],
-    }
+    detail = f"A request's body may have up to {MAX_BODY_BYTES} bytes: send less."
+    body = problem_document(413, "too-large", detail, instance=scope["path"])
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})

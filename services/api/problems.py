@@ -1,10 +1,9 @@
-"""Errors as RFC 9457 `application/problem+json`; `detail` says what to do."""
+"""Errors as problem documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,10 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from shared.domain.errors import Conflict, Unavailable
+from shared.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_document
 from shared.telemetry import logger
-
-MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = 2
 
 
 class Problem(Exception):
@@ -35,20 +32,13 @@ class Problem(Exception):
 
 def problem_response(request: Request, problem: Problem) -> JSONResponse:
     """The problem document for a request."""
-    body = {
-        "type": f"urn:rapport:problem:{problem.slug}",
-        "title": HTTPStatus(problem.status).phrase,
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": request.url.path,
-        **problem.extra,
-    }
+    body = problem_document(problem.status, problem.slug, problem.detail, instance=request.url.path, **problem.extra)
     return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
 
 
-def unavailable(detail: str) -> Problem:
+def unavailable(detail: str, **extra: Any) -> Problem:
     """503 that asks to come back in a moment."""
-    return Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}, **extra)
 
 
 @contextmanager

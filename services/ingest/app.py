@@ -63,7 +63,7 @@ def create_app(events: Events, ready: Check, metrics: Metrics) -> FastAPI:
         try:
             await ready()
         except Unavailable as error:
-            return problem(503, "not_ready", str(error), headers={"Retry-After": "1"})
+            return problem(503, "not-ready", str(error), headers={"Retry-After": "1"})
         return PlainTextResponse("ok\n")
 
     @app.get("/metrics", include_in_schema=False)
@@ -77,7 +77,8 @@ def create_app(events: Events, ready: Check, metrics: Metrics) -> FastAPI:
 async def _elsewhere(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = "Events go to POST /v1/events; what else there is says GET /v1/openapi.json."
-    return problem(error.status_code, "no_such_path", detail, headers=error.headers)
+    slug = "method-not-allowed" if error.status_code == 405 else "not-found"
+    return problem(error.status_code, slug, detail, headers=error.headers)
 
 
 def _described() -> dict[str, Any]:

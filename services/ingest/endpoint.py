@@ -68,7 +68,7 @@ class Events:
             return _answer(await self._take(headers, tenant, media, body))
         except Refused as refused:
             challenge = {"WWW-Authenticate": 'Bearer realm="rapport"'} if refused.status == 401 else {}
-            return problem(refused.status, refused.reason, refused.detail, headers=challenge)
+            return problem(refused.status, refused.reason.replace("_", "-"), refused.detail, headers=challenge)
         except Declined as declined:
             return problem(declined.status, declined.slug, declined.detail)
         except Unavailable as error:
@@ -94,7 +94,7 @@ class Events:
             return await self._deadline.within(_read(receive, self._max_batch_bytes))
         except TimeoutError as error:
             detail = f"The body did not arrive within {self._deadline.seconds:g} s: send smaller batches."
-            raise Declined(408, "too_slow", detail) from error
+            raise Declined(408, "too-slow", detail) from error
 
     async def _take(self, headers: Headers, tenant: str, media: str, body: bytes) -> Receipt:
         if SPECVERSION in headers:
@@ -109,7 +109,7 @@ class Events:
         except Poison as poison:
             return await self._intake.refuse(Delivery(tenant, HTTP, [Item(body)]), poison.reason, poison.detail)
         if len(items) > MAX_ITEMS:
-            raise Declined(413, "too_large", f"A batch may have {MAX_ITEMS:,} events: send smaller ones.")
+            raise Declined(413, "too-large", f"A batch may have {MAX_ITEMS:,} events: send smaller ones.")
         return await self._gathering.take(tenant, items, len(body))
 
 
@@ -124,7 +124,7 @@ class Declined(Exception):
 
 
 def _too_large(limit: int) -> Declined:
-    return Declined(413, "too_large", f"A body may have {limit:,} bytes: send the events in smaller batches.")
+    return Declined(413, "too-large", f"A body may have {limit:,} bytes: send the events in smaller batches.")
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
@@ -147,11 +147,11 @@ def _media(headers: Headers) -> str:
     media, charset = media_type(headers.get(b"content-type", b"").decode("latin-1"))
     known = (JSON,) if SPECVERSION in headers else (JSON, STRUCTURED, BATCH)
     if media not in known:
-        raise Declined(415, "unsupported_media_type", f"Set Content-Type to {MEDIA_TYPES}.")
+        raise Declined(415, "unsupported-media-type", f"Set Content-Type to {MEDIA_TYPES}.")
     if charset not in ("utf-8", "utf8", "us-ascii"):
-        raise Declined(415, "unsupported_media_type", "Send UTF-8: leave out charset or set it to utf-8.")
+        raise Declined(415, "unsupported-media-type", "Send UTF-8: leave out charset or set it to utf-8.")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Declined(415, "unsupported_media_type", "Send the body uncompressed: leave out Content-Encoding.")
+        raise Declined(415, "unsupported-media-type", "Send the body uncompressed: leave out Content-Encoding.")
     return media
 
 

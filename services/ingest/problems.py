@@ -1,34 +1,22 @@
-"""Errors as RFC 9457 `application/problem+json`; `detail` says what to do."""
+"""Errors as problem documents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 
 import msgspec
 from starlette.responses import Response
 
 from shared.domain.contract import Rejection
-
-MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = 2
-
-
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The problem document; `rejected` lists items where there were any."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    rejected: Sequence[Rejection] = ()
+from shared.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_document
 
 
 def problem(
     status: int, slug: str, detail: str, rejected: Sequence[Rejection] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer that tells of a problem."""
-    document = Problem(f"urn:rapport:problem:{slug}", HTTPStatus(status).phrase, status, detail, tuple(rejected))
+    """The answer that tells of a problem; it lists items where some were rejected."""
+    members = {"rejected": rejected} if rejected else {}
+    document = problem_document(status, slug, detail, **members)
     return Response(msgspec.json.encode(document), status, dict(headers or {}), MEDIA_TYPE)
 
 

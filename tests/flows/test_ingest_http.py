@@ -161,7 +161,7 @@ async def test_other_content_is_declined_naming_what_is_taken(
     stage: Stage, media: str, headers: dict[str, str]
 ) -> None:
     answer = await stage.post([event()], media, headers=headers)
-    assert (answer.status_code, answer.json()["type"]) == (415, "urn:rapport:problem:unsupported_media_type")
+    assert (answer.status_code, answer.json()["type"]) == (415, "urn:rapport:problem:unsupported-media-type")
     assert stage.published() == []
 
 
@@ -171,12 +171,12 @@ async def test_other_content_is_declined_naming_what_is_taken(
 @pytest.mark.parametrize(
     ("key", "status", "slug"),
     [
-        ("", 401, "invalid_key"),
-        ("secret", 401, "invalid_key"),
-        (format_key("write", "nobody", SECRET), 401, "unknown_key"),
-        (format_key("write", "app", SECRET + "x"), 401, "unknown_key"),
-        (format_key("write", "reader", SECRET), 401, "unknown_key"),
-        (format_key("api", "reader", SECRET), 403, "wrong_key"),
+        ("", 401, "invalid-key"),
+        ("secret", 401, "invalid-key"),
+        (format_key("write", "nobody", SECRET), 401, "unknown-key"),
+        (format_key("write", "app", SECRET + "x"), 401, "unknown-key"),
+        (format_key("write", "reader", SECRET), 401, "unknown-key"),
+        (format_key("api", "reader", SECRET), 403, "wrong-key"),
     ],
 )
 async def test_without_a_valid_write_key_nothing_is_taken(stage: Stage, key: str, status: int, slug: str) -> None:
@@ -199,7 +199,7 @@ async def test_a_revoked_key_is_refused_a_minute_later_at_the_latest(stage: Stag
     assert (await stage.post([event()])).status_code == 202  # still remembered
     stage.now += MINUTE
     answer = await stage.post([event()])
-    assert (answer.status_code, answer.json()["type"]) == (401, "urn:rapport:problem:revoked_key")
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:rapport:problem:revoked-key")
 
 
 async def test_a_key_that_was_tried_too_early_works_soon_after_it_is_made(stage: Stage) -> None:
@@ -213,7 +213,7 @@ async def test_a_key_that_was_tried_too_early_works_soon_after_it_is_made(stage:
 async def test_a_tool_may_say_whose_events_it_means_to_send(stage: Stage) -> None:
     assert (await stage.post([event()], headers={"rapport-tenant": "acme"})).status_code == 202
     answer = await stage.post([event()], headers={"rapport-tenant": "globex"})
-    assert (answer.status_code, answer.json()["type"]) == (403, "urn:rapport:problem:other_tenant")
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:rapport:problem:other-tenant")
     assert len(stage.published()) == 1
 
 
@@ -231,7 +231,7 @@ async def test_a_body_over_4_mb_is_given_up_while_it_is_read(stage: Stage) -> No
 
     headers = {"Content-Type": BATCH, "Authorization": f"Bearer {format_key('write', 'app', SECRET)}"}
     answer = await stage.client.post("/v1/events", content=endless(), headers=headers)
-    assert (answer.status_code, answer.json()["type"], sent) == (413, "urn:rapport:problem:too_large", 5)
+    assert (answer.status_code, answer.json()["type"], sent) == (413, "urn:rapport:problem:too-large", 5)
     declared = await stage.post(b" " * (4 * 1024 * 1024 + 1))
     assert declared.status_code == 413
 
@@ -303,8 +303,10 @@ async def test_metrics_schema_and_wrong_paths_answer(stage: Stage) -> None:
     assert 'rapport_events_in_total{source="http"} 1.0' in (await stage.client.get("/metrics")).text
     assert (await stage.client.get("/v1/events/schema")).json()["title"].startswith("An event")
     assert "/v1/events" in (await stage.client.get("/v1/openapi.json")).json()["paths"]
-    assert (await stage.client.get("/v1/nothing")).headers["content-type"] == "application/problem+json"
-    assert (await stage.client.get("/v1/events")).status_code == 405
+    for path, status, slug in (("/v1/nothing", 404, "not-found"), ("/v1/events", 405, "method-not-allowed")):
+        answer = await stage.client.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert answer.json()["type"] == f"urn:rapport:problem:{slug}"
 
 
 async def test_mounted_under_a_path_the_route_is_the_same(stage: Stage) -> None:
@@ -315,7 +317,7 @@ async def test_mounted_under_a_path_the_route_is_the_same(stage: Stage) -> None:
         answer = await client.post("/ingest/v1/events", json=[event(1), {"id": "bad"}], headers=headers)
         assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
         refused = await client.post("/ingest/v1/events", json=[event(1)])
-    assert (refused.status_code, refused.json()["type"]) == (401, "urn:rapport:problem:no_key")
+    assert (refused.status_code, refused.json()["type"]) == (401, "urn:rapport:problem:no-key")
 
 
 async def test_a_batch_of_a_great_many_items_is_refused_whole() -> None:
@@ -336,4 +338,4 @@ async def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPa
     async with Stage() as stage:
         headers = {"Content-Type": BATCH, "Authorization": f"Bearer {WRITE_KEY}"}
         answer = await stage.client.post("/v1/events", content=trickle(), headers=headers)
-        assert (answer.status_code, answer.json()["type"]) == (408, "urn:rapport:problem:too_slow")
+        assert (answer.status_code, answer.json()["type"]) == (408, "urn:rapport:problem:too-slow")

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.api.deps import Wired
-from services.api.problems import RETRY_AFTER_SECONDS, Problem
+from services.api.problems import unavailable
 from services.api.schemas import Health
 from shared.domain.errors import Unavailable
 
@@ -32,7 +32,7 @@ async def readyz(deps: Wired) -> Health:
         checks["store"] = str(error)
     if any(word != "ok" for word in checks.values()):
         detail = "Not ready; rapport doctor says more. " + "; ".join(f"{name}: {word}" for name, word in checks.items())
-        raise Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}, checks=checks)
+        raise unavailable(detail, checks=checks)
     return Health(status="ok", checks=checks)
 
 
