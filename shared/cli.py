@@ -7,13 +7,13 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from shared.domain.errors import Misconfigured, Unavailable
+from shared.failing import fail, or_fail
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -60,12 +60,6 @@ def rapport() -> None:
     """Rapport: live relationship intelligence on your own machines."""
 
 
-def fail(message: str) -> NoReturn:
-    """End with status 1 and a message that says what to do."""
-    typer.echo(message, err=True)
-    raise typer.Exit(1)
-
-
 @app.command()
 def up(
     embedded: Annotated[bool, typer.Option("--embedded", help="run broker and store on this machine too")] = False,
@@ -105,10 +99,7 @@ def up(
         ready_file=ready_file,
         demo=simulate,
     )
-    try:
-        run(options)
-    except Misconfigured as problem:
-        fail(str(problem))
+    or_fail(lambda: run(options))
 
 
 @app.command()
@@ -177,10 +168,7 @@ def init(
         finally:
             await store.close()
 
-    try:
-        done = asyncio.run(work(read_settings()))
-    except (Misconfigured, Unavailable) as problem:
-        fail(str(problem))
+    done = or_fail(lambda: asyncio.run(work(read_settings())))
     typer.echo(f"Created: {', '.join(done.created) or 'nothing, all topics exist'}")
     typer.echo(f"New incarnation: {', '.join(done.incarnated) or 'none'}")
 

@@ -11,6 +11,7 @@ import typer
 from shared.clock import now_ms
 from shared.domain.keys import API, WRITE
 from shared.embedded.keyring import as_stored, new_key
+from shared.failing import fail
 from shared.storage.store import ApiKey
 from shared.store_cli import with_store
 
@@ -47,8 +48,7 @@ def create(
     try:
         key = as_stored(text, tenant, name, now_ms())
     except ValueError as problem:
-        typer.echo(str(problem), err=True)
-        raise typer.Exit(1) from None
+        fail(str(problem))
     with_store(lambda _, store: store.add_key(key))
     typer.echo(text)
 
@@ -63,8 +63,7 @@ def list_keys(tenant: Tenant) -> None:
 def revoke(tenant: Tenant, id: Annotated[str, typer.Argument(help="the key's id, as listed")]) -> None:
     """End a key at once: what uses it is answered 401 from then on."""
     if not with_store(lambda _, store: store.revoke_key(tenant, id, now_ms())):
-        typer.echo(f"Tenant {tenant} has no key {id}: see `rapport keys list --tenant {tenant}`.", err=True)
-        raise typer.Exit(1)
+        fail(f"Tenant {tenant} has no key {id}: see `rapport keys list --tenant {tenant}`.")
     typer.echo(f"Key {id} is revoked.")
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import httpx
 import msgspec
@@ -16,10 +16,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from shared.domain.errors import Misconfigured, Poison, Unavailable
+from shared.domain.errors import Poison, Unavailable
 from shared.domain.moments import rfc3339
+from shared.failing import fail, or_fail
 from shared.printable import printable
-from shared.settings import Settings, read_settings
+from shared.settings import read_settings
 from shared.stream.ports import LogReader
 from shared.stream.quarantine import Entry, as_event, read_quarantine
 from shared.stream.reader import KafkaReader
@@ -89,7 +90,7 @@ def show(offset: int, as_json: AsJson = False, kafka: Kafka = "") -> None:
     """Show one entry with the event as it came."""
     entries = _collect(kafka, Wanted(offsets=frozenset({offset})))
     if not entries:
-        _fail(f"There is no entry {offset}: see `rapport quarantine list`.")
+        fail(f"There is no entry {offset}: see `rapport quarantine list`.")
     [entry] = entries
     whole = described(entry) | {"detail": entry.item.detail, "original": _text(entry.item.original)}
     if as_json:
@@ -110,12 +111,12 @@ def replay(
 ) -> None:
     """Send entries to ingest again, where they are held to the contract as ever. An event that counted counts once."""
     if not offsets and not reason:
-        _fail("Say which: offsets as `rapport quarantine list` shows them, or --reason.")
+        fail("Say which: offsets as `rapport quarantine list` shows them, or --reason.")
     entries = _collect(kafka, Wanted(tenant, reason, frozenset(offsets or ())))
     missing = sorted(set(offsets or ()) - {entry.offset for entry in entries})
     if missing:
-        _fail(f"There are no such entries: {', '.join(map(str, missing))}. Nothing was sent.")
-    address = ingest or f"http://127.0.0.1:{_settings().ingest_port}"
+        fail(f"There are no such entries: {', '.join(map(str, missing))}. Nothing was sent.")
+    address = ingest or f"http://127.0.0.1:{or_fail(read_settings).ingest_port}"
     outcomes = _run(_send(address, write_key, entries))
     for outcome in outcomes:
         became = "accepted" if outcome.accepted else "rejected"
@@ -205,16 +206,9 @@ def _echo_json(value: dict[str, Any]) -> None:
     typer.echo(printable(json.dumps(value, ensure_ascii=False)))
 
 
-def _settings() -> Settings:
-    try:
-        return read_settings()
-    except Misconfigured as problem:
-        _fail(str(problem))
-
-
 def _collect(kafka: str, wanted: Wanted) -> list[Entry]:
     async def work() -> list[Entry]:
-        async with _reader(kafka or _settings().kafka) as reader:
+        async with _reader(kafka or or_fail(read_settings).kafka) as reader:
             return await collect(reader, wanted)
 
     return _run(work())
@@ -238,13 +232,8 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         return asyncio.run(work)
     except Unavailable as error:
-        _fail(f"{error}. Try again when it does; `rapport doctor` says what runs.")
+        fail(f"{error}. Try again when it does; `rapport doctor` says what runs.")
 
 
 def _text(original: bytes) -> str:
     return original.decode("utf-8", "backslashreplace")
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(printable(message), err=True)
-    raise typer.Exit(1)

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import typer
-
-from shared.domain.errors import Misconfigured, Unavailable
+from shared.failing import or_fail
 from shared.settings import Settings, read_settings
 from shared.storage.open import open_store
 from shared.storage.store import Store
@@ -29,8 +27,4 @@ def with_store(work: Callable[[Settings, Store], Awaitable[Result]]) -> Result:
         finally:
             await store.close()
 
-    try:
-        return asyncio.run(run(read_settings()))
-    except (Misconfigured, Unavailable) as problem:
-        typer.echo(str(problem), err=True)
-        raise typer.Exit(1) from None
+    return or_fail(lambda: asyncio.run(run(read_settings())))
