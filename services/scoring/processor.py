@@ -84,7 +84,6 @@ class Scoring:
         )
         self._upkeep = Upkeep(store, terms.dedup_days, self._retry, self._storing.hand_on)
         self._flush: Flush | None = None  # under way: a part of it has been stored
-        self._listed = 0  # entries so far
         self._scored: dict[int, int] = {}  # of partitions that were ours last: see `scored`
 
     # --- partitions come and go -----------------------------------------------------------------------------------
@@ -146,7 +145,7 @@ class Scoring:
 
     async def _fold_waiting(self, partition: int, owned: Owned) -> None:
         """Fold the first of what waits."""
-        records, listed = self._portion(owned), self._listed
+        records, entries = self._portion(owned), self._storing.entries_so_far
         end = Fence(self._storing.incarnation, partition, owned.end)
         hasty: dict[str, Row] = {}
         for segment in segments(records):
@@ -159,7 +158,7 @@ class Scoring:
             else:
                 hasty |= await self._fold(owned, segment, end)
         owned.folded = records[-1].offset + 1  # not before: runs are not in the order of the log
-        self._pace.folded(len(records), self._listed - listed)
+        self._pace.folded(len(records), self._storing.entries_so_far - entries)
         await self._storing.hurry(partition, [row for id, row in hasty.items() if owned.touched.get(id) is row])
         if self._room.crammed:
             self._room.tidy(self._owned)
@@ -202,9 +201,7 @@ class Scoring:
         rows = {span.id: self._block.rows[span.id] for span in run.spans}.values()
         before = entries_in(rows)
         step = step_many(self._block, run, known, self._terms, self._storing.incarnation, end.partition)
-        added = entries_in(rows) - before
-        self._storing.note_entries(added)
-        self._listed += added
+        self._storing.note_entries(entries_in(rows) - before)
         owned.touched.update(step.touched)
         owned.received = max(owned.received, *run.received)
         owned.waiting_since = min(owned.waiting_since or owned.reached, owned.reached)

@@ -53,6 +53,7 @@ class Storing:
         self._timer = timer
         self.incarnation = ""  # of the log that is being read
         self._entries = 0
+        self.entries_so_far = 0  # timeline entries that have ever been folded
 
     async def begin(self) -> None:
         """Read the log as it is now. Raises Misconfigured where it is not what the settings say."""
@@ -66,6 +67,7 @@ class Storing:
     def note_entries(self, more: int) -> None:
         """So many more have been folded."""
         self._entries += more
+        self.entries_so_far += more
 
     def note_revoked(self) -> None:
         """Some partitions are gone from `owned`, with what was not stored of them."""
