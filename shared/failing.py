@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def fail(message: str) -> NoReturn:
-    """End with status 1 and a message that says what to do."""
+    """End with status 1 and a message that says what to do; it may have several lines."""
     typer.echo("\n".join(map(printable, message.split("\n"))), err=True)
     raise typer.Exit(1) from None
 

@@ -232,7 +232,7 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         return asyncio.run(work)
     except Unavailable as error:
-        fail(f"{error}. Try again when it does; `rapport doctor` says what runs.")
+        fail(f"{printable(str(error))}. Try again when it does; `rapport doctor` says what runs.")
 
 
 def _text(original: bytes) -> str:
