@@ -2,16 +2,19 @@
 
 Starts real Kafka, writes the events once, and runs one row after the other on them, each in a process of its own,
 three times. Every row does the same fold and the same score; their final states are compared, and a difference fails
-the bench. What each row does and what is measured: docs/benchmarks.md.
+the bench. Then it measures Rapport's cost an event as the work grows. What each row does and what is measured:
+docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,9 +23,11 @@ from bench.stack import kafka_running
 from bench.throughput_log import Log, Traffic, reference, write
 from bench.throughput_report import Measured, differences, draw, machine, markdown, report
 from bench.throughput_rows import ROWS, Figures, run_once
-from bench.throughput_scaling import EVENTS, EXPONENTS, QUICK_EVENTS, QUICK_RELATIONSHIPS, RELATIONSHIPS, scale
+from bench.throughput_scaling import EVENTS as SCALING_EVENTS
+from bench.throughput_scaling import EXPONENTS, QUICK_EVENTS, QUICK_RELATIONSHIPS, RELATIONSHIPS, scale
 from shared.stream.topics import INTERACTIONS
 
+ROWS_ALONE, SCALING = "rows", "scaling"
 SHORT = "rapport.interactions.short"  # the first events of the log, for rows that would take minutes
 
 
@@ -74,15 +79,21 @@ QUICK = Size(events=50_000, slow_events=10_000, relationships=2_000, runs=1)
 def main() -> None:
     """Run what was asked for; exits with 1 where final states differ."""
     asked = arguments().parse_args()
-    if asked.scaling:
-        scale(QUICK_RELATIONSHIPS if asked.quick else RELATIONSHIPS, list(EXPONENTS), scaled_events(asked), asked.json)
-    else:
-        rows(asked, size(asked))
-
-
-def scaled_events(asked: argparse.Namespace) -> int:
-    """The events of each log of the scaling bench."""
-    return int(asked.events or (QUICK_EVENTS if asked.quick else EVENTS))
+    told: dict[str, Any] = {"machine": machine()}
+    measured: dict[str, Measured] = {}
+    if asked.only != SCALING:
+        measured = rows(asked, size(asked))
+        print("\n" + markdown(measured), flush=True)
+        told |= report(measured)
+        if asked.svg:
+            draw(told, asked.svg)
+    if asked.only != ROWS_ALONE:
+        sizes, events = (QUICK_RELATIONSHIPS, QUICK_EVENTS) if asked.quick else (RELATIONSHIPS, SCALING_EVENTS)
+        told[SCALING] = scale(sizes, list(EXPONENTS), events)
+    if asked.json:
+        asked.json.write_text(json.dumps(told, indent=1))
+    if wrong := [f"{name}: {line}" for name, row in measured.items() for line in row.wrong]:
+        sys.exit("Final states differ from the reference:\n" + "\n".join(wrong))
 
 
 def size(asked: argparse.Namespace) -> Size:
@@ -91,7 +102,7 @@ def size(asked: argparse.Namespace) -> Size:
     return msgspec.structs.replace(QUICK if asked.quick else Size(), **given)
 
 
-def rows(asked: argparse.Namespace, chosen: Size) -> None:
+def rows(asked: argparse.Namespace, chosen: Size) -> dict[str, Measured]:
     """The rows beside one another."""
     measured: dict[str, Measured] = {name: Measured() for name in asked.rows}
     traffic = Traffic(chosen.events, chosen.relationships, recent=asked.recent, each=asked.each)
@@ -104,14 +115,7 @@ def rows(asked: argparse.Namespace, chosen: Size) -> None:
                 figures, wrong = bench.run(row, extra)
                 measured[row].add(figures, wrong)
                 print(f"{row:16} {figures.events_per_s:12,.0f}/s {figures.events_per_cpu_s:12,.0f}/CPU s", flush=True)
-    print("\n" + markdown(measured))
-    told = report(measured, machine())
-    if asked.json:
-        asked.json.write_text(told)
-    if asked.svg:
-        draw(told, asked.svg)
-    if wrong := [f"{name}: {line}" for name, row in measured.items() for line in row.wrong]:
-        sys.exit("Final states differ from the reference:\n" + "\n".join(wrong))
+    return measured
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -124,7 +128,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--each", type=int, default=3, help="features that each person uses, of 12 (3)")
     parser.add_argument("--runs", type=int, metavar="N", help="of each row (default 3)")
     parser.add_argument("--quick", action="store_true", help="small, one run each: to see that it works")
-    parser.add_argument("--scaling", action="store_true", help="instead: CPU an event as the work grows")
+    parser.add_argument(
+        "--only", choices=(ROWS_ALONE, SCALING), help="of the two parts: the rows, or cost as work grows"
+    )
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw events per CPU second there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="profile rapport_memory (cProfile) into this file")

@@ -47,14 +47,14 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def report(measured: Mapping[str, Measured], of: Mapping[str, Any]) -> str:
-    """The JSON that `--json` writes."""
+def report(measured: Mapping[str, Measured]) -> dict[str, Any]:
+    """What the JSON says of the rows."""
     rows = [
         {"name": name, "events": row.runs[0].events, **{metric: row.spread(metric) for metric in METRICS}}
         for name, row in measured.items()
     ]
     equal = not any(row.wrong for row in measured.values())
-    return json.dumps({"rows": rows, "machine": dict(of), "states_equal": equal}, indent=1)
+    return {"rows": rows, "states_equal": equal}
 
 
 def markdown(measured: Mapping[str, Measured]) -> str:
@@ -72,11 +72,11 @@ def _cell(spread: Mapping[str, float]) -> str:
     return f"{spread['median']:,.0f} ({spread['min']:,.0f}–{spread['max']:,.0f})"
 
 
-def draw(told: str, path: Path) -> None:
-    """Draw the figures of this JSON, in the peers' environment, which has what draws."""
+def draw(told: Mapping[str, Any], path: Path) -> None:
+    """Draw these figures, in the peers' environment, which has what draws."""
     path = path.resolve()
     figures = path.with_suffix(".figures.json")
-    figures.write_text(told)
+    figures.write_text(json.dumps(told))
     try:
         command = [str(peers_python()), "-m", "bench.peers.picture", str(figures), str(path)]
         subprocess.run(command, check=True, cwd=Path(__file__).parents[1])

@@ -61,11 +61,13 @@ def main() -> None:
     """The command line."""
     asked = arguments().parse_args()
     sizes = asked.relationships or (QUICK_RELATIONSHIPS if asked.quick else RELATIONSHIPS)
-    scale(sizes, asked.traffic, asked.events or (QUICK_EVENTS if asked.quick else EVENTS), asked.json)
+    scaling = scale(sizes, asked.traffic, asked.events or (QUICK_EVENTS if asked.quick else EVENTS))
+    if asked.json:
+        asked.json.write_text(json.dumps({**scaling, "machine": machine()}, indent=1))
 
 
-def scale(sizes: Sequence[int], kinds: Sequence[str], events: int, path: Path | None) -> None:
-    """Every size with every kind of traffic, and the first with two workers."""
+def scale(sizes: Sequence[int], kinds: Sequence[str], events: int) -> dict[str, Any]:
+    """Every size with every kind of traffic, and the first with two workers: prints each, and returns the JSON."""
     cases = [Case(size, traffic, 1) for size in sizes for traffic in kinds]
     cases += [Case(sizes[0], traffic, 2) for traffic in kinds]
     outcomes: list[Outcome] = []
@@ -76,8 +78,7 @@ def scale(sizes: Sequence[int], kinds: Sequence[str], events: int, path: Path | 
         for number, case in enumerate(cases):
             outcomes.append(run(bootstrap, here / f"case{number}", here / "templates", case, events))
             print(line(outcomes, limit), flush=True)
-    if path:
-        path.write_text(json.dumps({"bare_cpu_us": limit, "rows": told(outcomes), "machine": machine()}, indent=1))
+    return {"bare_cpu_us": limit, "rows": told(outcomes)}
 
 
 def bare(bootstrap: str, here: Path, events: int) -> float:
