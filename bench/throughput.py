@@ -1,9 +1,9 @@
 """Scoring throughput beside its limit and its peers: `python -m bench.throughput`.
 
-Starts real Kafka, writes the events once, and runs one row after the other on them, each in a process of its own,
-three times. Every row does the same fold and the same score; their final states are compared, and a difference fails
-the bench. Then it measures Rapport's cost an event as the work grows. What each row does and what is measured:
-docs/benchmarks.md.
+Starts real Kafka, writes the events once, and runs one row after the other on them, each in a process of its own, in
+three rounds; the bare loop runs before each, which shows how fast the machine then is. Every row does the same fold and
+the same score; their final states are compared, and a difference fails the bench. Then it measures Rapport's cost an
+event as the work grows. What each row does and what is measured: docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from bench.peers.fold import write_states
 from bench.stack import kafka_running
 from bench.throughput_log import Log, Traffic, reference, write
 from bench.throughput_report import Measured, differences, draw, machine, markdown, report
-from bench.throughput_rows import ROWS, Figures, run_once
+from bench.throughput_rows import BARE, ROWS, Figures, run_once
 from bench.throughput_scaling import EVENTS as SCALING_EVENTS
 from bench.throughput_scaling import EXPONENTS, QUICK_EVENTS, QUICK_RELATIONSHIPS, RELATIONSHIPS, scale
 from shared.stream.topics import INTERACTIONS
@@ -32,7 +33,7 @@ SHORT = "rapport.interactions.short"  # the first events of the log, for rows th
 
 
 class Bench:
-    """Logs that are written when a row first needs them, with the states they lead to."""
+    """Logs that are written when a row first needs them, the states they lead to, and what was measured on them."""
 
     def __init__(self, bootstrap: str, here: Path, traffic: Traffic, short: Traffic) -> None:
         self._bootstrap = bootstrap
@@ -41,17 +42,21 @@ class Bench:
         self._logs: dict[str, Log] = {}
         self._digests: dict[str, str] = {}
         self._runs = 0
+        self.measured: dict[str, Measured] = {}
 
-    def run(self, name: str, extra: list[str]) -> tuple[Figures, list[str]]:
-        """One run of a row, and how its final states differ from the reference."""
+    def run(self, name: str, extra: Sequence[str] = (), limit: Figures | None = None) -> Figures:
+        """One run of a row; `limit`: what the bare loop has just made."""
         topic = SHORT if ROWS[name].slow else INTERACTIONS
         log = self._log(topic)
         self._runs += 1
-        figures, states = run_once(name, log, self._here / f"{topic}.keys", self._here / f"run{self._runs}", extra)
+        here = self._here / f"run{self._runs}"
+        figures, states = run_once(name, log, self._here / f"{topic}.keys", here, list(extra))
         wrong = []
         if ROWS[name].state and figures.state != self._digests[topic]:
             wrong = differences(self._here / f"{topic}.jsonl", states)
-        return figures, wrong
+        self.measured.setdefault(name, Measured()).add(figures, wrong, limit)
+        print(f"{name:16} {figures.events_per_s:12,.0f}/s {figures.events_per_cpu_s:12,.0f}/CPU s", flush=True)
+        return figures
 
     def _log(self, topic: str) -> Log:
         if topic not in self._logs:
@@ -104,18 +109,16 @@ def size(asked: argparse.Namespace) -> Size:
 
 def rows(asked: argparse.Namespace, chosen: Size) -> dict[str, Measured]:
     """The rows beside one another."""
-    measured: dict[str, Measured] = {name: Measured() for name in asked.rows}
     traffic = Traffic(chosen.events, chosen.relationships, recent=asked.recent, each=asked.each)
     short = msgspec.structs.replace(traffic, events=min(chosen.events, chosen.slow_events))
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as name, kafka_running(Path(name) / "kafka") as bootstrap:
         bench = Bench(bootstrap, Path(name), traffic, short)
-        for row in asked.rows:
-            extra = ["--profile", str(asked.profile)] if asked.profile and row == "rapport_memory" else []
-            for _ in range(chosen.runs):
-                figures, wrong = bench.run(row, extra)
-                measured[row].add(figures, wrong)
-                print(f"{row:16} {figures.events_per_s:12,.0f}/s {figures.events_per_cpu_s:12,.0f}/CPU s", flush=True)
-    return measured
+        for row in chosen.runs * asked.rows:  # in rounds: a machine has slow minutes, and none is to have them all
+            limit = bench.run(BARE) if BARE in asked.rows else None
+            if row != BARE:
+                profiled = asked.profile and row == "rapport_memory"
+                bench.run(row, ["--profile", str(asked.profile)] if profiled else [], limit)
+    return bench.measured
 
 
 def arguments() -> argparse.ArgumentParser:

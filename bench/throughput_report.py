@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,6 +18,7 @@ from bench.throughput_rows import Figures
 
 SHOWN = 5  # differences
 METRICS = ("events_per_s", "events_per_cpu_s", "peak_rss_mib")
+OF_BARE = "of_bare"  # events per CPU second, as a share of what the bare loop has just made
 
 
 class Measured(msgspec.Struct):
@@ -25,15 +26,25 @@ class Measured(msgspec.Struct):
 
     runs: list[Figures] = msgspec.field(default_factory=list)
     wrong: list[str] = msgspec.field(default_factory=list)
+    limits: list[Figures] = msgspec.field(default_factory=list)  # of the bare loop, before each of the runs
 
-    def add(self, figures: Figures, wrong: list[str]) -> None:
+    def add(self, figures: Figures, wrong: list[str], limit: Figures | None = None) -> None:
         self.runs.append(figures)
         self.wrong += wrong
+        self.limits += [limit] if limit else []
 
-    def spread(self, metric: str) -> dict[str, float]:
-        """Min, median and max of a metric over the runs."""
-        values = [float(getattr(run, metric)) for run in self.runs]
-        return {"min": round(min(values), 1), "median": round(median(values), 1), "max": round(max(values), 1)}
+    def spreads(self) -> dict[str, dict[str, float]]:
+        """Min, median and max over the runs, of each of METRICS and of the share of the bare loop."""
+        found = {metric: _spread([float(getattr(run, metric)) for run in self.runs], 1) for metric in METRICS}
+        if self.limits:
+            pairs = zip(self.runs, self.limits, strict=True)
+            found[OF_BARE] = _spread([run.events_per_cpu_s / limit.events_per_cpu_s for run, limit in pairs], 4)
+        return found
+
+
+def _spread(values: Sequence[float], digits: int) -> dict[str, float]:
+    named = {"min": min(values), "median": median(values), "max": max(values)}
+    return {name: round(value, digits) for name, value in named.items()}
 
 
 def machine() -> dict[str, Any]:
@@ -49,27 +60,26 @@ def _processor() -> str:
 
 def report(measured: Mapping[str, Measured]) -> dict[str, Any]:
     """What the JSON says of the rows."""
-    rows = [
-        {"name": name, "events": row.runs[0].events, **{metric: row.spread(metric) for metric in METRICS}}
-        for name, row in measured.items()
-    ]
+    rows = [{"name": name, "events": row.runs[0].events, **row.spreads()} for name, row in measured.items()]
     equal = not any(row.wrong for row in measured.values())
     return {"rows": rows, "states_equal": equal}
 
 
 def markdown(measured: Mapping[str, Measured]) -> str:
     """The table for the README: medians, with min and max."""
-    lines = ["| row | events | events/s | events per CPU second | peak memory, MiB |", "|---|--:|--:|--:|--:|"]
+    head = "| row | events | events/s | events per CPU second | peak memory, MiB | of the bare loop |"
+    lines = [head, "|---|--:|--:|--:|--:|--:|"]
     for name, row in measured.items():
-        cells = [_cell(row.spread(metric)) for metric in METRICS]
+        spreads = row.spreads()
+        cells = [_cell(spreads[metric], ",.0f") for metric in METRICS]
+        cells.append(_cell(spreads[OF_BARE], ".1%") if OF_BARE in spreads else "")
         lines.append(f"| {name} | {row.runs[0].events:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(spread: Mapping[str, float]) -> str:
-    if spread["min"] == spread["max"]:
-        return f"{spread['median']:,.0f}"
-    return f"{spread['median']:,.0f} ({spread['min']:,.0f}–{spread['max']:,.0f})"
+def _cell(spread: Mapping[str, float], form: str) -> str:
+    low, middle, high = (format(spread[name], form) for name in ("min", "median", "max"))
+    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def draw(told: Mapping[str, Any], path: Path) -> None:

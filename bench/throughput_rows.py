@@ -82,8 +82,9 @@ def _streams(job: Job) -> list[str]:
     return [*java_command(), *(str(path) for path in (job.log, job.out, job.states))]
 
 
+BARE = "bare"
 ROWS: dict[str, Row] = {
-    "bare": Row(_bare, state=False),
+    BARE: Row(_bare, state=False),
     "rapport_memory": Row(_rapport),
     "rapport_mongodb": Row(_rapport, mongodb=True),
     "faust_memory": Row(_faust, slow=True),

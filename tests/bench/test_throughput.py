@@ -162,7 +162,15 @@ def test_rows_have_min_median_and_max() -> None:
     ]
     assert told["states_equal"]
     assert machine()["cores"] >= 1
-    assert "| bare | 1,000 | 500 | 500 (250–1,000) | 100 |" in markdown({"bare": row})
+    assert "| bare | 1,000 | 500 | 500 (250–1,000) | 100 |  |" in markdown({"bare": row})
+
+
+def test_a_row_is_compared_with_the_bare_loop_that_ran_before_it() -> None:
+    row = Measured()
+    for cpu, bare in ((10.0, 1.0), (20.0, 4.0), (10.0, 3.0)):
+        row.add(figures(1_000, 2.0, cpu), [], figures(1_000, 2.0, bare))
+    assert row.spreads()["of_bare"] == {"min": 0.1, "median": 0.2, "max": 0.3}
+    assert "| 100 | 20.0% (10.0%–30.0%) |" in markdown({"quix": row})
 
 
 def test_a_difference_is_told_and_unequal(tmp_path: Path) -> None:
