@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.servers"]
+
+settings.register_profile("patient", parent=settings.default, deadline=None)  # a machine may pause in any example
+settings.load_profile("patient")

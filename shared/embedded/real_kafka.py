@@ -71,16 +71,17 @@ def fetch() -> Path:
     return libs
 
 
-def launch(port: int, directory: Path, *, brief: bool = False) -> Launch:
+def launch(port: int, directory: Path, *, controller: int = 0, brief: bool = False) -> Launch:
     """The broker on this loopback port with its log under `directory`, which is formatted when it is new.
 
-    `brief`: for a life of minutes; it starts and warms up in half the CPU time, and is slower in the long run.
+    `controller`: the port on which it talks to itself, 0 for any. `brief`: for a life of minutes; it starts and warms
+    up in half the CPU time, and is slower in the long run.
     Raises Misconfigured where it cannot be fetched or formatted.
     """
     classpath = f"{fetch()}/*"
     data = directory / "log"
     properties = directory / "server.properties"
-    text = PROPERTIES.format(host=LOOPBACK, port=port, controller=free_port(), data=data)
+    text = PROPERTIES.format(host=LOOPBACK, port=port, controller=controller or free_port(), data=data)
     properties.write_text(text)
     java = ("java", *((BRIEF,) if brief else ()), f"-Xmx{HEAP}", "-cp", classpath)
     format_command = ["java", BRIEF, "-cp", classpath, "kafka.tools.StorageTool", "format", "--ignore-formatted"]

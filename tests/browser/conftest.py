@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.chromium import FLAGS, MISSING, find_browser
 from tests.browser.site import FULL, key_of
@@ -88,7 +88,7 @@ def site() -> Iterator[Site]:
     process, site = start_site()
     yield site
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture(scope="package")
@@ -105,6 +105,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+WITHIN_MS = 30_000  # a deadline for a machine that runs other tests beside this one
+expect.set_options(timeout=WITHIN_MS)  # it does not go by the context's
+
 DESK = {"viewport": {"width": 1440, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
@@ -116,7 +119,7 @@ def sign_in(
     context = browser.new_context(
         **(PHONE if phone else DESK), color_scheme="dark" if dark else "light", base_url=site.url
     )
-    context.set_default_timeout(30_000)  # a deadline for a machine that runs other tests beside this one
+    context.set_default_timeout(WITHIN_MS)
     # As the form does it, without painting the form and the page behind it each time; test_session.py uses the form.
     answer = context.request.post("/login", form={"key": key_of(tenant)}, max_redirects=0)
     assert answer.status == 303

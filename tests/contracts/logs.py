@@ -51,9 +51,11 @@ class InMemory:
 
 
 class OnKafka:
-    def __init__(self, bootstrap: str, session_ms: int = 6_000) -> None:
+    def __init__(self, bootstrap: str, session_ms: int = 30_000, shortest_ms: int = 6_000) -> None:
+        """Members are given up after a session, which is long: a machine may pause. `shortest_ms`: what is allowed."""
         self.bootstrap = bootstrap
-        self.session_ms = session_ms  # Apache Kafka refuses less than 6 s
+        self.session_ms = session_ms
+        self.shortest_ms = shortest_ms
         self._opened: list[Any] = []
 
     async def topic(self, partitions: int = 1) -> str:
@@ -88,6 +90,6 @@ class OnKafka:
 
 KINDS: dict[str, Callable[[Any], Log]] = {
     "memory": lambda request: InMemory(),
-    "embedded broker": lambda request: OnKafka(request.getfixturevalue("tansu_bootstrap"), session_ms=3_000),
+    "embedded broker": lambda request: OnKafka(request.getfixturevalue("tansu_bootstrap"), shortest_ms=3_000),
     "Apache Kafka": lambda request: OnKafka(request.getfixturevalue("kafka_bootstrap")),
 }

@@ -32,6 +32,7 @@ BROKERS = [name for name in KINDS if name != "memory"]
 async def log(request: pytest.FixtureRequest) -> AsyncIterator[OnKafka]:
     log = KINDS[request.param](request)
     assert isinstance(log, OnKafka)
+    log.session_ms = log.shortest_ms  # members die here
     yield log
     await log.close()
 
@@ -132,7 +133,7 @@ async def test_a_stopped_member_that_wakes_up_neither_stores_nor_commits(log: On
     topic = await log.topic()
     publisher = log.publisher()
     journal = Journal(tmp_path / "journal")
-    async with process(log, topic, "sleeper", journal, flush_ms=2_000) as sleeper:
+    async with process(log, topic, "sleeper", journal, flush_ms=60_000) as sleeper:  # it does not get to it
         await until(lambda: journal.lines("assigned", "sleeper"))
         await publisher.publish(topic, 0, messages(100))
         await until(lambda: journal.lines("applied", "sleeper"))
@@ -255,7 +256,7 @@ async def test_a_member_can_be_stopped_at_any_moment_of_its_start(log: OnKafka) 
         task = asyncio.create_task(member.run())
         await asyncio.wait({task}, timeout=before)
         await member.stop()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 30)
         assert recorder.calls.count("assigned") == recorder.calls.count("revoked")
 
 

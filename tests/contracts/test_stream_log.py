@@ -130,7 +130,7 @@ async def test_a_broker_that_is_not_there_is_unavailable_at_once() -> None:
     nowhere = f"{LOOPBACK}:{free_port()}"
     publisher = KafkaPublisher(nowhere, timeout=1)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with pytest.raises(Unavailable, match=nowhere):
             await publisher.publish("topic", 0, numbered(1))
         with pytest.raises(Unavailable, match=nowhere):
@@ -141,15 +141,16 @@ async def test_a_broker_that_is_not_there_is_unavailable_at_once() -> None:
 async def test_a_broker_that_goes_is_noticed_and_one_that_returns_is_used() -> None:
     port = free_port()
     log = KINDS["embedded broker"](_Bootstrap(f"{LOOPBACK}:{port}"))
-    publisher = KafkaPublisher(f"{LOOPBACK}:{port}", timeout=1)
+    publisher = KafkaPublisher(f"{LOOPBACK}:{port}")
+    hasty = KafkaPublisher(f"{LOOPBACK}:{port}", timeout=1)
     child = await _start(port)
     topic = await log.topic()
     assert await publisher.publish(topic, 0, numbered(1)) == 0
     await child.stop()
 
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(30):
         with pytest.raises(Unavailable):
-            await publisher.publish(topic, 0, numbered(1))
+            await hasty.publish(topic, 0, numbered(1))
 
     child = await _start(port)
     try:
@@ -157,21 +158,23 @@ async def test_a_broker_that_goes_is_noticed_and_one_that_returns_is_used() -> N
         assert await publisher.publish(again, 0, numbered(1)) == 0
     finally:
         await publisher.close()
+        await hasty.close()
         await child.stop()
 
 
 async def test_a_broker_that_hangs_is_unavailable_in_time_and_loses_nothing_that_was_acknowledged() -> None:
     port = free_port()
     log = KINDS["embedded broker"](_Bootstrap(f"{LOOPBACK}:{port}"))
-    publisher = KafkaPublisher(f"{LOOPBACK}:{port}", timeout=1)
+    publisher = KafkaPublisher(f"{LOOPBACK}:{port}")
+    hasty = KafkaPublisher(f"{LOOPBACK}:{port}", timeout=1)
     child = await _start(port)
     try:
         topic = await log.topic()
         assert await publisher.publish(topic, 0, numbered(5)) == 0
         child.process.send_signal(signal.SIGSTOP)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             outcomes = await asyncio.gather(
-                *(publisher.publish(topic, 0, numbered(1)) for _ in range(3)), return_exceptions=True
+                *(hasty.publish(topic, 0, numbered(1)) for _ in range(3)), return_exceptions=True
             )
         assert {type(outcome) for outcome in outcomes} == {Unavailable}
 
@@ -181,6 +184,7 @@ async def test_a_broker_that_hangs_is_unavailable_in_time_and_loses_nothing_that
     finally:
         child.process.send_signal(signal.SIGCONT)
         await publisher.close()
+        await hasty.close()
         await log.close()
         await child.stop()
 

@@ -169,8 +169,8 @@ async def test_members_share_the_partitions_and_lose_nothing_as_they_come_and_go
         async with running(log, topic, two) as second:
             await until(lambda: two.owned and one.owned and not one.owned & two.owned, of=[first, second, producing])
             assert one.owned | two.owned == {0, 1, 2, 3}
-            reached = len(two.seen)
-            await until(lambda: len(two.seen) > reached, of=[first, second, producing])
+            reached = sum(map(len, two.seen.values()))
+            await until(lambda: sum(map(len, two.seen.values())) > reached, of=[first, second, producing])
         await until(lambda: one.owned == {0, 1, 2, 3}, of=[first, producing])
         over.set()
         await producing

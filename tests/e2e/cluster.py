@@ -25,7 +25,7 @@ from shared.domain.keys import WRITE
 from shared.embedded import mongo, real_kafka
 from shared.embedded.keeper import Keeper, Patience
 from shared.embedded.keyring import TENANT, as_stored, new_key
-from shared.embedded.ports import LOOPBACK, free_port
+from shared.embedded.ports import LOOPBACK, claim
 from shared.embedded.process import Child, Launch, environment
 from shared.embedded.stack import answers
 from shared.settings import Settings
@@ -136,7 +136,9 @@ class Cluster:
     """What runs, where it answers, and what it has come to."""
 
     def __init__(self, here: Path, workers: int, instances: bool) -> None:
-        ports = {name: free_port() for name in ("kafka", "store", "ingest")}
+        self.workers = [f"scoring-{number}" for number in range(1, workers + 1)]
+        services = ("ingest", "alerts", *self.workers)
+        ports = claim(dict.fromkeys(("kafka", "controller", "store", *services), 0))  # no two are the same
         self.here = here
         self.journal = Journal(here / "log")
         self.listeners: list[Callable[[str], None]] = []
@@ -146,13 +148,12 @@ class Cluster:
         self.mongo = f"mongodb://{LOOPBACK}:{ports['store']}"
         self.ingest = f"http://{LOOPBACK}:{ports['ingest']}"
         (here / "kafka").mkdir()
-        self.kafka = Server(real_kafka.launch(ports["kafka"], here / "kafka", brief=True), self.journal)
+        self.kafka = Server(
+            real_kafka.launch(ports["kafka"], here / "kafka", controller=ports["controller"], brief=True), self.journal
+        )
         self.server = Server(mongo.launch(ports["store"], here / "store"), self.journal)
         self.store = MongoStore(self.mongo, DATABASE)
-        self.workers = [f"scoring-{number}" for number in range(1, workers + 1)]
-        self.services = {
-            name: Service(self._launch(name, instances), self.journal) for name in ("ingest", "alerts", *self.workers)
-        }
+        self.services = {name: Service(self._launch(name, ports[name], instances), self.journal) for name in services}
 
     def settings(self) -> Settings:
         """Those of all services."""
@@ -170,11 +171,10 @@ class Cluster:
         settings = self.settings().model_dump(include=set(COMMON))
         return environment(**{f"RAPPORT_{name.upper()}": str(value) for name, value in settings.items()}, **extra)
 
-    def _launch(self, name: str, instances: bool) -> Launch:
+    def _launch(self, name: str, port: int, instances: bool) -> Launch:
         if name == "ingest":
-            env = self.environment(RAPPORT_INGEST_PORT=self.ingest.rpartition(":")[2])
+            env = self.environment(RAPPORT_INGEST_PORT=str(port))
             return Launch(name, (sys.executable, "-m", "services.ingest"), env, answers(f"{self.ingest}/readyz"))
-        port = free_port()
         module = {"alerts": "services.alerts", self.workers[0]: "tests.e2e.failing_worker"}.get(
             name, "services.scoring"
         )

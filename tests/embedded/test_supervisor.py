@@ -166,8 +166,7 @@ async def test_a_contradiction_stops_everything_and_is_raised(stage: Stage) -> N
 
 
 async def test_a_service_that_does_not_stop_is_killed_so_that_the_rest_can(stage: Stage) -> None:
-    patience = Patience(stop_within=0.3)
-    async with stage.run(stage.plan(services=[child("ingest", stage.here, STUBBORN)], followers=[]), patience):
+    async with stage.run(stage.plan(services=[child("ingest", stage.here, STUBBORN)], followers=[])):
         await eventually(lambda: stage.ready)
     assert order(stage.here)[-3:] == ["ingest stopped", "kafka stopped", "mongo stopped"]
     assert stage.said[-1] == "ingest did not stop within 2 s and was killed"
