@@ -52,7 +52,10 @@ class InMemory:
 
 class OnKafka:
     def __init__(self, bootstrap: str, session_ms: int = 30_000, shortest_ms: int = 6_000) -> None:
-        """Members are given up after a session, which is long: a machine may pause. `shortest_ms`: what is allowed."""
+        """Members are given up after a session, which is long: a machine may pause. `shortest_ms`: what is allowed.
+
+        The embedded broker waits for that long for members that have left, too.
+        """
         self.bootstrap = bootstrap
         self.session_ms = session_ms
         self.shortest_ms = shortest_ms
@@ -90,6 +93,6 @@ class OnKafka:
 
 KINDS: dict[str, Callable[[Any], Log]] = {
     "memory": lambda request: InMemory(),
-    "embedded broker": lambda request: OnKafka(request.getfixturevalue("tansu_bootstrap"), shortest_ms=3_000),
+    "embedded broker": lambda request: OnKafka(request.getfixturevalue("tansu_bootstrap"), 6_000, 3_000),
     "Apache Kafka": lambda request: OnKafka(request.getfixturevalue("kafka_bootstrap")),
 }
