@@ -26,7 +26,7 @@ from bench.stack import kafka_running, launched
 from bench.throughput_history import templates
 from bench.throughput_log import Log, Parts, Traffic, append, by_partition, create, records
 from bench.throughput_report import machine
-from bench.throughput_rows import Figures, run_once
+from bench.throughput_rows import BARE, Figures, run_once
 from shared.clock import new_id
 from shared.embedded.ports import free_port, listens
 from shared.embedded.process import Launch, environment
@@ -60,14 +60,20 @@ class Outcome(msgspec.Struct, frozen=True):
 def main() -> None:
     """The command line."""
     asked = arguments().parse_args()
-    sizes = asked.relationships or (QUICK_RELATIONSHIPS if asked.quick else RELATIONSHIPS)
-    scaling = scale(sizes, asked.traffic, asked.events or (QUICK_EVENTS if asked.quick else EVENTS))
+    scaling = scale(asked.quick, asked.events, asked.relationships, asked.traffic)
     if asked.json:
         asked.json.write_text(json.dumps({**scaling, "machine": machine()}, indent=1))
 
 
-def scale(sizes: Sequence[int], kinds: Sequence[str], events: int) -> dict[str, Any]:
-    """Every size with every kind of traffic, and the first with two workers: prints each, and returns the JSON."""
+def scale(
+    quick: bool, events: int | None = None, sizes: Sequence[int] = (), kinds: Sequence[str] = tuple(EXPONENTS)
+) -> dict[str, Any]:
+    """Every size with every kind of traffic, and the first with two workers: prints each, and returns the JSON.
+
+    What is not given is the default, or small where it is to be `quick`.
+    """
+    events = events or (QUICK_EVENTS if quick else EVENTS)
+    sizes = sizes or (QUICK_RELATIONSHIPS if quick else RELATIONSHIPS)
     cases = [Case(size, traffic, 1) for size in sizes for traffic in kinds]
     cases += [Case(sizes[0], traffic, 2) for traffic in kinds]
     outcomes: list[Outcome] = []
@@ -86,7 +92,7 @@ def bare(bootstrap: str, here: Path, events: int) -> float:
     log, parts = prepared(bootstrap, Traffic(events // 2))
     log = msgspec.structs.replace(log, halves={})
     asyncio.run(publish(log, parts))
-    figures, _ = run_once("bare", log, here / "none", here / "bare", [])
+    figures, _ = run_once(BARE, log, here / "none", here / "bare", [])
     asyncio.run(delete_topics(bootstrap, [INTERACTIONS]))
     return 1e6 / figures.events_per_cpu_s
 
@@ -200,7 +206,9 @@ def line(outcomes: Sequence[Outcome], limit: float) -> str:
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.throughput_scaling", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--relationships", type=int, nargs="+", metavar="N", help="default 10000 100000 1000000")
+    parser.add_argument(
+        "--relationships", type=int, nargs="+", metavar="N", default=(), help="default 10000 100000 1000000"
+    )
     parser.add_argument("--traffic", nargs="+", choices=EXPONENTS, default=list(EXPONENTS), help="default both")
     parser.add_argument("--events", type=int, metavar="N", help="in each log (default 400,000); half are measured")
     parser.add_argument("--quick", action="store_true", help="small: to see that it works")
