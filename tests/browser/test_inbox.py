@@ -33,7 +33,7 @@ def test_a_new_alert_appears_without_reload_and_is_counted(page: Page, site: Sit
     for number in range(5):
         begin = time.monotonic()
         id = site.alert(f"acct-{200 + number}")
-        page.wait_for_function(f"document.querySelector({selector(id)!r})", polling=10)
+        page.wait_for_function(f"document.querySelector({selector(id)!r})", polling=10, timeout=5_000)
         seconds.append(round(time.monotonic() - begin, 3))
     expect(page.locator(".r-count")).to_have_text(str(waiting + 5))
     print(f"a new alert was on the page after {seconds} s")
@@ -46,7 +46,7 @@ def test_every_page_counts_and_announces_a_critical_alert(page: Page, site: Site
     page.wait_for_function("window.did_handshake === true")
     id = site.alert("acct-250", "critical")
     note = page.locator(".r-toast-critical")
-    expect(note).to_contain_text("acct-250")
+    expect(note).to_contain_text("acct-250", timeout=5_000)
     picture(page, "toast-critical")
     box, bar = note.bounding_box(), page.locator(".r-top").bounding_box()
     assert box is not None

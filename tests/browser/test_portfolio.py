@@ -128,7 +128,7 @@ def test_a_changed_score_arrives_without_reload(page: Page, site: Site) -> None:
     expect(row).to_be_visible()
     for index, band in ((12.0, "At risk"), (91.0, "Healthy")):
         site.score("acct-4999", index)
-        expect(row.locator(".r-c-num").first).to_have_text(str(int(index)))
+        expect(row.locator(".r-c-num").first).to_have_text(str(int(index)), timeout=5_000)
         expect(row.locator(".r-c-band")).to_have_text(band)
 
 

@@ -74,7 +74,7 @@ def test_a_changed_score_is_shown_without_reload(page: Page, site: Site) -> None
     opened(page, "acct-30")
     for index in (22.0, 88.0):
         site.score("acct-30", index)
-        expect(page.locator(".r-gauge text").first).to_have_text(str(int(index)))
+        expect(page.locator(".r-gauge text").first).to_have_text(str(int(index)), timeout=5_000)
 
 
 def test_the_chart_changes_its_colours_with_the_theme(page: Page) -> None:

@@ -256,7 +256,7 @@ async def test_a_member_can_be_stopped_at_any_moment_of_its_start(log: OnKafka) 
         task = asyncio.create_task(member.run())
         await asyncio.wait({task}, timeout=before)
         await member.stop()
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, 10)
         assert recorder.calls.count("assigned") == recorder.calls.count("revoked")
 
 

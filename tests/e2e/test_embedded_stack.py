@@ -29,6 +29,9 @@ pytestmark = [
 ]
 
 
+WITHIN = 15.0  # seconds to stop, on a machine that is busy with other tests; 10 s are meant
+
+
 class Customer:
     """Talks to a running stack as an upstream system and as a person with an API key do."""
 
@@ -103,7 +106,7 @@ def test_whatever_is_killed_comes_back_and_no_alert_is_missing_or_double(stack: 
 
     page = customer.get("/v1/alerts?limit=100")
     assert len(page["items"]) == len(expected)
-    stack.stop()
+    assert stack.stop() < WITHIN
     assert stack.process.returncode == 0
 
 
@@ -118,7 +121,7 @@ def test_a_second_start_knows_relationships_scores_and_alerts(tmp_path: Path) ->
         account = customer.detracts("acct-42")
         until(lambda: customer.alerted() == {account}, every=ASKING)
         before = seen(customer)
-        stack.stop(signal.SIGTERM)
+        assert stack.stop(signal.SIGTERM) < WITHIN
         assert stack.process.returncode == 0
     with up(tmp_path, **settings) as stack:
         customer = Customer(stack.ready())
@@ -135,7 +138,7 @@ def test_stopping_scores_first_what_was_accepted_and_comes_to_an_end_with_a_back
     some, more = plan.events[:2_000], plan.events[2_000:]
     with up(tmp_path, **nothing_due(now)) as stack:
         post(stack.ready(), some)
-        stack.stop(signal.SIGTERM)  # at once: nothing has waited until they were scored
+        assert stack.stop(signal.SIGTERM) < WITHIN  # at once: nothing has waited until they were scored
         assert written_and_scored(stack.log) == (len(some), len(some))
     with up(tmp_path, **nothing_due(now)) as stack:
         ready = stack.ready()
@@ -144,7 +147,7 @@ def test_stopping_scores_first_what_was_accepted_and_comes_to_an_end_with_a_back
         os.kill(scoring, signal.SIGSTOP)
         post(ready, more)
         os.kill(scoring, signal.SIGCONT)
-        stack.stop(signal.SIGTERM)
+        assert stack.stop(signal.SIGTERM) < WITHIN
         assert stack.process.returncode == 0
         written, scored = written_and_scored(stack.log)
         assert written == len(more)

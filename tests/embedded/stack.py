@@ -65,11 +65,14 @@ class Up:
         marks = {"kafka": "tansu", "mongo": "nx_27017"}
         return next(pid for pid in children(self.process.pid) if marks.get(name, f"services.{name}") in command(pid))
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """An orderly end, for which nothing had to be killed."""
+    def stop(self, number: signal.Signals = signal.SIGINT) -> float:
+        """Seconds that an orderly end took, for which nothing had to be killed."""
+        started = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(WITHIN)
+        took = time.monotonic() - started
         assert not self.log_file.is_file() or "and was killed" not in self.log
+        return took
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def test_one_command_starts_everything_and_one_ctrl_c_stops_it(here: Path) -> No
         pids = set(children(stack.process.pid))
         assert len(pids) == 6
         addresses = listening({*pids, stack.process.pid})
-        stack.stop()
+        assert stack.stop() < 10
     assert set(ready) == {"api", "dashboard", "ingest", "kafka", "mongo", "write_key", "api_key", "tenant"}
     assert all(ready[name].startswith(f"http://{LOOPBACK}:") for name in ("api", "dashboard", "ingest"))
     assert mode == 0o600
@@ -84,7 +84,7 @@ def test_it_goes_on_and_can_be_stopped_when_nobody_reads_its_log_any_more(here: 
         pids = children(stack.process.pid)
         os.kill(stack.pid("alerts"), signal.SIGKILL)
         until(lambda: set(children(stack.process.pid)) - set(pids))  # which is said, too
-        stack.stop()
+        assert stack.stop() < 10
         assert stack.process.returncode == 0
         assert all(gone(pid) for pid in pids)
 
@@ -100,7 +100,7 @@ def test_a_second_start_finds_its_keys_again_even_after_kill_9(here: Path) -> No
     with up(here) as stack:
         until(lambda: "Everything is ready" in stack.log)
         second = stack.ready()
-        stack.stop(signal.SIGTERM)
+        assert stack.stop(signal.SIGTERM) < 10
         assert stack.process.returncode == 0
     keys = ("write_key", "api_key", "tenant")
     assert [first[key] for key in keys] == [second[key] for key in keys]
@@ -141,7 +141,7 @@ def test_servers_that_exist_already_are_used_and_left_running(
     with up(here, "--kafka", kafka_bootstrap, "--mongo", fresh_mongo_url) as stack:
         ready = stack.ready()
         assert len(children(stack.process.pid)) == len(NAMES)
-        stack.stop()
+        assert stack.stop() < 10
     assert (ready["kafka"], ready["mongo"]) == (kafka_bootstrap, fresh_mongo_url)
     counts = asyncio.run(admin.partition_counts(kafka_bootstrap))
     assert counts[topics.INTERACTIONS] == 2

@@ -91,9 +91,9 @@ async def service(kafka: str, mongo: str, database: str, ended: int = 0, **setti
 
 
 @asynccontextmanager
-async def feed(kafka: str) -> AsyncIterator[set[str]]:
-    """Ids of alerts as they arrive on the feed."""
-    reader, seen = KafkaReader(kafka), set[str]()
+async def feed(kafka: str) -> AsyncIterator[dict[str, int]]:
+    """Alerts as they arrive on the feed: id → moment of arrival (ms)."""
+    reader, seen = KafkaReader(kafka), dict[str, int]()
 
     async def follow() -> None:
         _, end = await reader.bounds(FEED, 0)
@@ -101,7 +101,7 @@ async def feed(kafka: str) -> AsyncIterator[set[str]]:
         async for record in reader.read(FEED, 0, end, follow=True):
             item = wire.decode(record.value, FeedItem)
             if item.kind == "alert":
-                seen.add(item.id)
+                seen.setdefault(item.id, now_ms())
 
     started = asyncio.Event()
     task = asyncio.create_task(follow())
@@ -133,8 +133,7 @@ async def test_verdicts_become_alerts_on_the_feed_and_signed_webhooks(
         feed(tansu_bootstrap) as seen,
     ):
         await eventually(running.ready, within=60, every=0.1)
-        for number in range(TRIES):
-            await one_alert(publisher, seen, number)
+        latencies = [await one_alert(publisher, seen, number) for number in range(TRIES)]
         await eventually(lambda: len(hook.received) == TRIES, within=30)
         await eventually(all_noted, within=30)  # a delivery is counted before it is noted as made
         alerts = await store.alerts([f"acme/acct-{n}/nps_detractor/p{n}" for n in range(TRIES)])
@@ -142,6 +141,9 @@ async def test_verdicts_become_alerts_on_the_feed_and_signed_webhooks(
         healthy = await running.get("/healthz")
     await publisher.close()
     await store.close()
+    latencies.sort()
+    print(f"verdict to feed: p50 {latencies[TRIES // 2]} ms, p95 {latencies[TRIES * 95 // 100]} ms")
+    assert latencies[TRIES // 2] < 1_000  # on a busy machine too; bench/ measures the 95th percentile on an idle one
     assert len(alerts) == TRIES
     assert {alert.state for alert in alerts.values()} == {"open"}
     check_webhooks(hook)
@@ -153,11 +155,12 @@ async def test_verdicts_become_alerts_on_the_feed_and_signed_webhooks(
     assert f'rapport_events_out_total{{target="webhook"}} {TRIES}.0' in metrics.text
 
 
-async def one_alert(publisher: KafkaPublisher, seen: set[str], number: int) -> None:
-    """Publish a verdict; returns when its alert is on the feed."""
+async def one_alert(publisher: KafkaPublisher, seen: dict[str, int], number: int) -> int:
+    """Milliseconds from publishing a verdict until its alert is on the feed."""
+    began = now_ms()
     await publisher.publish(UPDATES, number % PARTITIONS, [Message(wire.encode(batch(number)))])
     id = f"acme/acct-{number}/nps_detractor/p{number}"
-    await eventually(lambda: id in seen, within=30, every=0.002)
+    return await eventually(lambda: seen.get(id, 0), within=10, every=0.002) - began
 
 
 def check_webhooks(hook: Receiver) -> None:
