@@ -21,13 +21,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.becoming_due import Due, becoming_due
+from bench.deadline_latency import Due, deadline_latency
 from bench.listening import Line, on_the_line
 from bench.stack import BROKERS, bench_stack
 from shared.clock import now_ms
-from shared.domain.events import DAY, SECOND
-from shared.domain.usage import day_name, day_of, iso
-from shared.domain.verdicts import Rule
+from shared.domain.contract.days import day_name, day_of, iso
+from shared.domain.contract.events import DAY, SECOND
+from shared.domain.relationship.flags import Rule
 from shared.load.outgoing import Outgoing, encode_event
 
 EVENT_RULES = (Rule.NPS_DETRACTOR, Rule.PRICE_CHANGE_PLANNED)
@@ -129,7 +129,7 @@ async def lateness(line: Line, size: Size) -> dict[Rule, list[float]]:
         return await lateness(line, size)
     chance = Random(2)  # at any moment: neither full seconds nor a rhythm
     plan = [
-        becoming_due(rule, number, now, first + chance.randrange(size.span))
+        deadline_latency(rule, number, now, first + chance.randrange(size.span))
         for rule in STATE_RULES
         for number in range(size.due)
     ]

@@ -19,7 +19,7 @@ class Load:
     """What all connections share: requests to send in turn, and the answers so far."""
 
     def __init__(self, requests: Sequence[bytes], status: int, answer: bytes) -> None:
-        """`requests` are whole, heads and bodies; any other answer than this one fails the bench."""
+        """`requests` are whole, states and bodies; any other answer than this one fails the bench."""
         self.requests: Iterator[bytes] = cycle(requests)
         self.status = status
         self.answer = answer
@@ -87,8 +87,8 @@ def http_request(url: str, headers: dict[str, str], body: bytes) -> bytes:
     """A whole POST as bytes."""
     parts = urlsplit(url)
     fields = {"Host": parts.netloc, **headers, "Content-Length": str(len(body))}
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"POST {parts.path} HTTP/1.1\r\n{head}\r\n".encode() + body
+    state = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"POST {parts.path} HTTP/1.1\r\n{state}\r\n".encode() + body
 
 
 @asynccontextmanager

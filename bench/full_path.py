@@ -23,10 +23,11 @@ from services.scoring.__main__ import terms
 from services.scoring.garbage import Garbage
 from services.scoring.processor import Scoring
 from shared.clock import new_id
-from shared.domain.events import Millis
-from shared.domain.relationship import Head
-from shared.domain.scores import explained
-from shared.domain.usage import cells_of, day_of, month_of
+from shared.domain.columns.months import cells_of
+from shared.domain.contract.days import day_of, month_of
+from shared.domain.contract.events import Millis
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.scores.factors import explained
 from shared.settings import Settings
 from shared.storage.memory import MemoryStore
 from shared.storage.mongo import MongoStore
@@ -188,17 +189,17 @@ def clock_from(last: Millis) -> Callable[[], Millis]:
     return lambda: last + round((monotonic() - began) * 1000)
 
 
-def engagement_of(head: Head) -> int | None:
-    """The stated score of a stored head, in ten-thousandths."""
-    value = explained(head).rv.factors["engagement"].value
+def engagement_of(state: RelationshipState) -> int | None:
+    """The stated score of a stored state, in ten-thousandths."""
+    value = explained(state).rv.factors["engagement"].value
     return None if value is None else round(value * SCALE)
 
 
 async def states(store: Store, keys: Sequence[str], last: int) -> dict[str, State]:
     """What the store holds of these relationships (`tenant/relationship`) in the form that all rows are compared in."""
-    heads = await store.heads(keys)
-    cells = await counters(store, list(heads), last)
-    return {key: (engagement_of(head), cells[key]) for key, head in heads.items()}
+    states = await store.states(keys)
+    cells = await counters(store, list(states), last)
+    return {key: (engagement_of(state), cells[key]) for key, state in states.items()}
 
 
 async def counters(store: Store, keys: Sequence[str], last: int) -> dict[str, dict[Cell, float]]:

@@ -41,13 +41,13 @@ async def servers(key: str, partitions: int) -> AsyncIterator[tuple[str, dict[st
         (here / "kafka").mkdir()
         async with (
             running(real_kafka.launch(ports["kafka"], here / "kafka"), quiet),
-            running(mongo.launch(ports["mongo"], here / "mongo"), told),
+            running(mongo.launch(ports["mongo"], here / "mongo"), published),
         ):
             await prepare(kafka, store, key, partitions)
             ingest = ingest_launch(kafka, store, ports[INGEST], partitions)
             async with (
-                running(bare_launch(ports[BARE]), told) as bare_child,
-                running(ingest, told) as ingest_child,
+                running(bare_launch(ports[BARE]), published) as bare_child,
+                running(ingest, published) as ingest_child,
             ):
                 children = {BARE: bare_child, INGEST: ingest_child}
                 yield (
@@ -88,7 +88,7 @@ def bare_launch(port: int) -> Launch:
     return Launch("bare", (sys.executable, "-m", "bench.bare", str(port)), environment(), probe)
 
 
-def told(name: str, line: str) -> None:
+def published(name: str, line: str) -> None:
     """What a child says goes to standard error."""
     print(f"{name}: {line}", file=sys.stderr)
 
@@ -96,4 +96,4 @@ def told(name: str, line: str) -> None:
 def quiet(name: str, line: str) -> None:
     """Kafka tells of every partition; only what went wrong is shown."""
     if " ERROR " in line or " FATAL " in line:
-        told(name, line)
+        published(name, line)

@@ -73,13 +73,13 @@ def soaked(minutes: float, kafka: str) -> dict[str, Any]:
 
 def differences(outcome: Outcome) -> list[str]:
     """In words, where what was found is not what was sent."""
-    told = []
+    published = []
     for field in msgspec.structs.fields(Picture):
         found, expected = getattr(outcome.found, field.name), getattr(outcome.expected, field.name)
         different = [key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)]
-        told += [f"{field.name} of {key}" for key in different]
+        published += [f"{field.name} of {key}" for key in different]
     missing = outcome.expected.alerts.keys() - outcome.streamed
-    return sorted(told) + [f"not streamed: {id}" for id in sorted(missing)]
+    return sorted(published) + [f"not streamed: {id}" for id in sorted(missing)]
 
 
 if __name__ == "__main__":

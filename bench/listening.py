@@ -14,9 +14,9 @@ import httpx
 import msgspec
 
 from shared.clock import now_ms
-from shared.domain.events import Millis
+from shared.domain.contract.events import Millis
 from shared.load.outgoing import Outgoing
-from shared.load.publish import Publisher
+from shared.load.publish import IngestClient
 
 Key = tuple[str, str, str]
 """Relationship, rule and subject of an alert."""
@@ -36,7 +36,7 @@ class Line:
     def __init__(self, client: httpx.AsyncClient, ready: dict[str, str]) -> None:
         self._client = client
         self._ready = ready
-        self._publisher = Publisher(client, ready["ingest"], ready["write_key"])
+        self._publisher = IngestClient(client, ready["ingest"], ready["write_key"])
         self.seen: dict[Key, Seen] = {}
         self._news = asyncio.Condition()
         self.connected = asyncio.Event()

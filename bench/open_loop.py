@@ -15,8 +15,8 @@ import msgspec
 
 from bench.listening import Key
 from shared.clock import now_ms
-from shared.domain.events import Millis
-from shared.domain.verdicts import Rule
+from shared.domain.contract.events import Millis
+from shared.domain.relationship.flags import Rule
 from shared.load.outgoing import encode_event
 from shared.load.publish import BATCH
 

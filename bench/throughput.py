@@ -83,18 +83,18 @@ QUICK = Size(events=50_000, slow_events=10_000, relationships=2_000, runs=1)
 def main() -> None:
     """Run what was asked for; exits with 1 where final states differ."""
     asked = arguments().parse_args()
-    told: dict[str, Any] = {"machine": machine()}
+    published: dict[str, Any] = {"machine": machine()}
     measured: dict[str, Measured] = {}
     if asked.only != SCALING:
         measured = rows(asked, size(asked))
         print("\n" + markdown(measured), flush=True)
-        told |= report(measured)
+        published |= report(measured)
         if asked.svg:
-            draw(told, asked.svg)
+            draw(published, asked.svg)
     if asked.only != ROWS_ALONE:
-        told[SCALING] = scale(asked.quick, asked.events)
+        published[SCALING] = scale(asked.quick, asked.events)
     if asked.json:
-        asked.json.write_text(json.dumps(told, indent=1))
+        asked.json.write_text(json.dumps(published, indent=1))
     if wrong := [f"{name}: {line}" for name, row in measured.items() for line in row.wrong]:
         sys.exit("Final states differ from the reference:\n" + "\n".join(wrong))
 

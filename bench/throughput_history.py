@@ -13,8 +13,8 @@ from bench.throughput_log import BASE, FEATURES, PERSONS, TENANT, interaction
 from bench.throughput_store import NAME, Templates
 from shared import wire
 from shared.clock import new_id
-from shared.domain.events import CLOCK_KEY, DAY, HOUR, Clock
-from shared.domain.usage import day_of, month_of
+from shared.domain.contract.days import day_of, month_of
+from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, Clock
 from shared.storage.documents import document
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
@@ -71,7 +71,7 @@ async def _documents(store: MemoryStore, number: int) -> dict[str, dict[str, byt
     key = f"{TENANT}/{NAME.format(number)}"
     months = await store.months([key], month_of(day_of(BASE) - DAYS - 31))
     stored: dict[str, list[Any]] = {
-        "relationships": list((await store.heads([key])).values()),
+        "relationships": list((await store.states([key])).values()),
         "months": list(months),
         "dedup": list(await store.dedup_chunks([key], 0)),
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.peers.fold import Relationship, State, decode
 from shared import wire
 from shared.clock import new_id
-from shared.domain.events import DAY, Interaction, Millis, relationship_key
+from shared.domain.contract.events import DAY, Interaction, Millis, relationship_key
 from shared.stream.admin import create_topics, ensure_topics
 from shared.stream.ports import Message
 from shared.stream.publisher import KafkaPublisher

@@ -67,8 +67,8 @@ def report(measured: Mapping[str, Measured]) -> dict[str, Any]:
 
 def markdown(measured: Mapping[str, Measured]) -> str:
     """The table for the README: medians, with min and max."""
-    head = "| row | events | events/s | events per CPU second | peak memory, MiB | of the bare loop |"
-    lines = [head, "|---|--:|--:|--:|--:|--:|"]
+    state = "| row | events | events/s | events per CPU second | peak memory, MiB | of the bare loop |"
+    lines = [state, "|---|--:|--:|--:|--:|--:|"]
     for name, row in measured.items():
         spreads = row.spreads()
         cells = [_cell(spreads[metric], ",.0f") for metric in METRICS]
@@ -82,11 +82,11 @@ def _cell(spread: Mapping[str, float], form: str) -> str:
     return middle if low == high else f"{middle} ({low}–{high})"
 
 
-def draw(told: Mapping[str, Any], path: Path) -> None:
+def draw(published: Mapping[str, Any], path: Path) -> None:
     """Draw these figures, in the peers' environment, which has what draws."""
     path = path.resolve()
     figures = path.with_suffix(".figures.json")
-    figures.write_text(json.dumps(told))
+    figures.write_text(json.dumps(published))
     try:
         command = [str(peers_python()), "-m", "bench.peers.picture", str(figures), str(path)]
         subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
@@ -99,7 +99,7 @@ def differences(expected: Path, found: Path) -> list[str]:
     one, other = dict(_states(expected)), dict(_states(found))
     keys = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
     return [f"{len(keys)} relationships differ"] + [
-        f"{key}: expected {_told(one.get(key), other.get(key))}, found {_told(other.get(key), one.get(key))}"
+        f"{key}: expected {_published(one.get(key), other.get(key))}, found {_published(other.get(key), one.get(key))}"
         for key in keys[:SHOWN]
     ]
 
@@ -111,7 +111,7 @@ def _states(path: Path) -> Iterator[tuple[str, tuple[int | None, frozenset[tuple
             yield key, (score, frozenset(map(tuple, cells)))
 
 
-def _told(
+def _published(
     state: tuple[int | None, frozenset[tuple[Any, ...]]] | None,
     other: tuple[int | None, frozenset[tuple[Any, ...]]] | None,
 ) -> str:

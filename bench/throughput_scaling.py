@@ -84,7 +84,7 @@ def scale(
         for number, case in enumerate(cases):
             outcomes.append(run(bootstrap, here / f"case{number}", here / "templates", case, events))
             print(line(outcomes, limit), flush=True)
-    return {"bare_cpu_us": limit, "rows": told(outcomes)}
+    return {"bare_cpu_us": limit, "rows": published(outcomes)}
 
 
 def bare(bootstrap: str, here: Path, events: int) -> float:
@@ -176,7 +176,7 @@ def until_told(here: Path, processes: Sequence[subprocess.Popen[bytes]], true: C
         sleep(0.05)
 
 
-def told(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def published(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """The JSON rows; `relative` is to one worker with the fewest relationships under the same kind of traffic."""
     first = {
         outcome.case.traffic: outcome.cpu_us_an_event for outcome in reversed(outcomes) if outcome.case.workers == 1
@@ -195,7 +195,7 @@ def told(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 def line(outcomes: Sequence[Outcome], limit: float) -> str:
     """The last outcome in words."""
-    row = told(outcomes)[-1]
+    row = published(outcomes)[-1]
     return (
         f"{row['relationships']:>9,} relationships, {row['traffic']:7}, {row['workers']} worker(s): "
         f"{row['cpu_us_an_event']:8.2f} µs of CPU an event, {row['relative']:5.2f} x the fewest, "

@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shared.domain.events import Millis
-from shared.domain.relationship import Head
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import Month
+from shared.domain.columns.months import Month
+from shared.domain.contract.events import Millis
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.relationship.touchpoints import Touchpoint
 from shared.embedded.ports import LOOPBACK
 from shared.storage.documents import Document, document, parse
 from shared.storage.lookup import lookup, written
@@ -166,8 +166,8 @@ class RemoteStore:
         doc = {"_id": incarnation.topic, **document(incarnation)}
         await self._call("add", "meta", {incarnation.topic: _pack(doc)})
 
-    async def heads(self, ids: Sequence[str]) -> dict[str, Head]:
-        return await self._parsed("get", "relationships", ids, Head)
+    async def states(self, ids: Sequence[str]) -> dict[str, RelationshipState]:
+        return await self._parsed("get", "relationships", ids, RelationshipState)
 
     async def months(self, ids: Sequence[str], since: str) -> list[Month]:
         found = await self._parsed("of", "months", ids, Month)
@@ -208,7 +208,7 @@ class RemoteStore:
     async def due(self, partition: int, now: Millis, limit: int) -> list[str]:
         raise NotImplementedError("the bench's log ends before anything is due")
 
-    async def partition_heads(self, partition: int, after: str, limit: int) -> list[Head]:
+    async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:
         return []  # nobody has flags that another topic of updates was told of
 
     async def earliest_due(self, partitions: Sequence[int]) -> dict[int, Millis]:

@@ -25,5 +25,5 @@ async def run(log: Log, out: Path, ready: Path, port: int, group: str) -> None:
 
 
 if __name__ == "__main__":
-    where, figures, told = (Path(argument) for argument in sys.argv[1:4])
-    uvloop.run(run(Log(where), figures, told, int(sys.argv[4]), sys.argv[5]))
+    where, figures, published = (Path(argument) for argument in sys.argv[1:4])
+    uvloop.run(run(Log(where), figures, published, int(sys.argv[4]), sys.argv[5]))

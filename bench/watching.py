@@ -9,8 +9,8 @@ from time import perf_counter
 
 from bench.listening import Key
 from shared import wire
-from shared.domain.events import Millis
-from shared.domain.verdicts import Rule, UpdateBatch
+from shared.domain.contract.events import Millis
+from shared.domain.relationship.flags import Rule, UpdateBatch
 from shared.stream.cluster import KafkaCluster
 from shared.stream.reader import KafkaReader
 from shared.stream.topics import INTERACTIONS, SCORING_GROUP, UPDATES

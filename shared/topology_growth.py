@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from shared.domain.contract.events import CLOCK_KEY
 from shared.domain.errors import Misconfigured
-from shared.domain.events import CLOCK_KEY
-from shared.domain.relationship import Head
+from shared.domain.relationship.state import RelationshipState
 from shared.storage.store import Incarnation, PartitionState, Write
 from shared.stream.cluster import Cluster, Position
 from shared.stream.ports import LogReader
@@ -35,7 +35,7 @@ READERS = {INTERACTIONS: SCORING_GROUP, UPDATES: ALERTS_GROUP, INBOX: INGEST_GRO
 SERVICES = {SCORING_GROUP: "scoring", ALERTS_GROUP: "alerts", INGEST_GROUP: "ingest"}
 DRAINED = (INTERACTIONS, UPDATES)  # not the inbox: what others write there waits until ingest runs again
 MOST = 1024  # as RAPPORT_PARTITIONS
-PAGE = 500  # heads read and written at once
+PAGE = 500  # states read and written at once
 CLOCKS = 10  # so many records are looked at to see whether they are clock records only
 
 Say = Callable[[str], None]
@@ -48,7 +48,7 @@ class GrowthStore(Protocol):
 
     async def set_incarnation(self, incarnation: Incarnation) -> None: ...
 
-    async def partition_heads(self, partition: int, after: str, limit: int) -> list[Head]: ...
+    async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]: ...
 
     async def partition_state(self, partition: int) -> PartitionState | None: ...
 
@@ -164,11 +164,12 @@ class Growth:
 
     async def _refuse_untold(self, partition: int) -> None:
         state = await self._store.partition_state(partition)
-        if state is not None and state.untold:
+        if state is not None and state.unpublished:
             raise Misconfigured(
-                f"Flags of {len(state.untold)} relationships of partition {partition} have changed, and alerts has not "
-                "been told: scoring ended in the middle. Start scoring and alerts with the present count, ingest "
-                "stopped, wait until `rapport partitions` shows nothing left, stop them and give this command again."
+                f"Flags of {len(state.unpublished)} relationships of partition {partition} have changed, and alerts "
+                "has not been told: scoring ended in the middle. Start scoring and alerts with the present count, "
+                "ingest stopped, wait until `rapport partitions` shows nothing left, stop them and give this command "
+                "again."
             )
 
     async def _move_relationships(self, partitions: int) -> int:
@@ -176,17 +177,17 @@ class Growth:
         moved = 0
         for partition in range(partitions):
             after = ""
-            while heads := await self._store.partition_heads(partition, after, PAGE):
-                after = heads[-1].id
-                homes = {head.id: partition_of(head.id.encode(), partitions) for head in heads}
-                writes = [self._move(head, homes[head.id]) for head in heads if homes[head.id] != partition]
+            while states := await self._store.states_of_partition(partition, after, PAGE):
+                after = states[-1].id
+                homes = {state.id: partition_of(state.id.encode(), partitions) for state in states}
+                writes = [self._move(state, homes[state.id]) for state in states if homes[state.id] != partition]
                 await self._write(writes)
                 moved += len(writes)
             self._say(f"Looked through partition {partition}: {moved} relationships moved so far.")
         return moved
 
-    def _move(self, head: Head, partition: int) -> Write:
-        return Write("relationships", head.id, head.rev, self._fence(partition, -1))
+    def _move(self, state: RelationshipState, partition: int) -> Write:
+        return Write("relationships", state.id, state.rev, self._fence(partition, -1))
 
     async def _mark_beginnings(self, positions: Sequence[Position]) -> None:
         """Whatever a partition holds by now has been folded: the new incarnation begins behind it."""
@@ -198,7 +199,7 @@ class Growth:
             state = await self._store.partition_state(number)
             fields = self._fence(number, end - 1) | {"begins": end}
             if state is None:  # nobody has told of anything there, so nothing can have been missed
-                fields |= {"told_into": told}
+                fields |= {"published_into": told}
             writes.append(Write("partitions", str(number), state.rev if state else 0, fields))
         await self._write(writes)
 

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shared.domain.alerts import Alert
+from shared.domain.alerts.alert import Alert
+from shared.domain.contract.events import Clock, Interaction
 from shared.domain.errors import Poison
-from shared.domain.events import Clock, Interaction
-from shared.domain.verdicts import UpdateBatch
+from shared.domain.relationship.flags import UpdateBatch
 
 T = TypeVar("T")
 

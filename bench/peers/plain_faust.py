@@ -1,7 +1,7 @@
 """Rows `faust_memory` and `faust_mongodb`: a plain Faust agent, event by event, with the shared fold in dicts.
 
 `python -m bench.peers.plain_faust LOG OUT STATES --store memory|mongodb://…`. Every FLUSH_SECONDS it writes what was
-touched to the store that Rapport's rows write to: the head (with the score) and the days of each month's counters that
+touched to the store that Rapport's rows write to: the state (with the score) and the days of each month's counters that
 have changed, under a condition on their revision. It writes neither event ids nor timeline entries, and publishes
 nothing.
 """
@@ -24,7 +24,7 @@ from bench.full_path import open_store
 from bench.peers.fold import DAY, FLUSH_SECONDS, Relationship, decode, key_of, write_states
 from bench.peers.measure import Log, Stopwatch
 from bench.throughput_log import until_committed
-from shared.domain.usage import day_name
+from shared.domain.contract.days import day_name
 from shared.storage.store import Store, Write
 
 WRITER = "faust"
@@ -81,11 +81,11 @@ class Agent:
             self._touched[key] = one
 
     async def flush(self) -> None:
-        """Store what was touched: heads and counters."""
+        """Store what was touched: states and counters."""
         touched, self._touched = self._touched, {}
-        heads = [self._head(key, one) for key, one in touched.items()]
+        states = [self._head(key, one) for key, one in touched.items()]
         months = [write for key, one in touched.items() for write in self._months(key, one)]
-        for writes in (heads, months):
+        for writes in (states, months):
             if lost := await self._store.write(writes):
                 raise RuntimeError(f"{len(lost)} documents were changed by another writer")
             for write in writes:

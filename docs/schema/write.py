@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from shared.domain.schema import event_schema
+from shared.domain.contract.schema import event_schema
 
 if __name__ == "__main__":
     text = json.dumps(event_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -12,12 +12,11 @@ from services.alerts.channels.log import LogChannel
 from services.alerts.channels.webhook import WebhookChannel
 from services.alerts.outbox import OutboxWorker
 from services.alerts.processor import AlertProcessor
-from services.alerts.settlement import Settlement
+from services.alerts.publish_pending import PendingPublisher
 from services.alerts.sweep import Sweep
-from shared.domain import playbooks
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.domain.events import Millis
-from shared.domain.playbooks import Playbook
+from shared.domain.playbooks.model import ChannelName, Playbook
 from shared.entry import as_far_as_possible
 from shared.patience import Pause
 from shared.playbooks.loader import load_playbook
@@ -46,11 +45,9 @@ class Parts(msgspec.Struct, frozen=True):
 
 def open_channels(settings: Settings) -> dict[str, Channel]:
     """The channels that are set up, by their name in playbooks. Raises Misconfigured."""
-    channels: dict[str, Channel] = {playbooks.Channel.LOG: LogChannel()}
+    channels: dict[str, Channel] = {ChannelName.LOG: LogChannel()}
     if settings.webhook_url:
-        channels[playbooks.Channel.WEBHOOK] = WebhookChannel(
-            settings.webhook_url, settings.webhook_secret.get_secret_value()
-        )
+        channels[ChannelName.WEBHOOK] = WebhookChannel(settings.webhook_url, settings.webhook_secret.get_secret_value())
     return channels
 
 
@@ -66,7 +63,7 @@ def build(
     """The parts, connected to each other and to nothing else yet. Raises Misconfigured for a broken playbook."""
     playbook = load_playbook(settings.playbook)
     _name_what_is_passed_over(playbook, channels)
-    settlement = Settlement(store, publisher, playbook, channels.keys(), metrics, clock)
+    settlement = PendingPublisher(store, publisher, playbook, channels.keys(), metrics, clock)
     processor = AlertProcessor(store, publisher, settlement, playbook, metrics, clock, pause)
     member = KafkaMember(
         bootstrap=settings.kafka,
@@ -95,16 +92,16 @@ def _name_what_is_passed_over(playbook: Playbook, channels: Mapping[str, Channel
 
 async def prepared(settings: Settings, store: Store) -> None:
     """Return once the store answers and the topics are there. Raises Misconfigured for another partition count."""
-    told = ""
+    published = ""
     while True:
         try:
             await store.prepare()
             await _check_topics(settings)
             return
         except Unavailable as error:
-            if told != str(error):
+            if published != str(error):
                 logger().info("waiting", reason=str(error))
-            told = str(error)
+            published = str(error)
         await asyncio.sleep(WAIT_SECONDS)
 
 

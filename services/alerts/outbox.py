@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from services.alerts.channels import Answer, Channel, Outcome
-from shared.domain.delivery import ATTEMPTS, LEASE, next_attempt
+from shared.domain.alerts.delivery import ATTEMPTS, LEASE, next_attempt
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Conflict, Unavailable
-from shared.domain.events import Millis
 from shared.storage.store import Delivery, OutboxStore
 from shared.telemetry import Metrics, logger
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared import wire
-from shared.domain.alerts import Alert
-from shared.domain.events import JsonObject, Millis
-from shared.domain.lifecycle import Notice, owed
-from shared.domain.playbooks import Playbook
-from shared.domain.present import alert_json
-from shared.domain.usage import iso
-from shared.domain.verdicts import Rule
+from shared.domain.alerts.alert import Alert
+from shared.domain.alerts.lifecycle import Notice, owed
+from shared.domain.alerts.present import alert_json
+from shared.domain.contract.days import iso
+from shared.domain.contract.events import JsonObject, Millis
+from shared.domain.playbooks.model import Playbook
+from shared.domain.relationship.flags import Rule
 from shared.storage.store import Delivery
 
 

@@ -9,14 +9,14 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from services.alerts.settlement import Settlement
+from services.alerts.publish_pending import PendingPublisher
 from shared import wire
-from shared.domain.alerts import Alert
+from shared.domain.alerts.alert import Alert
+from shared.domain.alerts.lifecycle import Transition, What, apply_change
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Conflict, Poison
-from shared.domain.events import Millis
-from shared.domain.lifecycle import Step, What, apply_change
-from shared.domain.playbooks import Playbook
-from shared.domain.verdicts import FlagChange, Rule, Update, UpdateBatch, fingerprint
+from shared.domain.playbooks.model import Playbook
+from shared.domain.relationship.flags import FlagChange, Rule, Update, UpdateBatch, fingerprint
 from shared.patience import Pause, Retry
 from shared.storage.store import Store
 from shared.stream.feed import publish_scores
@@ -28,7 +28,7 @@ from shared.telemetry import Metrics
 CHUNK = 64  # alerts being written at once
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class PendingChange(msgspec.Struct, frozen=True):
     """One flag change on its way to the alert of its fingerprint; `received` is the receipt of its event, or 0."""
 
     update: Update
@@ -47,7 +47,7 @@ class AlertProcessor:
         self,
         store: Store,
         publisher: Publisher,
-        settlement: Settlement,
+        settlement: PendingPublisher,
         playbook: Playbook,
         metrics: Metrics,
         clock: Callable[[], Millis],
@@ -106,22 +106,22 @@ class AlertProcessor:
         newest = {(update.tenant, update.relationship): update for batch in batches for update in batch.updates}
         await publish_scores(self._publisher, list(newest.values()))
 
-    async def _apply_verdicts(self, queues: Mapping[str, list[Verdict]]) -> None:
+    async def _apply_verdicts(self, queues: Mapping[str, list[PendingChange]]) -> None:
         """Round by round, the next verdict of every fingerprint, so that each version of an alert is seen through."""
         if not queues:
             return
         stored = await self._store.alerts(list(queues))
-        await self._settlement.see_through(list(stored.values()))  # what a crash has left open
+        await self._settlement.publish_pending(list(stored.values()))  # what a crash has left open
         current: dict[str, Alert | None] = {id: _seen(stored.get(id)) for id in queues}
         for number in range(max(len(queue) for queue in queues.values())):
             turn = [(id, queue[number]) for id, queue in queues.items() if number < len(queue)]
             for start in range(0, len(turn), CHUNK):
                 part = turn[start : start + CHUNK]
                 changed = await asyncio.gather(*(self._apply_one(current[id], verdict) for id, verdict in part))
-                await self._settlement.see_through([alert for alert in changed if alert is not None])
+                await self._settlement.publish_pending([alert for alert in changed if alert is not None])
                 current |= {id: _seen(alert) for (id, _), alert in zip(part, changed, strict=True)}
 
-    async def _apply_one(self, alert: Alert | None, verdict: Verdict) -> Alert | None:
+    async def _apply_one(self, alert: Alert | None, verdict: PendingChange) -> Alert | None:
         """The alert as stored after the verdict; whoever changed it in between is built upon."""
         while True:
             step = self._step(alert, verdict)
@@ -137,7 +137,7 @@ class AlertProcessor:
             self._observe(step.alert, verdict)
             return step.alert
 
-    def _step(self, alert: Alert | None, verdict: Verdict) -> Step | None:
+    def _step(self, alert: Alert | None, verdict: PendingChange) -> Transition | None:
         rule = verdict.change.rule
         settings = self._playbook.rules[Rule(rule)] if rule in self._playbook.rules else None
         return apply_change(
@@ -150,19 +150,19 @@ class AlertProcessor:
             received=verdict.received,
         )
 
-    def _observe(self, alert: Alert, verdict: Verdict) -> None:
+    def _observe(self, alert: Alert, verdict: PendingChange) -> None:
         if verdict.received and alert.timeline[-1].what in (What.OPENED, What.REOPENED, What.ESCALATED):
             seconds = max(0, self._clock() - verdict.received) / 1000
             self._metrics.event_to_alert.labels(alert.rule).observe(seconds)
 
 
-def verdicts_of(batches: Iterable[UpdateBatch]) -> dict[str, list[Verdict]]:
+def verdicts_of(batches: Iterable[UpdateBatch]) -> dict[str, list[PendingChange]]:
     """The verdicts in these batches by fingerprint, each list in the order of the log."""
-    queues: dict[str, list[Verdict]] = {}
+    queues: dict[str, list[PendingChange]] = {}
     for batch in batches:
         for update in batch.updates:
             for change in update.changes:
-                verdict = Verdict(update, change, batch.received)
+                verdict = PendingChange(update, change, batch.received)
                 queues.setdefault(verdict.fingerprint, []).append(verdict)
     return queues
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from services.alerts.settlement import Settlement
+from services.alerts.publish_pending import PendingPublisher
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Unavailable
-from shared.domain.events import Millis
-from shared.domain.verdicts import Severity
+from shared.domain.relationship.flags import Severity
 from shared.storage.store import Store
 from shared.telemetry import Metrics, logger
 
@@ -20,7 +20,9 @@ GRACE: Millis = 2_000  # whoever has just changed an alert is given so long to p
 class Sweep:
     """Runs until cancelled; any number of replicas may."""
 
-    def __init__(self, store: Store, settlement: Settlement, metrics: Metrics, clock: Callable[[], Millis]) -> None:
+    def __init__(
+        self, store: Store, settlement: PendingPublisher, metrics: Metrics, clock: Callable[[], Millis]
+    ) -> None:
         self._store = store
         self._settlement = settlement
         self._metrics = metrics
@@ -40,7 +42,7 @@ class Sweep:
         """See through the alerts that lag; how many. Raises Unavailable."""
         now = self._clock()
         lagging = [alert for alert in await self._store.unpublished(LIMIT) if alert.updated_at <= now - GRACE]
-        await self._settlement.see_through(lagging)
+        await self._settlement.publish_pending(lagging)
         await self._gauge(now)
         return len(lagging)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from shared.domain import lifecycle
-from shared.domain.alerts import Alert, AlertEntry
+from shared.domain.alerts import lifecycle
+from shared.domain.alerts.alert import Alert, AlertEntry
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Conflict, Unavailable
-from shared.domain.events import Millis
 from shared.storage.store import AlertStore
 from shared.stream.feed import publish_alert
 from shared.stream.ports import Publisher

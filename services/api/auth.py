@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from services.api.problems import Problem
-from shared.domain.events import SECOND, Millis
+from shared.domain.contract.events import SECOND, Millis
 from shared.domain.keys import API, hash_secret, matches, parse_key
 from shared.storage.store import ApiKey, KeyStore
 

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from services.api.actions import AlertActions
 from services.api.auth import Keyring
 from services.api.hub import FeedHub
-from shared.domain.events import Millis
+from shared.domain.contract.events import Millis
 from shared.settings import Settings
 from shared.storage.store import Store
 from shared.stream.ports import LogReader, Publisher

@@ -15,8 +15,8 @@ from typing import cast
 
 import msgspec
 
+from shared.domain.alerts.feed import ALERT, SCORE, FeedItem
 from shared.domain.errors import Misconfigured, Poison, Unavailable
-from shared.domain.feed import ALERT, SCORE, FeedItem
 from shared.storage.store import StateStore
 from shared.stream.ports import LogReader, Publisher, Record
 from shared.stream.quarantine import PARTITION as QUARANTINE_PARTITION

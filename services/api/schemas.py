@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.api.sureness import ENOUGH
+from services.api.confidence import ENOUGH
 
 Item = TypeVar("Item")
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -123,11 +123,11 @@ class EvidenceOut(Shape):
 
 
 class FlagOut(FlagShort):
-    """A red flag with its numbers and evidence; `quiet` ones stem from loaded history and raised no alert."""
+    """A red flag with its numbers and evidence; `suppressed` ones stem from loaded history and raised no alert."""
 
     numbers: dict[str, float]
     evidence: EvidenceOut
-    quiet: bool
+    suppressed: bool
 
 
 class WindowsOut(Shape):

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from services.api.problems import Problem
 from services.api.schemas import MetricsOut, ScoreDay, ScoreHistory, SeriesOut
-from shared.domain.events import Millis
-from shared.domain.usage import Cell, Day, Month, cells_of, day_name, day_number, day_of, month_of
+from shared.domain.columns.months import Cell, Month, cells_of
+from shared.domain.contract.days import Day, day_name, day_number, day_of, month_of
+from shared.domain.contract.events import Millis
 
 DEFAULT_DAYS = 90
 MAX_DAYS = 400

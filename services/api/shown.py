@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.api import schemas as out
-from services.api.sureness import ri_confidence, rv_confidence
-from shared.domain.events import Millis
-from shared.domain.facts import Facts
-from shared.domain.present import time_json
-from shared.domain.relationship import Directory, Factor, Head, Score, Windows
-from shared.domain.scores import explained
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import iso
-from shared.domain.verdicts import Evidence, Severity, StandingFlag
+from services.api.confidence import ri_confidence, rv_confidence
+from shared.domain.alerts.present import time_json
+from shared.domain.contract.days import iso
+from shared.domain.contract.events import Millis
+from shared.domain.relationship.facts import Facts
+from shared.domain.relationship.flags import Evidence, Severity, StandingFlag
+from shared.domain.relationship.state import Directory, Factor, RelationshipState, Score, Windows
+from shared.domain.relationship.touchpoints import Touchpoint
+from shared.domain.scores.factors import explained
 
 WINDOW_DAYS = [7, 30, 90, 365]
 SHORT_FLAGS = 5
@@ -21,57 +21,57 @@ SHORT_FLAGS = 5
 _RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
-def relationship_short(head: Head) -> out.RelationshipShort:
+def relationship_short(state: RelationshipState) -> out.RelationshipShort:
     """A relationship as a list shows it."""
-    known = head.directory
-    flags = _by_severity(head)
+    known = state.directory
+    flags = _by_severity(state)
     return out.RelationshipShort(
-        id=head.relationship,
-        name=known.name or head.relationship,
+        id=state.relationship,
+        name=known.name or state.relationship,
         kind=str(known.kind),
         segment=known.segment,
         owner=known.owner,
         stage=known.stage,
         status=known.status,
-        ri=_score_short(head.scores.ri, ri_confidence(head)),
-        rv=_score_short(head.scores.rv, rv_confidence(head)),
-        first_seen=time_json(head.first_seen),
-        last_seen=time_json(head.last_seen),
-        next_due_at=time_json(head.next_due_at),
-        events=head.events,
+        ri=_score_short(state.scores.ri, ri_confidence(state)),
+        rv=_score_short(state.scores.rv, rv_confidence(state)),
+        first_seen=time_json(state.first_seen),
+        last_seen=time_json(state.last_seen),
+        next_due_at=time_json(state.next_due_at),
+        events=state.events,
         flag_count=len(flags),
         flags=[_flag_short(flag) for flag in flags[:SHORT_FLAGS]],
-        spark=list(head.spark),
-        windows=_windows(head.windows),
+        spark=list(state.spark),
+        windows=_windows(state.windows),
     )
 
 
-def relationship_out(head: Head, features: Mapping[str, tuple[float, float]]) -> out.RelationshipOut:
-    """A relationship with everything; `features` as from shared.domain.display."""
-    known = head.directory
+def relationship_out(state: RelationshipState, features: Mapping[str, tuple[float, float]]) -> out.RelationshipOut:
+    """A relationship with everything; `features` as from shared.domain.engine.display."""
+    known = state.directory
     return out.RelationshipOut(
-        id=head.relationship,
-        name=known.name or head.relationship,
+        id=state.relationship,
+        name=known.name or state.relationship,
         kind=str(known.kind),
         segment=known.segment,
         owner=known.owner,
         stage=known.stage,
         status=known.status,
         directory=_directory(known),
-        scores=_scores(head),
-        flags=[_flag(flag) for flag in _by_severity(head)],
-        facts=_facts(head.facts),
+        scores=_scores(state),
+        flags=[_flag(flag) for flag in _by_severity(state)],
+        facts=_facts(state.facts),
         features=[
             out.FeatureOut(feature=name, last_7_days=seen, usual_7_days=usual)
             for name, (seen, usual) in sorted(features.items())
         ],
-        windows=_windows(head.windows),
-        spark=list(head.spark),
-        first_seen=time_json(head.first_seen),
-        last_seen=time_json(head.last_seen),
-        next_due_at=time_json(head.next_due_at),
-        clock=time_json(head.clock),
-        events=head.events,
+        windows=_windows(state.windows),
+        spark=list(state.spark),
+        first_seen=time_json(state.first_seen),
+        last_seen=time_json(state.last_seen),
+        next_due_at=time_json(state.next_due_at),
+        clock=time_json(state.clock),
+        events=state.events,
     )
 
 
@@ -95,8 +95,8 @@ def touchpoint_out(entry: Touchpoint) -> out.TouchpointOut:
     )
 
 
-def _by_severity(head: Head) -> list[StandingFlag]:
-    return sorted(head.flags.values(), key=lambda flag: (_RANK[flag.severity], -flag.since, flag.rule, flag.subject))
+def _by_severity(state: RelationshipState) -> list[StandingFlag]:
+    return sorted(state.flags.values(), key=lambda flag: (_RANK[flag.severity], -flag.since, flag.rule, flag.subject))
 
 
 def _score_short(score: Score, confidence: float | None) -> out.ScoreShort:
@@ -114,11 +114,11 @@ def _factor(factor: Factor) -> out.FactorOut:
     )
 
 
-def _scores(head: Head) -> out.ScoresOut:
-    scores = explained(head)
+def _scores(state: RelationshipState) -> out.ScoresOut:
+    scores = explained(state)
     return out.ScoresOut(
-        ri=_score(scores.ri, ri_confidence(head)),
-        rv=_score(scores.rv, rv_confidence(head)),
+        ri=_score(scores.ri, ri_confidence(state)),
+        rv=_score(scores.rv, rv_confidence(state)),
         at=time_json(scores.at),
         weights=scores.weights,
     )
@@ -143,7 +143,7 @@ def _flag(flag: StandingFlag) -> out.FlagOut:
         since=iso(flag.since),
         numbers=dict(flag.numbers),
         evidence=_evidence(flag.evidence),
-        quiet=flag.quiet,
+        suppressed=flag.suppressed,
     )
 
 

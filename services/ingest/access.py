@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
-from shared.domain.events import MINUTE, SECOND, Millis
+from shared.domain.contract.events import MINUTE, SECOND, Millis
 from shared.domain.keys import WRITE, matches, parse_key
 from shared.storage.store import ApiKey, KeyStore
 
@@ -15,7 +15,7 @@ UNKNOWN_FOR = 5 * SECOND  # so long may a new key still be refused, if it was tr
 REMEMBERED = 4_096
 
 
-class Refused(Exception):
+class AccessDenied(Exception):
     """This key may not send events: HTTP status, slug, and what to do. Never holds the secret."""
 
     def __init__(self, status: int, reason: str, detail: str) -> None:
@@ -49,16 +49,18 @@ class Access:
     async def _prove(self, text: str) -> tuple[str, Millis]:
         parsed = parse_key(text)
         if parsed is None:
-            raise Refused(401, "invalid_key", "A write key reads rk_write_ID_SECRET: copy it whole.")
+            raise AccessDenied(401, "invalid_key", "A write key reads rk_write_ID_SECRET: copy it whole.")
         kind, id, secret = parsed
         key, until = await self._key(id)
         # One answer for an unknown id, a wrong secret and a wrong kind in the text: nothing is learnt by trying.
         if key is None or not matches(secret, key.hash) or key.kind != kind:
-            raise Refused(401, "unknown_key", "No such key: check that it is of this system, or have a new one made.")
+            raise AccessDenied(
+                401, "unknown_key", "No such key: check that it is of this system, or have a new one made."
+            )
         if key.revoked_at:
-            raise Refused(401, "revoked_key", f"The key {id} has been revoked: use the one that replaced it.")
+            raise AccessDenied(401, "revoked_key", f"The key {id} has been revoked: use the one that replaced it.")
         if key.kind != WRITE:
-            raise Refused(403, "wrong_key", f"The key {id} is for the API: events are sent with a write key.")
+            raise AccessDenied(403, "wrong_key", f"The key {id} is for the API: events are sent with a write key.")
         return key.tenant, until
 
     async def _key(self, id: str) -> tuple[ApiKey | None, Millis]:

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from services.ingest.endpoint import Events
 from services.ingest.problems import problem
 from services.ingest.sources.cloudevents import BATCH, JSON, STRUCTURED
+from shared.domain.contract.schema import event_schema
 from shared.domain.errors import Unavailable
-from shared.domain.schema import event_schema
 from shared.telemetry import Metrics
 
 Check = Callable[[], Awaitable[None]]

@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.ingest.access import Access, Refused
+from services.ingest.access import Access, AccessDenied
 from services.ingest.deadline import Deadline
 from services.ingest.gathering import Gathering
 from services.ingest.intake import Delivery, Intake, Item, Receipt
@@ -66,7 +66,7 @@ class Events:
             media = _media(headers)
             body = await self._body(headers, receive)
             return _answer(await self._take(headers, tenant, media, body))
-        except Refused as refused:
+        except AccessDenied as refused:
             challenge = {"WWW-Authenticate": 'Bearer realm="rapport"'} if refused.status == 401 else {}
             return problem(refused.status, refused.reason.replace("_", "-"), refused.detail, headers=challenge)
         except Declined as declined:
@@ -78,11 +78,13 @@ class Events:
     async def _tenant(self, headers: Headers) -> str:
         scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer":
-            raise Refused(401, "no_key", "Send the header `Authorization: Bearer rk_write_...` with your write key.")
+            raise AccessDenied(
+                401, "no_key", "Send the header `Authorization: Bearer rk_write_...` with your write key."
+            )
         tenant = await self._access.tenant(key.strip().decode("latin-1"))
         # For tools that handle several tenants' events: a mistaken key must not mix them.
         if TENANT_HEADER in headers and headers[TENANT_HEADER] != tenant.encode():
-            raise Refused(403, "other_tenant", "The key is not one of the tenant that `rapport-tenant` names.")
+            raise AccessDenied(403, "other_tenant", "The key is not one of the tenant that `rapport-tenant` names.")
         return tenant
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:

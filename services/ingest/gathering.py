@@ -11,7 +11,7 @@ import msgspec
 
 from services.ingest.intake import Delivery, Intake, Item, Receipt
 from services.ingest.outbound import MAX_WAITING_BYTES, Busy
-from shared.domain.contract import Rejection
+from shared.domain.contract.accepting import Rejection
 from shared.domain.errors import Unavailable
 from shared.stream.quarantine import HTTP
 

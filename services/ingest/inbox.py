@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from services.ingest.access import Access, Refused
+from services.ingest.access import Access, AccessDenied
 from services.ingest.intake import Delivery, Intake, Item
 from services.ingest.sources.cloudevents import JSON, binary_event
 from shared.domain.errors import Unavailable
@@ -74,7 +74,7 @@ class Inbox:
             item = Item(_event(record), f"{batch.topic}/{batch.partition}/{record.offset}")
             try:
                 by_tenant[await self._access.tenant(_key(record))].append(item)
-            except Refused as error:
+            except AccessDenied as error:
                 refused[error.reason, error.detail].append(item)
         for (reason, detail), items in refused.items():
             text = f"{detail} It is taken from the record header `{KEY_HEADER}`."

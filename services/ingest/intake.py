@@ -13,9 +13,9 @@ from services.ingest.identity import relationship_of
 from services.ingest.logidentity import LogIdentity
 from services.ingest.outbound import Busy, Outbound
 from shared import wire
-from shared.domain.contract import MAX_EVENT_BYTES, Rejection, Terms, accept
+from shared.domain.contract.accepting import MAX_EVENT_BYTES, Acceptance, Rejection, accept
+from shared.domain.contract.events import Interaction, Millis, relationship_key
 from shared.domain.errors import Unavailable
-from shared.domain.events import Interaction, Millis, relationship_key
 from shared.stream.ports import Headers, Message
 from shared.stream.quarantine import PARTITION, Reason, quarantine_message
 from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, QUARANTINE, partition_of
@@ -72,7 +72,7 @@ class Intake:
     async def take(self, delivery: Delivery) -> Receipt:
         """Publish what is accepted, set aside what is not. Raises Unavailable: then all of it is to be sent again."""
         now = self._now()
-        terms = Terms(delivery.tenant, now, relationship_of, self._max_event_bytes)
+        terms = Acceptance(delivery.tenant, now, relationship_of, self._max_event_bytes)
         parts: dict[tuple[str, int], list[Message]] = defaultdict(list)
         headers = ((INCARNATION_HEADER, self._log.incarnation().encode()),)
         rejected: list[Rejection] = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from starlette.responses import Response
 
-from shared.domain.contract import Rejection
+from shared.domain.contract.accepting import Rejection
 from shared.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_document
 
 

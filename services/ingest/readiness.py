@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from services.ingest.logidentity import LogIdentity
+from shared.domain.contract.events import SECOND, Millis
 from shared.domain.errors import Unavailable
-from shared.domain.events import SECOND, Millis
 from shared.storage.store import Store
 from shared.telemetry import logger
 

@@ -8,9 +8,9 @@ import contextlib
 from services.scoring.garbage import Garbage
 from services.scoring.processor import Scoring
 from shared.clock import new_id, now_ms
+from shared.domain.contract.events import SECOND
+from shared.domain.engine.terms import Terms
 from shared.domain.errors import Unavailable
-from shared.domain.events import SECOND
-from shared.domain.terms import Terms
 from shared.entry import as_far_as_possible, main, told_to_stop, until_told
 from shared.patience import pause_unless
 from shared.playbooks.loader import load_playbook

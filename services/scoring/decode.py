@@ -7,10 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from shared import wire
+from shared.domain.contract.events import (
+    CLOCK_KEY,
+    DAY,
+    MAX_TIME,
+    PLAIN_USE,
+    Clock,
+    Interaction,
+    Millis,
+    Use,
+    relationship_key,
+)
+from shared.domain.contract.payload import checked_data
+from shared.domain.engine.run import Item, Run, usage_entry
 from shared.domain.errors import Poison
-from shared.domain.events import CLOCK_KEY, DAY, MAX_TIME, PLAIN_USE, Clock, Interaction, Millis, Use, relationship_key
-from shared.domain.payload import checked_data
-from shared.domain.run import Item, Run, usage_entry
 from shared.stream.ports import Record
 
 RUN_EVENTS = 3_000  # decoded at once: more do not fit into a processor's cache, fewer take longer each

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
-from shared.domain.events import MINUTE, Millis
+from shared.domain.contract.events import MINUTE, Millis
 
 EVERY = MINUTE  # at most so often while idle
 GROWN = 1.25  # times the resident size after the last look: then it looks although there is work

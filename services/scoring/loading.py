@@ -1,24 +1,25 @@
-"""Bringing into the block what a batch needs: heads, counters, event ids, and timeline entries it may meet."""
+"""Bringing into the block what a batch needs: states, counters, event ids, and timeline entries it may meet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from services.scoring.saving import head_values
-from shared.domain.block import Block
-from shared.domain.corrections import target_of
-from shared.domain.dedup import Stored
+from services.scoring.saving import state_values
+from shared.domain.columns.block import Block
+from shared.domain.columns.dedup import Stored
+from shared.domain.columns.id_chunks import IdChunk, unpack
+from shared.domain.columns.months import Month, month_id
+from shared.domain.columns.row import TOTAL_DAYS, Row
+from shared.domain.contract.days import day_field, day_of, month_of
+from shared.domain.contract.events import DAY, EventClass, Millis, Use, event_key, event_type
+from shared.domain.contract.times import parse_moment
+from shared.domain.engine.corrections import target_of
+from shared.domain.engine.run import Item, Known, Run
 from shared.domain.errors import Misconfigured
-from shared.domain.events import DAY, EventClass, Millis, Use, event_key, event_type
-from shared.domain.fence import Fence, Fenced, same_log
-from shared.domain.idchunks import IdChunk, unpack
-from shared.domain.relationship import Head
-from shared.domain.row import TOTAL_DAYS, Row
-from shared.domain.run import Item, Known, Run
-from shared.domain.times import parse_moment
-from shared.domain.touchpoints import Touchpoint, touchpoint_id
-from shared.domain.usage import Month, day_field, day_of, month_id, month_of
+from shared.domain.relationship.fence import Fence, Fenced, same_log
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 from shared.storage.store import DedupChunk, StateStore
 
 LOAD_ROWS = 200  # loaded at once: their documents, which take more memory than they do, are there at the same time
@@ -41,7 +42,7 @@ class Loader:
         for id in missing:
             if id not in rows:
                 tenant, relationship = id.split("/", 1)
-                self._block.add(Head(id=id, tenant=tenant, relationship=relationship))
+                self._block.add(RelationshipState(id=id, tenant=tenant, relationship=relationship))
         known, items = Known({}, {}), run.items()
         await self._known_touchpoints(items, known)
         await self._timelines(items, known)
@@ -61,36 +62,36 @@ class Loader:
         return [self._block.rows[id] for id in wanted if id in self._block.rows]
 
     async def _load_missing(self, missing: list[str], now: Millis, next: int, end: Fence) -> None:
-        heads = await self._store.heads(missing)
-        stored = list(heads)
+        states = await self._store.states(missing)
+        stored = list(states)
         if not stored:
             return
-        clocks = min([now, *(head.clock or now for head in heads.values())])
-        carried = [int(day) for head in heads.values() for day in head.score_days]
+        clocks = min([now, *(state.clock or now for state in states.values())])
+        carried = [int(day) for state in states.values() for day in state.score_days]
         since = month_of(min([day_of(clocks) - TOTAL_DAYS, *carried]))  # scores are recorded into their months
         months = await self._store.months(stored, since)
         chunks = await self._store.dedup_chunks(stored, now - self._window - DAY)
-        for head in heads.values():
-            _refuse_future(head, end)
-            row = self._block.add(head, unknown_months=True)
-            row.stored = head_values(head)
-            row.told = next
-            _note_folded(row, head, end)
+        for state in states.values():
+            _refuse_future(state, end)
+            row = self._block.add(state, unknown_months=True)
+            row.stored = state_values(state)
+            row.published = next
+            _note_folded(row, state, end)
         self._add_months([(self._row_of(month), month) for month in months], end)
-        self._note_unrecorded(heads.values(), months)
+        self._note_unrecorded(states.values(), months)
         self._add_chunks(chunks, next, end)
         for id in stored:
             self._block.weigh(self._block.rows[id])
 
-    def _note_unrecorded(self, heads: Iterable[Head], months: Iterable[Month]) -> None:
-        """Scores that a head carries, and that their month does not have."""
+    def _note_unrecorded(self, states: Iterable[RelationshipState], months: Iterable[Month]) -> None:
+        """Scores that a state carries, and that their month does not have."""
         recorded = {(f"{month.tenant}/{month.relationship}", month.month): month.scores for month in months}
-        for head in heads:
-            for name, pair in head.score_days.items():
+        for state in states:
+            for name, pair in state.score_days.items():
                 month, field = _place(name)
-                known = recorded.get((head.id, month), {}).get(field)
+                known = recorded.get((state.id, month), {}).get(field)
                 if known is None or tuple(known) != pair:
-                    self._block.rows[head.id].unrecorded[int(name)] = pair
+                    self._block.rows[state.id].unrecorded[int(name)] = pair
 
     def _add_months(self, months: Sequence[tuple[Row, Month]], end: Fence) -> None:
         self._block.add_months(months)
@@ -126,11 +127,11 @@ class Loader:
     async def _timelines(self, items: Sequence[Item], known: Known) -> None:
         for item in items:
             row = self._row(item)
-            if event_type(item.event.type).kind is EventClass.CORRECTION and row.head.id not in known.timelines:
+            if event_type(item.event.type).kind is EventClass.CORRECTION and row.state.id not in known.timelines:
                 timeline: list[Touchpoint] = []
                 if row.stored_rev:
-                    timeline = await self._store.whole_timeline(row.head.tenant, row.head.relationship)
-                known.timelines[row.head.id] = timeline
+                    timeline = await self._store.whole_timeline(row.state.tenant, row.state.relationship)
+                known.timelines[row.state.id] = timeline
 
     def _needed_months(self, run: Run, items: Sequence[Item], known: Known) -> dict[str, tuple[Row, str]]:
         """Months further back than the series reach, when an event or a correction touches them, by their ids."""
@@ -144,9 +145,9 @@ class Loader:
         for item in items:
             if (row := self._row(item)).unknown_months:
                 touched += [(row, day) for day in _days(item, known)]
-        named = {(row.head.id, month_of(day)): row for row, day in touched}
+        named = {(row.state.id, month_of(day)): row for row, day in touched}
         return {
-            month_id(row.head.tenant, row.head.relationship, month): (row, month)
+            month_id(row.state.tenant, row.state.relationship, month): (row, month)
             for (_, month), row in named.items()
             if month not in row.cells
         }
@@ -162,7 +163,7 @@ class Loader:
 
 @lru_cache(maxsize=4096)
 def _place(day: str) -> tuple[str, str]:
-    """Month and field of the scores of a day of `Head.score_days`."""
+    """Month and field of the scores of a day of `RelationshipState.score_days`."""
     return month_of(int(day)), day_field(int(day))
 
 
@@ -187,11 +188,11 @@ def _note_folded(row: Row, document: Fenced, end: Fence) -> None:
         row.folded = max(row.folded, document.offset)
 
 
-def _refuse_future(head: Head, end: Fence) -> None:
+def _refuse_future(state: RelationshipState, end: Fence) -> None:
     """A fence beyond the log's end means that the log is not the one the state was made from."""
-    if same_log(head, end) and head.offset >= end.offset:
+    if same_log(state, end) and state.offset >= end.offset:
         raise Misconfigured(
-            f"{head.id} has been folded up to offset {head.offset} of partition {head.partition}, but the log ends at"
-            f" {end.offset}: rapport.interactions was recreated behind Rapport's back. Stop all services, run"
+            f"{state.id} has been folded up to offset {state.offset} of partition {state.partition}, but the log ends"
+            f" at {end.offset}: rapport.interactions was recreated behind Rapport's back. Stop all services, run"
             " `rapport init --new-incarnation` and start them again."
         )

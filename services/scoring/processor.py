@@ -10,23 +10,23 @@ from time import monotonic
 from services.scoring.decode import Bad, Tick, segments
 from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
-from services.scoring.owned import Flush, Mark, Owned, entries_in, records_from
-from services.scoring.pace import FOLD_MOST, Pace
-from services.scoring.room import Room
+from services.scoring.memory_budget import MemoryBudget
+from services.scoring.progress import Flush, FlushCheckpoint, PartitionProgress, entries_in, records_from
+from services.scoring.rate_controller import FOLD_MOST, RateController
 from services.scoring.saving import Saver
 from services.scoring.storing import Storing
 from services.scoring.upkeep import Upkeep
-from shared.domain.baseline import days_needed
-from shared.domain.engine import step_many, tick
-from shared.domain.evaluation import CHANGES_KEPT
-from shared.domain.events import DAY, Millis
-from shared.domain.fence import Fence
-from shared.domain.playbooks import DropParams, Playbook
-from shared.domain.relationship import Head
-from shared.domain.row import Row
-from shared.domain.run import Run
-from shared.domain.terms import Terms
-from shared.domain.verdicts import Rule
+from shared.domain.columns.row import Row
+from shared.domain.contract.events import DAY, Millis
+from shared.domain.engine.evaluation import CHANGES_KEPT
+from shared.domain.engine.run import Run
+from shared.domain.engine.step import step_many, tick
+from shared.domain.engine.terms import Terms
+from shared.domain.playbooks.model import DropParams, Playbook
+from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.flags import Rule
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.rules.baseline import days_needed
 from shared.patience import Pause, Retry
 from shared.storage.store import PartitionState, StateStore
 from shared.stream.ports import Batch, Publisher, Record
@@ -56,7 +56,7 @@ class Scoring:
         memory: int,
         pause: Pause = asyncio.sleep,
         garbage: Garbage | None = None,
-        pace: Pace | None = None,
+        rate: RateController | None = None,
         timer: Callable[[], float] = monotonic,
     ) -> None:
         self._store = store
@@ -64,12 +64,12 @@ class Scoring:
         self._metrics = metrics
         self._clock = clock
         self._garbage = garbage
-        self._pace = pace or Pace()
+        self._rate = rate or RateController()
         self._retry = Retry(metrics, pause)
-        self._room = Room(memory, _feature_days(terms.playbook), terms.dedup_days, metrics)
-        self._block = self._room.block
+        self._memory = MemoryBudget(memory, _feature_days(terms.playbook), terms.dedup_days, metrics)
+        self._block = self._memory.block
         self._loader = Loader(store, self._block, terms.dedup_days)
-        self._owned: dict[int, Owned] = {}
+        self._owned: dict[int, PartitionProgress] = {}
         self._storing = Storing(
             store,
             Saver(store, self._block, writer),
@@ -79,7 +79,7 @@ class Scoring:
             metrics,
             clock,
             partitions=partitions,
-            pace=self._pace,
+            rate=self._rate,
             timer=timer,
         )
         self._upkeep = Upkeep(store, terms.dedup_days, self._retry, self._storing.hand_on)
@@ -93,8 +93,8 @@ class Scoring:
         self._scored = {}
         for number in partitions:
             state = await self._retry(partial(self._store.partition_state, number), "partition_state")
-            owned = Owned(state or PartitionState(id=str(number), partition=number))
-            await self._upkeep.tell_new_topic(owned, number, self._clock())
+            owned = PartitionProgress(state or PartitionState(id=str(number), partition=number))
+            await self._upkeep.publish_to_new_topic(owned, number, self._clock())
             self._owned[number] = owned
 
     async def revoked(self, partitions: Sequence[int]) -> None:
@@ -102,7 +102,7 @@ class Scoring:
         self._scored = self.scored
         for number in partitions:
             self._owned.pop(number, None)
-        self._room.leave(self._owned)
+        self._memory.leave(self._owned)
         self._storing.note_revoked()
 
     # --- records --------------------------------------------------------------------------------------------------
@@ -122,32 +122,32 @@ class Scoring:
     def full(self) -> bool:
         """What should be folded by now has to wait until more is stored, or until the next batch."""
         most = WAITING_MOST + FOLD_MOST  # a backlog goes on being gathered while a flush is under way
-        return self._laden or any(self._many_wait(owned, most) for owned in self._owned.values())
+        return self._write_backpressure or any(self._many_wait(owned, most) for owned in self._owned.values())
 
     @property
-    def _laden(self) -> bool:
+    def _write_backpressure(self) -> bool:
         """It holds as much that is not stored as it may: nothing more is folded before a flush."""
-        if self._storing.entries >= self._pace.entries:
+        if self._storing.entries >= self._rate.entries:
             return True
-        return self._room.crammed and any(owned.touched for owned in self._owned.values())
+        return self._memory.over_budget and any(owned.touched for owned in self._owned.values())
 
-    def _many_wait(self, owned: Owned, most: int) -> bool:
+    def _many_wait(self, owned: PartitionProgress, most: int) -> bool:
         """Enough waits to be folded: all there is, as many records as go together, or `most` of all partitions."""
-        if owned.caught_up or len(owned.waiting) >= self._pace.records:
+        if owned.caught_up or len(owned.waiting) >= self._rate.records:
             return bool(owned.waiting)
         return bool(owned.waiting) and sum(len(owned.waiting) for owned in self._owned.values()) >= most
 
-    def _may_fold(self, owned: Owned) -> bool:
+    def _may_fold(self, owned: PartitionProgress) -> bool:
         """Not more than can be stored; of a backlog, nothing as long as a flush is under way."""
-        if self._laden:
+        if self._write_backpressure:
             return False
         return self._flush is None or (owned.caught_up and self._flush.has_room(self._owned))
 
-    async def _fold_waiting(self, partition: int, owned: Owned) -> None:
+    async def _fold_waiting(self, partition: int, owned: PartitionProgress) -> None:
         """Fold the first of what waits."""
         records, entries = self._portion(owned), self._storing.entries_so_far
         end = Fence(self._storing.incarnation, partition, owned.end)
-        hasty: dict[str, Row] = {}
+        urgent: dict[str, Row] = {}
         for segment in segments(records):
             if isinstance(segment, Tick):
                 owned.folded = segment.offset
@@ -156,17 +156,17 @@ class Scoring:
             elif isinstance(segment, Bad):
                 await self._quarantine(partition, segment)
             else:
-                hasty |= await self._fold(owned, segment, end)
+                urgent |= await self._fold(owned, segment, end)
         owned.folded = records[-1].offset + 1  # not before: runs are not in the order of the log
-        self._pace.folded(len(records), self._storing.entries_so_far - entries)
-        await self._storing.hurry(partition, [row for id, row in hasty.items() if owned.touched.get(id) is row])
-        if self._room.crammed:
-            self._room.tidy(self._owned)
+        self._rate.folded(len(records), self._storing.entries_so_far - entries)
+        await self._storing.flush_early(partition, [row for id, row in urgent.items() if owned.touched.get(id) is row])
+        if self._memory.over_budget:
+            self._memory.evict(self._owned)
 
-    def _portion(self, owned: Owned) -> list[Record]:
+    def _portion(self, owned: PartitionProgress) -> list[Record]:
         """The first of what waits: not more than the pace allows, and not many more relationships than fit."""
-        records = owned.waiting[: self._pace.records]
-        spare = max(self._room.spare, NEW_AT_LEAST)
+        records = owned.waiting[: self._rate.records]
+        spare = max(self._memory.spare, NEW_AT_LEAST)
         if len(records) > spare:
             first: dict[bytes | None, int] = {}
             for at, record in enumerate(records):
@@ -178,21 +178,21 @@ class Scoring:
         owned.waiting = owned.waiting[len(records) :]
         return records
 
-    async def _resume(self, owned: Owned, batch: Batch) -> None:
+    async def _resume(self, owned: PartitionProgress, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""
         first, end = batch.records[0], Fence(self._storing.incarnation, batch.partition, batch.end)
         received = max(0, min(first.timestamp, self._clock()))  # nobody has looked at this record yet
-        load = partial(self._loader.load, owned.state.untold, received, first.offset, end)
+        load = partial(self._loader.load, owned.state.unpublished, received, first.offset, end)
         rows = await self._retry(load, "load")
-        earlier = [row.head for row in rows if not self._of_this_log(row.head)]
-        await self._upkeep.tell_last(batch.partition, earlier, self._clock())
-        owned.touched.update((row.head.id, row) for row in rows)
+        earlier = [row.state for row in rows if not self._of_this_log(row.state)]
+        await self._upkeep.publish_last(batch.partition, earlier, self._clock())
+        owned.touched.update((row.state.id, row) for row in rows)
 
-    def _of_this_log(self, head: Head) -> bool:
+    def _of_this_log(self, state: RelationshipState) -> bool:
         """Whether what has last changed about its flags is of the log being read, and so is told with its row."""
-        return any(change.cause.incarnation == self._storing.incarnation for change in head.changes[-1:])
+        return any(change.cause.incarnation == self._storing.incarnation for change in state.changes[-1:])
 
-    async def _fold(self, owned: Owned, run: Run, end: Fence) -> dict[str, Row]:
+    async def _fold(self, owned: PartitionProgress, run: Run, end: Fence) -> dict[str, Row]:
         """Those that do not wait for the next flush, since they have raised or cleared a flag."""
         owned.reached = min(run.received)
         backlogs = [other.reached for other in self._owned.values() if other.reached and not other.idle]
@@ -207,10 +207,10 @@ class Scoring:
         owned.waiting_since = min(owned.waiting_since or owned.reached, owned.reached)
         self._metrics.duplicates.inc(step.duplicates)
         since = Fence(self._storing.incarnation, end.partition, min(run.offsets))
-        await self._storing.hurry(end.partition, [row for row in step.touched.values() if _crowded(row)])
+        await self._storing.flush_early(end.partition, [row for row in step.touched.values() if _crowded(row)])
         return {id: row for id, row in step.touched.items() if owned.caught_up and _loud(row, since)}
 
-    async def _tick(self, owned: Owned, partition: int, record: Tick, end: Fence) -> None:
+    async def _tick(self, owned: PartitionProgress, partition: int, record: Tick, end: Fence) -> None:
         """Evaluate what is due, in parts that are stored one after another; then the partition's clock has moved."""
         if record.now <= owned.state.clock:
             return
@@ -218,32 +218,32 @@ class Scoring:
         done: set[str] = set()
         while True:
             # The store must know of every due moment before it is asked
-            await self._store_and_tell({partition: list(owned.touched.values())})
-            owned.all_told()
+            await self._store_and_publish({partition: list(owned.touched.values())})
+            owned.all_published()
             find = partial(self._store.due, partition, record.now, DUE_AT_ONCE + len(done))
             ids = [id for id in await self._retry(find, "due") if id not in done]
             if not ids:
                 break
             rows = await self._retry(partial(self._loader.load, ids, record.now, record.offset, end), "load")
             tick(self._block, rows, record.now, self._terms, place)
-            await self._note_untold(owned, rows, place)
-            owned.touched.update((row.head.id, row) for row in rows)
+            await self._note_unpublished(owned, rows, place)
+            owned.touched.update((row.state.id, row) for row in rows)
             done.update(ids)
         owned.state.clock = record.now
         owned.state.incarnation, owned.state.offset = place.incarnation, place.offset
         owned.moved = True
 
-    async def _note_untold(self, owned: Owned, rows: Sequence[Row], place: Fence) -> None:
-        """Before heads are stored whose flags a clock record has changed.
+    async def _note_unpublished(self, owned: PartitionProgress, rows: Sequence[Row], place: Fence) -> None:
+        """Before states are stored whose flags a clock record has changed.
 
         Events are read again after a crash and find the relationships they changed; a clock record would find nothing
         due any more, so what it changed would never be told.
         """
         here = (place.incarnation, place.offset)
-        latest = [(row.head.id, change.cause) for row in rows for change in row.head.changes[-1:]]
+        latest = [(row.state.id, change.cause) for row in rows for change in row.state.changes[-1:]]
         changed = [id for id, cause in latest if (cause.incarnation, cause.offset) == here]
         if changed:
-            owned.state.untold = (*owned.state.untold, *changed)
+            owned.state.unpublished = (*owned.state.unpublished, *changed)
             await self._storing.save_states([owned])
 
     async def _quarantine(self, partition: int, bad: Bad) -> None:
@@ -267,17 +267,19 @@ class Scoring:
         flush, self._flush = self._flush or await self._begin_flush(), None
         busy = not flush.over
         if busy:
-            await self._store_and_tell(flush.slice(self._owned, self._pace.documents), flush.marks)
+            await self._store_and_publish(flush.slice(self._owned, self._rate.documents), flush.checkpoints)
             await self._upkeep.append_clock_records(self._owned, self._storing.incarnation, self._clock())
         if flush.over:
             return await self._end_flush(flush, idle=not busy)
         self._flush = flush
         return None
 
-    async def _store_and_tell(self, rows: Mapping[int, Sequence[Row]], marks: Mapping[int, Mark] | None = None) -> None:
-        await self._storing.store_and_tell(rows, marks)
+    async def _store_and_publish(
+        self, rows: Mapping[int, Sequence[Row]], checkpoints: Mapping[int, FlushCheckpoint] | None = None
+    ) -> None:
+        await self._storing.store_and_publish(rows, checkpoints)
         if any(rows.values()):
-            self._room.tidy(self._owned)
+            self._memory.evict(self._owned)
 
     async def _begin_flush(self) -> Flush:
         for number, owned in self._owned.items():
@@ -288,20 +290,20 @@ class Scoring:
     async def _end_flush(self, flush: Flush, *, idle: bool) -> Mapping[int, int]:
         """All of it is stored and told: remember that, and do what is to be done now and then."""
         now = self._clock()
-        for number, mark in flush.marks.items():
+        for number, checkpoint in flush.checkpoints.items():
             owned = self._owned[number]
-            owned.flushed = max(owned.flushed, mark.next)
+            owned.flushed = max(owned.flushed, checkpoint.next)
             owned.stored = max(owned.stored, owned.flushed)
-            if mark.touched:
-                owned.all_told()
-            if mark.waiting_since:
-                self._metrics.event_to_state.observe(max(0, now - mark.waiting_since) / 1000)
+            if checkpoint.touched:
+                owned.all_published()
+            if checkpoint.waiting_since:
+                self._metrics.event_to_state.observe(max(0, now - checkpoint.waiting_since) / 1000)
         await self._storing.save_moved()
         await self._upkeep.append_clock_records(self._owned, self._storing.incarnation, now)
-        await self._upkeep.purge(flush.marks, now)
+        await self._upkeep.purge(flush.checkpoints, now)
         if self._garbage is not None:
             self._garbage.look(now, idle=idle)
-        return {number: mark.next for number, mark in flush.marks.items() if mark.next >= 0}
+        return {number: checkpoint.next for number, checkpoint in flush.checkpoints.items() if checkpoint.next >= 0}
 
     @property
     def scored(self) -> dict[int, int]:
@@ -311,15 +313,15 @@ class Scoring:
 
 def _loud(row: Row, since: Fence) -> bool:
     """Whether a record from there on has changed a flag that somebody is told of."""
-    last = row.head.changes[-1] if row.head.changes else None
-    if last is None or last.quiet or last.cause.incarnation != since.incarnation:
+    last = row.state.changes[-1] if row.state.changes else None
+    if last is None or last.suppressed or last.cause.incarnation != since.incarnation:
         return False
     return last.cause.offset >= since.offset
 
 
 def _crowded(row: Row) -> bool:
     """Whether it holds more changes of its flags than it should, until they are told."""
-    return len(row.head.changes) > CHANGES_KEPT
+    return len(row.state.changes) > CHANGES_KEPT
 
 
 def _feature_days(playbook: Playbook) -> int:

@@ -1,7 +1,7 @@
-"""Writing a block's changes back: conditional writes, head documents first, then counters, then the timeline.
+"""Writing a block's changes back: conditional writes, state documents first, then counters, then the timeline.
 
-What a head says was evaluated with the counters of its own fence. After a crash between the writes, the records are
-read again, and every document takes what it does not have yet; a head that was evaluated with counters from beyond its
+What a state says was evaluated with the counters of its own fence. After a crash between the writes, the records are
+read again, and every document takes what it does not have yet; a state that was evaluated with counters from beyond its
 fence could not be put right. Months in which scores alone have changed go before it.
 """
 
@@ -13,17 +13,17 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.block import Block
-from shared.domain.counters import MonthCells
-from shared.domain.display import refresh
+from shared.domain.columns.block import Block
+from shared.domain.columns.counters import MonthCells
+from shared.domain.columns.id_chunks import IdChunk, Unsaved, chunk_all
+from shared.domain.columns.months import month_id
+from shared.domain.columns.row import Row
+from shared.domain.engine.display import refresh
 from shared.domain.errors import Conflict
-from shared.domain.facts import Facts
-from shared.domain.fence import Fence, Fenced
-from shared.domain.idchunks import IdChunk, Unsaved, chunk_all
-from shared.domain.relationship import Head
-from shared.domain.row import Row
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import month_id
+from shared.domain.relationship.facts import Facts
+from shared.domain.relationship.fence import Fence, Fenced
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.relationship.touchpoints import Touchpoint
 from shared.storage.documents import Plain, escape_key, plain
 from shared.storage.store import PartitionState, StateStore, Write
 
@@ -43,13 +43,13 @@ class Saver:
         """
         changed = [row for row in rows if row.changed]
         refresh(self._block, changed)
-        values = [head_values(row.head) for row in changed]
+        values = [state_values(row.state) for row in changed]
         fields = [_changed_fields(row, mine) for row, mine in zip(changed, values, strict=True)]
         for row in rows:
             if row.unrecorded:
                 _record_scores(row)
         months = [(row, month) for row in rows for month in row.cells.values() if month.changed]
-        scored = [(row, month) for row, month in months if month.scores_alone and row.stored_rev]  # new: head first
+        scored = [(row, month) for row, month in months if month.scores_alone and row.stored_rev]  # new: state first
         await self._write([self._month(row, month) for row, month in scored])
         await self._write([self._head(row, new) for row, new in zip(changed, fields, strict=True)])
         carried = {id(month) for _, month in scored}
@@ -88,7 +88,7 @@ class Saver:
             row.days = {}
             for month in row.cells.values():
                 if id(month) not in written:
-                    month.seal()
+                    month.pack()
             self._block.weigh(row)
 
     async def _write(self, writes: list[Write]) -> None:
@@ -112,20 +112,20 @@ class Saver:
 
     def _head(self, row: Row, fields: dict[str, Any]) -> Write:
         stored = {name: _PLAIN[name](value) if name in _PLAIN else plain(value) for name, value in fields.items()}
-        return Write("relationships", row.head.id, row.stored_rev, self._fenced(_fence(row.head), stored))
+        return Write("relationships", row.state.id, row.stored_rev, self._fenced(_fence(row.state), stored))
 
     def _month(self, row: Row, month: MonthCells) -> Write:
-        id = month_id(row.head.tenant, row.head.relationship, month.month)
-        names = {} if month.rev else {**_names(row.head), "month": month.month}
+        id = month_id(row.state.tenant, row.state.relationship, month.month)
+        names = {} if month.rev else {**_names(row.state), "month": month.month}
         return Write("months", id, month.rev, self._fenced(month.fence, names | month.fields()))
 
     def _chunk(self, row: Row, chunk: IdChunk) -> Write:
-        names = {} if chunk.rev else _names(row.head)
-        id = f"{row.head.id}/{chunk.number}"
+        names = {} if chunk.rev else _names(row.state)
+        id = f"{row.state.id}/{chunk.number}"
         return Write("dedup", id, chunk.rev, self._fenced(chunk.fence, names | chunk.fields()))
 
     def _state(self, state: PartitionState) -> Write:
-        fields = {"clock": state.clock, "untold": list(state.untold), "told_into": state.told_into}
+        fields = {"clock": state.clock, "unpublished": list(state.unpublished), "published_into": state.published_into}
         return Write("partitions", state.id, state.rev, self._fenced(_fence(state), fields))
 
     async def _timeline(self, rows: Sequence[Row]) -> None:
@@ -143,18 +143,18 @@ class Saver:
 
 
 _FENCE = len(Fenced.__struct_fields__)
-_HEAD_FIELDS = Head.__struct_fields__[_FENCE:]
+_HEAD_FIELDS = RelationshipState.__struct_fields__[_FENCE:]
 _TOUCHPOINT_FIELDS = Touchpoint.__struct_fields__[_FENCE:]
 
 
-def _names(head: Head) -> dict[str, Any]:
-    return {"tenant": head.tenant, "relationship": head.relationship}
+def _names(state: RelationshipState) -> dict[str, Any]:
+    return {"tenant": state.tenant, "relationship": state.relationship}
 
 
 def _chunks(rows: Sequence[Row]) -> list[tuple[Row, IdChunk]]:
     """The chunks that hold event ids that are not stored yet."""
     unsaved = [row for row in rows if row.new_ids]
-    chunk_all([Unsaved(row.chunks, row.new_ids, _fence(row.head)) for row in unsaved])
+    chunk_all([Unsaved(row.chunks, row.new_ids, _fence(row.state)) for row in unsaved])
     for row in unsaved:
         row.new_ids = []
     return [(row, chunk) for row in rows for chunk in row.chunks if chunk.new]
@@ -175,13 +175,13 @@ def _fence(document: Fenced) -> Fence:
     return Fence(document.incarnation, document.partition, document.offset)
 
 
-def head_values(head: Head) -> tuple[Any, ...]:
-    """Everything a head document holds beside its id, fence and revision; the values are never changed in place."""
-    return msgspec.structs.astuple(head)[_FENCE:]
+def state_values(state: RelationshipState) -> tuple[Any, ...]:
+    """Everything a state document holds beside its id, fence and revision; the values are never changed in place."""
+    return msgspec.structs.astuple(state)[_FENCE:]
 
 
 def _changed_fields(row: Row, values: tuple[Any, ...]) -> dict[str, Any]:
-    """The head's fields that differ from what is stored; all of them where nothing is."""
+    """The state's fields that differ from what is stored; all of them where nothing is."""
     if not row.stored:
         return dict(zip(_HEAD_FIELDS, values, strict=True))
     known = zip(_HEAD_FIELDS, values, row.stored, strict=True)
@@ -189,7 +189,7 @@ def _changed_fields(row: Row, values: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _record_scores(row: Row) -> None:
-    """A worker was stopped when it had stored a head with recorded scores, and not its months."""
+    """A worker was stopped when it had stored a state with recorded scores, and not its months."""
     for day, scores in list(row.unrecorded.items()):
         row.record_scores(day, scores)
 
@@ -203,4 +203,4 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
     "spark": list,
     "numbers": list,
 }
-"""Fields of a head that change often, in which there is no number that could not be stored."""
+"""Fields of a state that change often, in which there is no number that could not be stored."""

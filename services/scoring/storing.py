@@ -6,16 +6,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from time import monotonic
 
-from services.scoring.owned import Mark, Owned, documents_of, entries_in, entries_of
-from services.scoring.pace import Pace
+from services.scoring.progress import FlushCheckpoint, PartitionProgress, documents_of, entries_in, entries_of
+from services.scoring.rate_controller import RateController
 from services.scoring.saving import Saver
-from services.scoring.telling import update_batches
+from services.scoring.updates import update_batches
 from shared import wire
+from shared.domain.columns.row import Row
+from shared.domain.contract.events import Millis
+from shared.domain.engine.evaluation import forget_published
 from shared.domain.errors import Misconfigured, Passing, Unavailable
-from shared.domain.evaluation import forget_told
-from shared.domain.events import Millis
-from shared.domain.fence import Fence
-from shared.domain.row import Row
+from shared.domain.relationship.fence import Fence
 from shared.patience import Retry
 from shared.storage.store import StateStore
 from shared.stream.ports import Message, Publisher
@@ -31,16 +31,16 @@ class Storing:
         store: StateStore,
         saver: Saver,
         publisher: Publisher,
-        owned: Mapping[int, Owned],
+        owned: Mapping[int, PartitionProgress],
         retry: Retry,
         metrics: Metrics,
         clock: Callable[[], Millis],
         *,
         partitions: int,
-        pace: Pace,
+        rate: RateController,
         timer: Callable[[], float] = monotonic,
     ) -> None:
-        """`partitions`: how many `rapport.interactions` must have; `pace` learns how long writes take."""
+        """`partitions`: how many `rapport.interactions` must have; `rate` learns how long writes take."""
         self._store = store
         self._saver = saver
         self._publisher = publisher
@@ -49,7 +49,7 @@ class Storing:
         self._metrics = metrics
         self._clock = clock
         self._partitions = partitions
-        self._pace = pace
+        self._rate = rate
         self._timer = timer
         self.incarnation = ""  # of the log that is being read
         self._entries = 0
@@ -73,8 +73,12 @@ class Storing:
         """Some partitions are gone from `owned`, with what was not stored of them."""
         self._entries = entries_of(self._owned.values())
 
-    async def store_and_tell(
-        self, rows: Mapping[int, Sequence[Row]], marks: Mapping[int, Mark] | None = None, *, learn: bool = True
+    async def store_and_publish(
+        self,
+        rows: Mapping[int, Sequence[Row]],
+        checkpoints: Mapping[int, FlushCheckpoint] | None = None,
+        *,
+        learn: bool = True,
     ) -> None:
         """These rows by partition, which are then no longer to be stored; the pace learns from how long it takes."""
         together = [row for some in rows.values() for row in some]
@@ -84,20 +88,22 @@ class Storing:
         documents, began = documents_of(together), self._timer()
         await self._save(together)
         if learn:
-            self._pace.stored(documents, self._timer() - began)
+            self._rate.stored(documents, self._timer() - began)
         for number, some in rows.items():
-            await self._publish(number, some, marks[number].received if marks else self._owned[number].received)
+            await self._publish(
+                number, some, checkpoints[number].received if checkpoints else self._owned[number].received
+            )
 
-    async def hurry(self, number: int, rows: Sequence[Row]) -> None:
+    async def flush_early(self, number: int, rows: Sequence[Row]) -> None:
         """Store and tell at once what has raised or cleared a flag: it does not wait for all that the next flush holds.
 
         Every document stands by itself, so it may be stored before others; nothing is committed before all are. So
         few documents say little of how many are written in a second.
         """
         if rows:
-            await self.store_and_tell({number: rows}, learn=False)
+            await self.store_and_publish({number: rows}, learn=False)
 
-    async def save_states(self, partitions: Sequence[Owned]) -> None:
+    async def save_states(self, partitions: Sequence[PartitionProgress]) -> None:
         """The states of these partitions."""
         await self._retry(partial(self._saver.save, (), [owned.state for owned in partitions]), "save")
         for owned in partitions:
@@ -151,5 +157,5 @@ class Storing:
         await self.hand_on(UPDATES, number, messages, "publish")
         self._metrics.events_out.labels(UPDATES).inc(len(rows))
         for row in rows:
-            if not forget_told(row, self.incarnation):
-                del owned.touched[row.head.id]
+            if not forget_published(row, self.incarnation):
+                del owned.touched[row.state.id]

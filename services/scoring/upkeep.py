@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from services.scoring.owned import Mark, Owned
-from services.scoring.telling import batches_of, told_last
+from services.scoring.progress import FlushCheckpoint, PartitionProgress
+from services.scoring.updates import batches_of, published_last
 from shared import wire
-from shared.domain.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
-from shared.domain.relationship import Head
+from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
+from shared.domain.relationship.state import RelationshipState
 from shared.patience import Retry
 from shared.storage.store import StateStore
 from shared.stream.ports import Message
@@ -18,7 +18,7 @@ from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, UPDATES
 
 CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
 PURGE_EVERY = HOUR
-PAGE = 500  # heads read at once when everything is told again
+PAGE = 500  # states read at once when everything is told again
 
 
 class HandOn(Protocol):
@@ -37,7 +37,9 @@ class Upkeep:
         self._hand_on = hand_on
         self._purged_at: Millis = 0
 
-    async def append_clock_records(self, partitions: Mapping[int, Owned], incarnation: str, now: Millis) -> None:
+    async def append_clock_records(
+        self, partitions: Mapping[int, PartitionProgress], incarnation: str, now: Millis
+    ) -> None:
         """Where something is due, say so in the log itself: on reading it, it is evaluated."""
         waiting = [number for number, owned in partitions.items() if now - owned.clocked_at >= CLOCK_EVERY]
         if not waiting:
@@ -51,35 +53,35 @@ class Upkeep:
                 message = Message(wire.encode(Clock(now)), CLOCK_KEY, header, now)
                 await self._hand_on(INTERACTIONS, number, [message], "clock")
 
-    async def purge(self, marks: Mapping[int, Mark], now: Millis) -> None:
+    async def purge(self, checkpoints: Mapping[int, FlushCheckpoint], now: Millis) -> None:
         """Once an hour, drop the event ids that no longer matter where the reading of what is stored has got to."""
         if now - self._purged_at < PURGE_EVERY:
             return
         self._purged_at = now
-        for number, mark in marks.items():
-            if mark.next >= 0 and mark.reached:
-                before = mark.reached - (self._dedup_days + 1) * DAY
+        for number, checkpoint in checkpoints.items():
+            if checkpoint.next >= 0 and checkpoint.reached:
+                before = checkpoint.reached - (self._dedup_days + 1) * DAY
                 await self._retry(partial(self._store.purge_dedup, number, before), "purge")
 
-    async def tell_new_topic(self, owned: Owned, partition: int, now: Millis) -> None:
+    async def publish_to_new_topic(self, owned: PartitionProgress, partition: int, now: Millis) -> None:
         """A topic of updates that was made anew has lost what nobody had read: tell it how all flags came about.
 
         Before anything new is folded, so that nothing is told after what has superseded it. Readers know by the cause
         what they have had already.
         """
         topic = await self._retry(partial(self._store.incarnation, UPDATES), "incarnation")
-        if topic is None or topic.incarnation == owned.state.told_into:
+        if topic is None or topic.incarnation == owned.state.published_into:
             return
         after = ""
-        while heads := await self._retry(partial(self._store.partition_heads, partition, after, PAGE), "heads"):
-            after = heads[-1].id
-            await self.tell_last(partition, heads, now)
-        owned.state.told_into = topic.incarnation
+        while states := await self._retry(partial(self._store.states_of_partition, partition, after, PAGE), "states"):
+            after = states[-1].id
+            await self.publish_last(partition, states, now)
+        owned.state.published_into = topic.incarnation
         owned.moved = True
 
-    async def tell_last(self, partition: int, heads: Sequence[Head], now: Millis) -> None:
-        """Tell what has last changed about the flags of these: see `told_last`."""
-        batches = batches_of((told_last(head) for head in heads if head.changes), now, 0)
+    async def publish_last(self, partition: int, states: Sequence[RelationshipState], now: Millis) -> None:
+        """Tell what has last changed about the flags of these: see `published_last`."""
+        batches = batches_of((published_last(state) for state in states if state.changes), now, 0)
         if batches:
             messages = [Message(wire.encode(batch)) for batch in batches]
             await self._hand_on(UPDATES, partition, messages, "publish")

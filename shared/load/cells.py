@@ -8,9 +8,9 @@ from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from shared.domain.events import Millis
-from shared.domain.moments import datetime_millis
-from shared.domain.usage import iso
+from shared.domain.contract.days import iso
+from shared.domain.contract.events import Millis
+from shared.domain.contract.moments import datetime_millis
 from shared.load.mapping import Column, Time
 
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "y", "t"}), frozenset({"false", "0", "no", "n", "f"})

@@ -12,8 +12,8 @@ from typing import IO, Any
 
 import msgspec
 
+from shared.domain.contract.moments import time_millis
 from shared.domain.errors import Misconfigured
-from shared.domain.moments import time_millis
 from shared.load.mapping import LoadedMapping
 from shared.load.outgoing import ENCODER, Loaded, Outgoing, Rejection, Source, is_additive
 from shared.load.rows import Row, RowEvents

@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from shared.domain.contract.events import DAY, MAX_NAME, SECOND, Millis
+from shared.domain.contract.fields import CONTROL
 from shared.domain.errors import Misconfigured
-from shared.domain.events import DAY, MAX_NAME, SECOND, Millis
-from shared.domain.fields import CONTROL
 from shared.load.outgoing import Loaded, Outgoing, Rejection, encode_event
 
 # Hash, author's mail and name (both as .mailmap corrects them), author and committer date, subject; NUL after each.

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from shared.domain.events import EventClass, Millis, event_type
-from shared.domain.usage import iso
+from shared.domain.contract.days import iso
+from shared.domain.contract.events import EventClass, Millis, event_type
 
 ENCODER = msgspec.json.Encoder()
 

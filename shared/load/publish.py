@@ -39,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True):
     rejected: tuple[Turned, ...] = ()
 
 
-class Publisher:
+class IngestClient:
     """Sends CloudEvents to `POST {url}/v1/events`; a relationship always travels in the same lane, one lane in order.
 
     `patience` is how many seconds a request is tried again while ingest does not take it, then `Unavailable`; a key

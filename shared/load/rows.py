@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.events import Millis
+from shared.domain.contract.events import Millis
 from shared.load.cells import column_reader, number_of, text_of, time_reader
 from shared.load.mapping import PLACE, Column, Condition, EventRule, LoadedMapping, Time
 from shared.load.outgoing import ENCODER, Loaded, Outgoing, Rejection, encode_event, is_additive, restates

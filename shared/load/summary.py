@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from shared.domain.events import Millis
-from shared.domain.usage import iso
+from shared.domain.contract.days import iso
+from shared.domain.contract.events import Millis
 from shared.load.outgoing import Outgoing, Rejection
 
 FIRST = 10

@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 
 from shared.domain.errors import Misconfigured
-from shared.domain.playbooks import Playbook, bare_playbook
-from shared.domain.verdicts import Rule
-from shared.playbooks.nodes import Mark, Refused, compose, entries, field_types, read_struct, read_value, refuse
+from shared.domain.playbooks.model import Playbook, bare_playbook
+from shared.domain.relationship.flags import Rule
+from shared.playbooks.nodes import InvalidNode, Mark, compose, entries, field_types, read_struct, read_value, refuse
 
 MAX_BYTES = 256 * 1024
 
@@ -34,9 +34,9 @@ def parse_playbook(text: str, source: str, base: Playbook) -> Playbook:
     try:
         root = compose(text)
         if root is None:
-            raise Refused(Mark(1, 1), (), "the file is empty; it needs a version and rules")
+            raise InvalidNode(Mark(1, 1), (), "the file is empty; it needs a version and rules")
         return _playbook(root, base)
-    except Refused as refused:
+    except InvalidNode as refused:
         where = f"{source}:{refused.mark.line}:{refused.mark.column}"
         key = ".".join(refused.key)
         raise Misconfigured(f"{where}: {key + ': ' if key else ''}{refused.text}") from refused

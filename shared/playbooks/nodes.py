@@ -22,7 +22,7 @@ class Mark(msgspec.Struct, frozen=True):
     column: int
 
 
-class Refused(Exception):
+class InvalidNode(Exception):
     """Something in the file is not as it must be: where, at which key, and what is allowed."""
 
     def __init__(self, mark: Mark, key: Key, text: str) -> None:
@@ -32,9 +32,9 @@ class Refused(Exception):
         self.text = text
 
 
-def refuse(node: yaml.Node, key: Key, text: str) -> Refused:
+def refuse(node: yaml.Node, key: Key, text: str) -> InvalidNode:
     """The error to raise about a node."""
-    return Refused(Mark(node.start_mark.line + 1, node.start_mark.column + 1), key, text)
+    return InvalidNode(Mark(node.start_mark.line + 1, node.start_mark.column + 1), key, text)
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,9 +63,9 @@ def compose(text: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
-        raise Refused(place, (), f"not valid YAML: {error.problem or error.context}") from error
+        raise InvalidNode(place, (), f"not valid YAML: {error.problem or error.context}") from error
     except yaml.reader.ReaderError as error:
-        raise Refused(_mark_at(text, error.position), (), f"not valid YAML: {error.reason}") from error
+        raise InvalidNode(_mark_at(text, error.position), (), f"not valid YAML: {error.reason}") from error
 
 
 def _mark_at(text: str, position: int) -> Mark:

@@ -13,7 +13,7 @@ import typer
 
 from shared.clock import now_ms
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.load.publish import Publisher
+from shared.load.publish import IngestClient
 from shared.simulator.run import Options, Simulator, is_known, things_to_try
 from shared.simulator.state import State, read_state, write_state
 
@@ -43,7 +43,7 @@ async def _simulate(options: Options, ingest: str, write_key: str, api: str, api
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with httpx.AsyncClient(timeout=30.0) as client:
-        publisher = Publisher(client, ingest, write_key, patience=float("inf"), on_wait=say)
+        publisher = IngestClient(client, ingest, write_key, patience=float("inf"), on_wait=say)
         work = asyncio.create_task(
             _work(Simulator(options, publisher, now_ms, say, stop), options, client, ingest, api, api_key)
         )

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.events import DAY, JsonObject, Millis
-from shared.domain.usage import day_name, day_of
+from shared.domain.contract.days import day_name, day_of
+from shared.domain.contract.events import DAY, JsonObject, Millis
 from shared.simulator import names
 from shared.simulator.chance import between, chance, pick
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 
-from shared.domain.events import DAY, Millis
-from shared.domain.usage import Day, day_of
+from shared.domain.contract.days import Day, day_of
+from shared.domain.contract.events import DAY, Millis
 from shared.simulator.accounts import Account
 from shared.simulator.plan import Planned
 from shared.simulator.touches import between_moments

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from shared.domain.events import DAY, HOUR, SECOND, Millis
-from shared.domain.usage import Day, day_of, iso
+from shared.domain.contract.days import Day, day_of, iso
+from shared.domain.contract.events import DAY, HOUR, SECOND, Millis
 from shared.simulator.accounts import Account, Cell, make_account
 from shared.simulator.plan import Planned
 from shared.simulator.touches import between_moments

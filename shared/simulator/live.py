@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from random import Random
 
-from shared.domain.events import DAY, MINUTE, SECOND, Millis
-from shared.domain.usage import Day, day_of
+from shared.domain.contract.days import Day, day_of
+from shared.domain.contract.events import DAY, MINUTE, SECOND, Millis
 from shared.simulator import names
 from shared.simulator.accounts import Account, Cell
 from shared.simulator.plan import Planned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.domain.events import JsonObject, Millis
+from shared.domain.contract.events import JsonObject, Millis
 from shared.load.outgoing import Outgoing, encode_event
 
 SOURCE = "rapport-simulator"

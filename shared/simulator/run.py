@@ -11,10 +11,10 @@ from time import perf_counter
 import httpx
 import msgspec
 
+from shared.domain.contract.days import iso
+from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, Millis
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.domain.events import DAY, HOUR, MINUTE, SECOND, Millis
-from shared.domain.usage import iso
-from shared.load.publish import Outcome, Publisher
+from shared.load.publish import IngestClient, Outcome
 from shared.simulator.accounts import CUSTOMER_TO_TRY, PARTNER_TO_TRY, Account, portfolio
 from shared.simulator.history import account_history, beginning, calm_since, missed
 from shared.simulator.incidents import IDS, after_live, incident_accounts, incident_history
@@ -45,7 +45,7 @@ class Simulator:
     def __init__(
         self,
         options: Options,
-        publisher: Publisher,
+        publisher: IngestClient,
         clock: Callable[[], Millis],
         say: Callable[[str], None],
         stop: asyncio.Event,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Misconfigured
-from shared.domain.events import Millis
 
 
 class State(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from shared.domain.events import DAY, HOUR, MINUTE, JsonObject, Millis
-from shared.domain.usage import Day, day_name, iso
+from shared.domain.contract.days import Day, day_name, iso
+from shared.domain.contract.events import DAY, HOUR, MINUTE, JsonObject, Millis
 from shared.simulator import names
 from shared.simulator.accounts import Account
 from shared.simulator.chance import between, chance, pick

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared.domain.events import DAY, MINUTE, Millis
-from shared.domain.usage import Day, day_name, day_of
+from shared.domain.contract.days import Day, day_name, day_of
+from shared.domain.contract.events import DAY, MINUTE, Millis
 from shared.simulator.accounts import Account, Cell
 from shared.simulator.chance import between, chance, pick
 from shared.simulator.plan import Planned

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from shared.domain.usage import Month
+from shared.domain.columns.months import Month
 from shared.storage.store import DedupChunk
 
 Document = dict[str, Any]

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.events import relationship_key
-from shared.domain.relationship import Kind
-from shared.domain.touchpoints import Touchpoint
+from shared.domain.contract.events import relationship_key
+from shared.domain.relationship.state import Kind
+from shared.domain.relationship.touchpoints import Touchpoint
 from shared.storage.documents import Document, encoded, value_at
 from shared.storage.store import AlertQuery, RelationshipQuery, Write
 

@@ -8,13 +8,13 @@ from typing import TypeVar
 
 import msgspec
 
-from shared.domain.alerts import Alert, AlertState
+from shared.domain.alerts.alert import Alert, AlertState
+from shared.domain.columns.months import Month
+from shared.domain.contract.events import Millis, relationship_key
 from shared.domain.errors import Conflict
-from shared.domain.events import Millis, relationship_key
-from shared.domain.relationship import Head
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import Month
-from shared.domain.verdicts import Severity
+from shared.domain.relationship.flags import Severity
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.relationship.touchpoints import Touchpoint
 from shared.storage.documents import Document, document, parse, value_at
 from shared.storage.lookup import (
     NEWEST_ALERT,
@@ -120,8 +120,8 @@ class MemoryStore:
         docs = self._docs[collection]
         return {id: parse(docs[id], kind) for id in ids if id in docs}
 
-    async def heads(self, ids: Sequence[str]) -> dict[str, Head]:
-        return self._by_id("relationships", ids, Head)
+    async def states(self, ids: Sequence[str]) -> dict[str, RelationshipState]:
+        return self._by_id("relationships", ids, RelationshipState)
 
     async def months(self, ids: Sequence[str], since: str) -> list[Month]:
         docs = self._find("months", Condition("q.of", tuple("=" + id for id in ids)))
@@ -168,10 +168,10 @@ class MemoryStore:
         found = sorted((doc.get("next_due_at", 0), doc["_id"]) for doc in docs)
         return [id for at, id in found if 0 < at <= now][:limit]
 
-    async def partition_heads(self, partition: int, after: str, limit: int) -> list[Head]:
+    async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:
         docs = self._find("relationships", Condition("partition", (partition,)))
         found = sorted((doc for doc in docs if doc["_id"] > after), key=lambda doc: doc["_id"])
-        return [parse(doc, Head) for doc in found[:limit]]
+        return [parse(doc, RelationshipState) for doc in found[:limit]]
 
     async def earliest_due(self, partitions: Sequence[int]) -> dict[int, Millis]:
         earliest: dict[int, Millis] = {}
@@ -190,15 +190,15 @@ class MemoryStore:
 
     # --- relationships
 
-    async def list_relationships(self, tenant: str, query: RelationshipQuery) -> Page[Head]:
+    async def list_relationships(self, tenant: str, query: RelationshipQuery) -> Page[RelationshipState]:
         docs = self._find("relationships", *relationship_conditions(tenant, query))
         text = needle(query.text)
         found = [doc for doc in docs if not text or text in (value_at(doc, "q.text") or "")]
-        return _page(found, relationship_order(query.sort), query.cursor, query.limit, Head)
+        return _page(found, relationship_order(query.sort), query.cursor, query.limit, RelationshipState)
 
-    async def relationship(self, tenant: str, relationship: str) -> Head | None:
+    async def relationship(self, tenant: str, relationship: str) -> RelationshipState | None:
         id = relationship_key(tenant, relationship)
-        return (await self.heads([id])).get(id)
+        return (await self.states([id])).get(id)
 
     async def timeline(self, tenant: str, relationship: str, cursor: str | None, limit: int) -> Page[Touchpoint]:
         docs = self._find("timeline", Condition("q.of", ("=" + relationship_key(tenant, relationship),)))

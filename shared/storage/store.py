@@ -11,12 +11,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from shared.domain.alerts import Alert
-from shared.domain.events import Millis
-from shared.domain.fence import Fenced
-from shared.domain.relationship import Head
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import Month
+from shared.domain.alerts.alert import Alert
+from shared.domain.columns.months import Month
+from shared.domain.contract.events import Millis
+from shared.domain.relationship.fence import Fenced
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.relationship.touchpoints import Touchpoint
 
 Item = TypeVar("Item")
 
@@ -42,14 +42,14 @@ class Incarnation(msgspec.Struct, frozen=True):
 class PartitionState(Fenced, omit_defaults=True, kw_only=True):
     """What a partition's owner remembers of it (collection `partitions`): the last clock record's time.
 
-    `untold`: relationships whose flags a clock record has changed, until that has been told on `rapport.updates`.
-    `told_into`: the incarnation of `rapport.updates` that has been told of everything.
+    `unpublished`: relationships whose flags a clock record has changed, until that has been told on `rapport.updates`.
+    `published_into`: the incarnation of `rapport.updates` that has been told of everything.
     `begins`: the offset at which the present incarnation begins; what lies before was folded under an earlier one.
     """
 
     clock: Millis = 0
-    untold: tuple[str, ...] = ()
-    told_into: str = ""
+    unpublished: tuple[str, ...] = ()
+    published_into: str = ""
     begins: int = 0
 
 
@@ -57,8 +57,8 @@ class DedupChunk(Fenced, omit_defaults=True, kw_only=True):
     """Event ids of one relationship (collection `dedup`, `_id` = `tenant/relationship/NUMBER`).
 
     `parts` holds what was added at once: by "o" and the offset of the first, the packed hashes and offsets (see
-    shared.domain.dedup.pack); `count` is how many ids there are in all. `newest` is the newest receipt among them: a
-    chunk whose newest is older than the window may be dropped.
+    shared.domain.columns.id_chunks); `count` is how many ids there are in all. `newest` is the newest receipt
+    among them: a chunk whose newest is older than the window may be dropped.
     """
 
     tenant: str
@@ -91,7 +91,7 @@ class StateStore(Protocol):
 
     async def set_incarnation(self, incarnation: Incarnation) -> None: ...
 
-    async def heads(self, ids: Sequence[str]) -> dict[str, Head]:
+    async def states(self, ids: Sequence[str]) -> dict[str, RelationshipState]:
         """Head documents by id (`tenant/relationship`); missing ones are left out."""
         ...
 
@@ -134,7 +134,7 @@ class StateStore(Protocol):
         """Ids of relationships of `partition` with 0 < next_due_at ≤ now, earliest first."""
         ...
 
-    async def partition_heads(self, partition: int, after: str, limit: int) -> list[Head]:
+    async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:
         """Heads of `partition` whose id is greater than `after`, in the order of their ids."""
         ...
 
@@ -170,9 +170,9 @@ class RelationshipQuery(msgspec.Struct, frozen=True):
 class RelationshipStore(Protocol):
     """The API's side of relationships."""
 
-    async def list_relationships(self, tenant: str, query: RelationshipQuery) -> Page[Head]: ...
+    async def list_relationships(self, tenant: str, query: RelationshipQuery) -> Page[RelationshipState]: ...
 
-    async def relationship(self, tenant: str, relationship: str) -> Head | None: ...
+    async def relationship(self, tenant: str, relationship: str) -> RelationshipState | None: ...
 
     async def timeline(self, tenant: str, relationship: str, cursor: str | None, limit: int) -> Page[Touchpoint]:
         """Newest first by event time."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from shared import wire
-from shared.domain.alerts import Alert
-from shared.domain.feed import FeedItem, alert_item, score_item
-from shared.domain.verdicts import Update
+from shared.domain.alerts.alert import Alert
+from shared.domain.alerts.feed import FeedItem, alert_item, score_item
+from shared.domain.relationship.flags import Update
 from shared.stream.ports import Message, Publisher
 from shared.stream.topics import ALERTS, FEED
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from shared import wire
+from shared.domain.contract.events import MAX_NAME, JsonObject, Millis
+from shared.domain.contract.moments import rfc3339
 from shared.domain.errors import Poison
-from shared.domain.events import MAX_NAME, JsonObject, Millis
-from shared.domain.moments import rfc3339
 from shared.stream.ports import LogReader, Message
 from shared.stream.topics import QUARANTINE
 

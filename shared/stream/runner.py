@@ -79,7 +79,7 @@ class Runner:
         self.parts = 0  # of flushes, after which more was to be stored
         self._to_revoke: tuple[int, ...] = ()
         self._final: asyncio.Task[bool] | None = None
-        self._hurry = asyncio.Event()
+        self._wake = asyncio.Event()
         self._ending = False
 
     async def assigned(self, partitions: Sequence[int]) -> None:
@@ -159,7 +159,7 @@ class Runner:
     def end(self) -> None:
         """No new partitions, and no flush but that of the release; the one in flight is not interrupted."""
         self._ending = True
-        self._hurry.set()
+        self._wake.set()
 
     def fail(self, error: BaseException) -> None:
         """End: the first failure is the one that is told."""
@@ -189,7 +189,7 @@ class Runner:
         remaining = batch.end - batch.records[-1].offset - 1
         self._policy.applied(batch.partition, len(batch.records), remaining, monotonic())
         self._count(batch.partition, len(batch.records), remaining)
-        self._hurry.set()
+        self._wake.set()
 
     async def _part(self, term: int, *, first: bool = False) -> Part:
         """A part of a flush that was asked for in this term, and then a pause for batches if it was not the last."""
@@ -285,10 +285,10 @@ class Runner:
 
     async def _sleep_until_due(self) -> None:
         while not self._ending and (left := self._policy.due() - monotonic()) > 0:
-            self._hurry.clear()
+            self._wake.clear()
             try:
                 async with asyncio.timeout(min(left, HEARTBEAT_SECONDS)):
-                    await self._hurry.wait()
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

@@ -12,8 +12,8 @@ from bench.closed_loop import http_request
 from bench.ingest import KINDS, Kind, Measured, prepared, summary, table
 from bench.process_cpu import cpu_seconds
 from services.ingest.sources.cloudevents import events_of
-from shared.domain.contract import Terms, accept_all
-from shared.domain.events import Interaction
+from shared.domain.contract.accepting import Acceptance, accept_all
+from shared.domain.contract.events import Interaction
 from shared.domain.keys import format_key
 
 KEY = format_key("write", "bench", "c2VjcmV0LXNlY3JldC1zZWNyZXQ")
@@ -49,7 +49,7 @@ def test_requests_are_whole_and_every_event_in_them_is_accepted(events: int) -> 
         heard = Heard(request)
         assert (heard.method, heard.complete) == (b"POST", True)
         raws = events_of(heard.headers["content-type"], heard.body)
-        answers = accept_all(raws, Terms("bench", 1_790_000_000_000 * 2, lambda _, subject: subject))
+        answers = accept_all(raws, Acceptance("bench", 1_790_000_000_000 * 2, lambda _, subject: subject))
         ids |= {answer.id for answer in answers if isinstance(answer, Interaction)}
         assert all(230 <= len(memoryview(raw)) <= 290 for raw in raws)
     assert len(ids) == 3 * events

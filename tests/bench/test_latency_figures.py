@@ -9,8 +9,8 @@ import pytest
 
 from bench.latency import Tries, backlog, spread, summary, table
 from bench.open_loop import Plan, Sent, Traffic
-from shared.domain.contract import Terms, accept_all
-from shared.domain.events import Interaction
+from shared.domain.contract.accepting import Acceptance, accept_all
+from shared.domain.contract.events import Interaction
 
 PLAN = Plan(1_000, 1.0, 4.0)
 
@@ -28,7 +28,9 @@ def test_a_batch_holds_its_events_and_at_most_one_alert_of_a_relationship_of_its
     traffic, ids, alerts = Traffic("run", 50), set(), set()
     for batch in list(Plan(100, 0.0, 1.0).batches()):
         body, alert = traffic.body(batch)
-        answers = accept_all(msgspec.json.decode(body, type=list[msgspec.Raw]), Terms("t", 4 * 10**12, lambda _, s: s))
+        answers = accept_all(
+            msgspec.json.decode(body, type=list[msgspec.Raw]), Acceptance("t", 4 * 10**12, lambda _, s: s)
+        )
         events = [answer for answer in answers if isinstance(answer, Interaction)]
         assert len(events) == len(answers) == batch.events
         ids |= {event.id for event in events}

@@ -16,7 +16,7 @@ from bench.throughput_log import BASE, Sent, Traffic, by_partition, records, ref
 from bench.throughput_report import Measured, differences, machine, markdown, report
 from bench.throughput_rows import ROWS, Figures
 from shared import wire
-from shared.domain.events import HOUR, Interaction
+from shared.domain.contract.events import HOUR, Interaction
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
 from shared.stream.memory import MemoryLog

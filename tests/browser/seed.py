@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from shared.domain.alerts import Alert, AlertEntry, AlertState
-from shared.domain.events import DAY, HOUR, MINUTE, Millis, relationship_key
-from shared.domain.facts import Facts, Person, Promise
-from shared.domain.relationship import Band, Directory, Head, Score, Scores, Windows
-from shared.domain.touchpoints import Touchpoint, touchpoint_id
-from shared.domain.usage import Month, day_name, day_of, month_id, month_of
-from shared.domain.verdicts import Cause, Counter, Evidence, Rule, Severity, StandingFlag, fingerprint
+from shared.domain.alerts.alert import Alert, AlertEntry, AlertState
+from shared.domain.columns.months import Month, month_id
+from shared.domain.contract.days import day_name, day_of, month_of
+from shared.domain.contract.events import DAY, HOUR, MINUTE, Millis, relationship_key
+from shared.domain.relationship.facts import Facts, Person, Promise
+from shared.domain.relationship.flags import Cause, Counter, Evidence, Rule, Severity, StandingFlag, fingerprint
+from shared.domain.relationship.state import Band, Directory, RelationshipState, Score, Scores, Windows
+from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Write
 from tests.domain.builders import month_fields, numbers_of
@@ -50,16 +51,16 @@ THIN = "acct-4"  # scores 89, by one use and one message long ago
 async def seed(store: MemoryStore, tenant: str, now: Millis, count: int = 5_000) -> None:
     """Fill the store with `count` relationships of a tenant; the first ones have months, timelines and alerts."""
     chance = random.Random(7)
-    heads = [_head(chance, tenant, number, now) for number in range(1, count + 1)]
-    assert await store.write([_write("relationships", head) for head in heads]) == []
-    for head in heads[:40]:
-        assert await store.write([_write("months", month) for month in _months(chance, head, now)]) == []
-        await store.add_touchpoints(list(_timeline(chance, head, now)))
-    for alert in _alerts(heads[:60], now):
+    states = [_head(chance, tenant, number, now) for number in range(1, count + 1)]
+    assert await store.write([_write("relationships", state) for state in states]) == []
+    for state in states[:40]:
+        assert await store.write([_write("months", month) for month in _months(chance, state, now)]) == []
+        await store.add_touchpoints(list(_timeline(chance, state, now)))
+    for alert in _alerts(states[:60], now):
         await store.put_alert(alert, 0)
 
 
-def _write(collection: str, value: Head | Month) -> Write:
+def _write(collection: str, value: RelationshipState | Month) -> Write:
     return Write(
         collection,
         value.id,
@@ -68,7 +69,7 @@ def _write(collection: str, value: Head | Month) -> Write:
     )
 
 
-def _head(chance: random.Random, tenant: str, number: int, now: Millis) -> Head:
+def _head(chance: random.Random, tenant: str, number: int, now: Millis) -> RelationshipState:
     id = f"acct-{number}"
     index = None if number == 3 or chance.random() < 0.04 else min(99.0, max(6.0, chance.gauss(68, 19)))
     index = {RED: 31.0, THIN: 89.0}.get(id, index)
@@ -76,7 +77,7 @@ def _head(chance: random.Random, tenant: str, number: int, now: Millis) -> Head:
     level = 2 + 40 * chance.random()
     flags = _flags(id, index, now)
     value = _value(chance, index)
-    return Head(
+    return RelationshipState(
         id=relationship_key(tenant, id),
         tenant=tenant,
         relationship=id,
@@ -194,21 +195,21 @@ def _facts(chance: random.Random, now: Millis) -> Facts:
     )
 
 
-def _months(chance: random.Random, head: Head, now: Millis) -> Iterator[Month]:
+def _months(chance: random.Random, state: RelationshipState, now: Millis) -> Iterator[Month]:
     today = day_of(now)
     months: dict[str, dict[int, dict[tuple[str, str], float]]] = {}
     for day in range(today - 200, today + 1):
         counts = months.setdefault(month_of(day), {}).setdefault(int(day_name(day)[8:]), {})
         for at, feature in enumerate(FEATURES, 1):
             level = 26.0 / at
-            if head.relationship == RED and feature == "exports" and day > today - 7:
+            if state.relationship == RED and feature == "exports" and day > today - 7:
                 level *= 0.2
             counts[f"use:{feature}", ""] = _level(chance, level, day * DAY)
     for month, days in months.items():
         yield Month(
-            id=month_id(head.tenant, head.relationship, month),
-            tenant=head.tenant,
-            relationship=head.relationship,
+            id=month_id(state.tenant, state.relationship, month),
+            tenant=state.tenant,
+            relationship=state.relationship,
             month=month,
             incarnation="i1",
             partition=0,
@@ -240,13 +241,13 @@ KINDS = (
 )
 
 
-def _timeline(chance: random.Random, head: Head, now: Millis) -> Iterator[Touchpoint]:
+def _timeline(chance: random.Random, state: RelationshipState, now: Millis) -> Iterator[Touchpoint]:
     for number in range(60):
         kind, direction, data = KINDS[number % len(KINDS)]
         yield Touchpoint(
-            id=touchpoint_id(head.tenant, head.relationship, f"crm#t{number}"),
-            tenant=head.tenant,
-            relationship=head.relationship,
+            id=touchpoint_id(state.tenant, state.relationship, f"crm#t{number}"),
+            tenant=state.tenant,
+            relationship=state.relationship,
             type=kind,
             time=now - number * 31 * HOUR - chance.randrange(HOUR),
             direction=direction,
@@ -257,30 +258,32 @@ def _timeline(chance: random.Random, head: Head, now: Millis) -> Iterator[Touchp
         )
 
 
-def _alerts(heads: list[Head], now: Millis) -> Iterator[Alert]:
-    for number, head in enumerate(heads):
-        for at, flag in enumerate(head.flags.values()):
-            state = (AlertState.OPEN, AlertState.OPEN, AlertState.ACKNOWLEDGED, AlertState.RESOLVED)[number % 4]
-            yield an_alert(head, flag, now - (number * 47 + at * 11) * MINUTE, state)
+def _alerts(states: list[RelationshipState], now: Millis) -> Iterator[Alert]:
+    for number, state in enumerate(states):
+        for at, flag in enumerate(state.flags.values()):
+            status = (AlertState.OPEN, AlertState.OPEN, AlertState.ACKNOWLEDGED, AlertState.RESOLVED)[number % 4]
+            yield an_alert(state, flag, now - (number * 47 + at * 11) * MINUTE, status)
 
 
-def an_alert(head: Head, flag: StandingFlag, opened: Millis, state: AlertState = AlertState.OPEN) -> Alert:
+def an_alert(
+    state: RelationshipState, flag: StandingFlag, opened: Millis, status: AlertState = AlertState.OPEN
+) -> Alert:
     """The alert of a standing flag."""
     timeline = [AlertEntry(opened, "opened", "rapport", "", 1)]
-    if state == AlertState.ACKNOWLEDGED:
+    if status == AlertState.ACKNOWLEDGED:
         timeline.append(AlertEntry(opened + HOUR, "acknowledged", "Ann Okafor", "", 2))
-    if state == AlertState.RESOLVED:
+    if status == AlertState.RESOLVED:
         timeline.append(AlertEntry(opened + HOUR, "resolved", "Ann Okafor", "They are back after the holidays.", 2))
     return Alert(
-        id=fingerprint(head.tenant, head.relationship, flag.rule, flag.subject),
-        tenant=head.tenant,
-        relationship=head.relationship,
-        name=head.directory.name or head.relationship,
-        owner=head.directory.owner,
+        id=fingerprint(state.tenant, state.relationship, flag.rule, flag.subject),
+        tenant=state.tenant,
+        relationship=state.relationship,
+        name=state.directory.name or state.relationship,
+        owner=state.directory.owner,
         rule=flag.rule,
         subject=flag.subject,
         severity=flag.severity,
-        state=state,
+        state=status,
         reason=flag.reason,
         opened_at=opened,
         moment=opened,
@@ -289,12 +292,12 @@ def an_alert(head: Head, flag: StandingFlag, opened: Millis, state: AlertState =
         numbers=flag.numbers,
         evidence=flag.evidence,
         advice=("Call the champion before writing again.", "Ask what has changed on their side since the last review."),
-        kind=head.directory.kind,
-        segment=head.directory.segment,
-        acknowledged_at=opened + HOUR if state == AlertState.ACKNOWLEDGED else 0,
-        acknowledged_by="Ann Okafor" if state == AlertState.ACKNOWLEDGED else "",
-        resolved_at=opened + HOUR if state == AlertState.RESOLVED else 0,
-        resolved_by="Ann Okafor" if state == AlertState.RESOLVED else "",
+        kind=state.directory.kind,
+        segment=state.directory.segment,
+        acknowledged_at=opened + HOUR if status == AlertState.ACKNOWLEDGED else 0,
+        acknowledged_by="Ann Okafor" if status == AlertState.ACKNOWLEDGED else "",
+        resolved_at=opened + HOUR if status == AlertState.RESOLVED else 0,
+        resolved_by="Ann Okafor" if status == AlertState.RESOLVED else "",
         timeline=tuple(timeline),
         published_version=1,
     )

@@ -17,11 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.api.app import build_app
 from services.api.deps import Deps, make_deps
 from shared.clock import now_ms
+from shared.domain.contract.events import DAY, relationship_key
 from shared.domain.errors import Unavailable
-from shared.domain.events import DAY, relationship_key
 from shared.domain.keys import format_key, hash_secret
-from shared.domain.relationship import Band, Score, Scores
-from shared.domain.verdicts import Cause, Rule, Severity, StandingFlag, Update
+from shared.domain.relationship.flags import Cause, Rule, Severity, StandingFlag, Update
+from shared.domain.relationship.state import Band, Score, Scores
 from shared.settings import Settings
 from shared.storage.memory import MemoryStore
 from shared.storage.store import ApiKey, Incarnation, Write
@@ -41,7 +41,7 @@ def key_of(tenant: str, kind: str = "api") -> str:
 
 
 READS = frozenset(
-    ("list_relationships", "list_alerts", "alert", "relationship", "heads", "timeline", "put_alert", "key")
+    ("list_relationships", "list_alerts", "alert", "relationship", "states", "timeline", "put_alert", "key")
 )
 
 
@@ -62,11 +62,11 @@ def tricks(deps: Deps, store: MoodyStore) -> FastAPI:
 
     @app.post("/_test/alert/{id}")
     async def alert(id: str, severity: Severity = Severity.WARNING) -> dict[str, Any]:
-        head = await store.relationship(FULL, id)
-        assert head is not None
+        state = await store.relationship(FULL, id)
+        assert state is not None
         reason = f"Silent for 21 business days, usual are 6 ({id})."
         flag = StandingFlag(Rule.SILENCE, f"live-{now_ms()}", severity, now_ms(), reason, {"days": 21.0})
-        made = an_alert(head, flag, now_ms())
+        made = an_alert(state, flag, now_ms())
         made = msgspec.structs.replace(made, published_version=0)
         await store.put_alert(made, 0)
         await publish_alert(deps.publisher, store, made)
@@ -74,13 +74,13 @@ def tricks(deps: Deps, store: MoodyStore) -> FastAPI:
 
     @app.post("/_test/score/{id}/{index}")
     async def score(id: str, index: float) -> dict[str, Any]:
-        head = (await store.heads([relationship_key(FULL, id)]))[relationship_key(FULL, id)]
+        state = (await store.states([relationship_key(FULL, id)]))[relationship_key(FULL, id)]
         band = Band.RED if index <= 50 else Band.YELLOW if index <= 75 else Band.GREEN
-        scores = Scores(ri=Score(0.1, index, band), rv=head.scores.rv, at=now_ms())
-        fields = {"scores": scores, "incarnation": "i1", "partition": 0, "offset": head.offset + 1, "writer": "t"}
-        assert await store.write([Write("relationships", head.id, head.rev, fields)]) == []
+        scores = Scores(ri=Score(0.1, index, band), rv=state.scores.rv, at=now_ms())
+        fields = {"scores": scores, "incarnation": "i1", "partition": 0, "offset": state.offset + 1, "writer": "t"}
+        assert await store.write([Write("relationships", state.id, state.rev, fields)]) == []
         update = Update(
-            FULL, id, head.directory.name, "", "customer", "", now_ms(), Cause("i1", 0, 9), index, None, band
+            FULL, id, state.directory.name, "", "customer", "", now_ms(), Cause("i1", 0, 9), index, None, band
         )
         await publish_scores(deps.publisher, [update])
         return {"at": now_ms()}

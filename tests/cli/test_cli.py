@@ -21,7 +21,7 @@ SECONDS = 60
 
 def rapport(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from shared.cli import app; app()", *arguments],
+        [sys.executable, "-c", "from shared.cli.app import app; app()", *arguments],
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,

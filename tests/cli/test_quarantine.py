@@ -14,8 +14,8 @@ from click.testing import Result
 from rich.console import Console
 from typer.testing import CliRunner
 
-from shared import quarantine_cli
-from shared.quarantine_cli import quarantine_app, table
+from shared.cli import quarantine
+from shared.cli.quarantine import quarantine_app, table
 from shared.stream.memory import MemoryLog
 from shared.stream.quarantine import HTTP, Entry, Quarantined, Reason, quarantine_message
 from shared.stream.topics import QUARANTINE
@@ -39,7 +39,7 @@ def log() -> MemoryLog:
 
 @pytest.fixture
 def run(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(quarantine_cli, "KafkaReader", lambda bootstrap: log.reader())
+    monkeypatch.setattr(quarantine, "KafkaReader", lambda bootstrap: log.reader())
     return lambda *arguments: CliRunner().invoke(quarantine_app, arguments)
 
 

@@ -68,7 +68,7 @@ def test_a_name_that_no_database_can_have_is_said(name: str) -> None:
 )
 def test_a_command_ends_with_it_and_no_traceback(command: tuple[str, ...], status: int, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from shared.cli import app; app()", *command],
+        [sys.executable, "-c", "from shared.cli.app import app; app()", *command],
         env={**os.environ, "XDG_DATA_HOME": str(tmp_path), "RAPPORT_LOG_LEVEL": "loud"},
         capture_output=True,
         text=True,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.domain.alerts import Alert, AlertState
-from shared.domain.relationship import Directory, Head, Score, Scores
-from shared.domain.touchpoints import Touchpoint, touchpoint_id
-from shared.domain.usage import month_id
-from shared.domain.verdicts import Cause, Severity, fingerprint
+from shared.domain.alerts.alert import Alert, AlertState
+from shared.domain.columns.months import month_id
+from shared.domain.relationship.flags import Cause, Severity, fingerprint
+from shared.domain.relationship.state import Directory, RelationshipState, Score, Scores
+from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 from shared.storage.store import Delivery, Write
 
 FENCE: dict[str, Any] = {"incarnation": "inc", "partition": 3, "offset": 10, "writer": "one"}
 
 
 def head_write(relationship: str = "r1", base: int = 0, tenant: str = "acme", **fields: Any) -> Write:
-    """A write of a head document; without fields, the least there can be."""
+    """A write of a state document; without fields, the least there can be."""
     whole = {**FENCE, "tenant": tenant, "relationship": relationship, **fields}
     return Write("relationships", f"{tenant}/{relationship}", base, whole)
 
@@ -23,7 +23,7 @@ def head_write(relationship: str = "r1", base: int = 0, tenant: str = "acme", **
 def listed(
     relationship: str, tenant: str = "acme", ri: float | None = None, band: str = "unknown", **fields: Any
 ) -> Write:
-    """A head as lists show it: directory fields by name, and the score."""
+    """A state as lists show it: directory fields by name, and the score."""
     times = {name: fields.pop(name) for name in ("last_seen", "first_seen", "next_due_at") if name in fields}
     scores = Scores(ri=Score(index=ri, band=band), rv=Score(index=None if ri is None else 100 - ri))  # type: ignore[arg-type]
     return head_write(relationship, tenant=tenant, directory=Directory(**fields), scores=scores, **times)
@@ -71,5 +71,5 @@ def delivery(id: str, tenant: str = "acme", alert: str = "acme/r1/silence/", **f
     return Delivery(id=id, tenant=tenant, alert=alert, **whole)
 
 
-def names(heads: tuple[Head, ...]) -> list[str]:
-    return [head.relationship for head in heads]
+def names(states: tuple[RelationshipState, ...]) -> list[str]:
+    return [state.relationship for state in states]

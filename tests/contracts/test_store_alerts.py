@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shared.domain.alerts import Alert, AlertEntry, AlertState
+from shared.domain.alerts.alert import Alert, AlertEntry, AlertState
 from shared.domain.errors import Conflict
-from shared.domain.verdicts import Counter, Evidence, Severity
+from shared.domain.relationship.flags import Counter, Evidence, Severity
 from shared.storage.store import AlertQuery, Store
 from tests.contracts.stored import alert
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from shared.domain.relationship import Directory
+from shared.domain.relationship.state import Directory
 from shared.storage.documents import escape_key, parse, path, plain, unescape_key
 from shared.storage.store import Store
 from tests.contracts.stored import head_write
@@ -73,7 +73,7 @@ async def test_any_json_survives_the_store(store: Store) -> None:
         first = head_write("r", base=base, directory=Directory(custom=custom))
         second = head_write("r", base=base + 1, **{path("directory", "custom", key): [value]})
         assert await store.write([first]) == []
-        assert (await store.heads(["acme/r"]))["acme/r"].directory.custom == custom
+        assert (await store.states(["acme/r"]))["acme/r"].directory.custom == custom
         assert await store.write([second]) == []
-        assert (await store.heads(["acme/r"]))["acme/r"].directory.custom == {**custom, key: [value]}
+        assert (await store.states(["acme/r"]))["acme/r"].directory.custom == {**custom, key: [value]}
         revisions["r"] = base + 2

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.embedded
 CALLS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "prepare": lambda store: store.prepare(),
     "ping": lambda store: store.ping(),
-    "heads": lambda store: store.heads(["acme/r1"]),
+    "states": lambda store: store.states(["acme/r1"]),
     "write": lambda store: store.write([head_write()]),
     "set_incarnation": lambda store: store.set_incarnation(Incarnation("t", "i", 8)),
     "add_touchpoints": lambda store: store.add_touchpoints([entry("s#1")]),
@@ -84,7 +84,7 @@ async def test_a_server_that_went_and_came_back_is_used_again(server_loop: _Loop
         await store.write([head_write(base=1, events=2)])
     with serving(server_loop, launch):
         assert await store.write([head_write(base=1, events=2)]) == []
-        assert (await store.heads(["acme/r1"]))["acme/r1"].events == 2
+        assert (await store.states(["acme/r1"]))["acme/r1"].events == 2
     await store.close()
 
 
@@ -136,12 +136,12 @@ async def test_a_document_just_begun_is_seen_by_nobody_and_completed_by_the_next
     for collection, id in (("relationships", "acme/r1"), ("timeline", "acme/r1/s#1"), ("partitions", "7")):
         await client[database][collection].update_one({"_id": id}, {"$setOnInsert": {"rev": 0}}, upsert=True)
     client.close()
-    assert await mongo_store.heads(["acme/r1"]) == {}
+    assert await mongo_store.states(["acme/r1"]) == {}
     assert await mongo_store.relationship("acme", "r1") is None
     assert await mongo_store.touchpoints(["acme/r1/s#1"]) == {}
     assert await mongo_store.partition_state(7) is None
     assert (await mongo_store.list_relationships("acme", RelationshipQuery())).items == ()
     assert await mongo_store.write([head_write(events=1)]) == []
-    assert (await mongo_store.heads(["acme/r1"]))["acme/r1"].rev == 1
+    assert (await mongo_store.states(["acme/r1"]))["acme/r1"].rev == 1
     await mongo_store.add_touchpoints([entry("s#1")])
     assert await mongo_store.touchpoints(["acme/r1/s#1"]) == {"acme/r1/s#1": entry("s#1")}

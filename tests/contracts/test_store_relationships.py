@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.relationship import Directory
+from shared.domain.relationship.state import Directory
 from shared.storage.store import RelationshipQuery, Store
 from tests.contracts.stored import head_write, listed, month_write, names
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.domain.fence import Fence
-from shared.domain.idchunks import HASH, OFFSET, IdChunk, Seen, chunked, seen, unpack
+from shared.domain.columns.id_chunks import HASH, OFFSET, IdBatch, IdChunk, chunked, seen, unpack
+from shared.domain.relationship.fence import Fence
 from shared.storage.store import Incarnation, Store, Write
 from tests.contracts.stored import FENCE, chunk_write, entry, head_write, month_write
 
@@ -56,7 +56,7 @@ async def test_dedup_chunks_newer_than_a_moment(store: Store) -> None:
 async def test_a_dedup_chunk_is_gone_on_with_in_parts(store: Store) -> None:
     """What the engine writes of a chunk comes back as the ids it was written for, part by part."""
     chunks: list[IdChunk] = []
-    written: list[Seen] = []
+    written: list[IdBatch] = []
     for rev in range(3):
         numbers = range(rev * 500, rev * 500 + 500)
         ids = seen(
@@ -146,9 +146,9 @@ async def test_due_serves_all_tenants_of_the_partition(store: Store) -> None:
 async def test_heads_of_a_partition_come_in_pages_by_id(store: Store) -> None:
     await store.write([head_write(name) for name in ("c", "a", "b", "a/1")])
     await store.write([head_write("a", tenant="other"), head_write("elsewhere", partition=4)])
-    first = await store.partition_heads(3, "", 3)
-    assert [head.id for head in first] == ["acme/a", "acme/a/1", "acme/b"]
-    rest = await store.partition_heads(3, first[-1].id, 3)
-    assert [head.id for head in rest] == ["acme/c", "other/a"]
-    assert await store.partition_heads(3, "other/a", 3) == []
-    assert [head.id for head in await store.partition_heads(4, "", 3)] == ["acme/elsewhere"]
+    first = await store.states_of_partition(3, "", 3)
+    assert [state.id for state in first] == ["acme/a", "acme/a/1", "acme/b"]
+    rest = await store.states_of_partition(3, first[-1].id, 3)
+    assert [state.id for state in rest] == ["acme/c", "other/a"]
+    assert await store.states_of_partition(3, "other/a", 3) == []
+    assert [state.id for state in await store.states_of_partition(4, "", 3)] == ["acme/elsewhere"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from shared.domain.counters import MonthCells
-from shared.domain.relationship import Directory, Factor, Score, Scores
-from shared.domain.usage import day_number
-from shared.domain.verdicts import Severity, StandingFlag
+from shared.domain.columns.counters import MonthCells
+from shared.domain.contract.days import day_number
+from shared.domain.relationship.flags import Severity, StandingFlag
+from shared.domain.relationship.state import Directory, Factor, Score, Scores
 from shared.storage.documents import path
 from shared.storage.store import Store, Write
 from tests.contracts.stored import FENCE, chunk_write, entry, head_write, month_write
@@ -17,23 +17,23 @@ from tests.domain.builders import counters_of
 
 async def test_base_0_creates_the_document_at_revision_1(store: Store) -> None:
     assert await store.write([head_write(events=5, directory=Directory(name="Acme", domains=("a.com",)))]) == []
-    head = (await store.heads(["acme/r1"]))["acme/r1"]
-    assert (head.id, head.tenant, head.relationship, head.rev, head.writer) == ("acme/r1", "acme", "r1", 1, "one")
-    assert (head.incarnation, head.partition, head.offset, head.events) == ("inc", 3, 10, 5)
-    assert head.directory == Directory(name="Acme", domains=("a.com",))
+    state = (await store.states(["acme/r1"]))["acme/r1"]
+    assert (state.id, state.tenant, state.relationship, state.rev, state.writer) == ("acme/r1", "acme", "r1", 1, "one")
+    assert (state.incarnation, state.partition, state.offset, state.events) == ("inc", 3, 10, 5)
+    assert state.directory == Directory(name="Acme", domains=("a.com",))
 
 
 async def test_what_was_not_written_is_left_out(store: Store) -> None:
-    assert await store.heads(["acme/nobody"]) == {}
-    assert await store.heads([]) == {}
+    assert await store.states(["acme/nobody"]) == {}
+    assert await store.states([]) == {}
     assert await store.write([]) == []
 
 
 async def test_a_write_at_the_right_revision_changes_only_its_fields(store: Store) -> None:
     await store.write([head_write(events=5, last_seen=7)])
     assert await store.write([head_write(base=1, events=6)]) == []
-    head = (await store.heads(["acme/r1"]))["acme/r1"]
-    assert (head.rev, head.events, head.last_seen) == (2, 6, 7)
+    state = (await store.states(["acme/r1"]))["acme/r1"]
+    assert (state.rev, state.events, state.last_seen) == (2, 6, 7)
 
 
 async def test_a_write_at_another_revision_loses_and_changes_nothing(store: Store) -> None:
@@ -41,32 +41,32 @@ async def test_a_write_at_another_revision_loses_and_changes_nothing(store: Stor
     await store.write([head_write(base=1, events=6)])
     lost = await store.write([head_write(base=1, events=99, writer="two"), head_write("r2", events=1)])
     assert lost == ["acme/r1"]
-    heads = await store.heads(["acme/r1", "acme/r2"])
-    assert (heads["acme/r1"].rev, heads["acme/r1"].events, heads["acme/r2"].events) == (2, 6, 1)
+    states = await store.states(["acme/r1", "acme/r2"])
+    assert (states["acme/r1"].rev, states["acme/r1"].events, states["acme/r2"].events) == (2, 6, 1)
 
 
 async def test_a_write_to_a_document_that_is_not_there_loses_unless_its_base_is_0(store: Store) -> None:
     assert await store.write([head_write(base=4)]) == ["acme/r1"]
-    assert await store.heads(["acme/r1"]) == {}
+    assert await store.states(["acme/r1"]) == {}
 
 
 async def test_the_same_write_by_the_same_writer_again_counts_as_made(store: Store) -> None:
     for base in (0, 1):
         for _ in range(2):
             assert await store.write([head_write(base=base, events=base + 1)]) == []
-    head = (await store.heads(["acme/r1"]))["acme/r1"]
-    assert (head.rev, head.events) == (2, 2)
+    state = (await store.states(["acme/r1"]))["acme/r1"]
+    assert (state.rev, state.events) == (2, 2)
 
 
 async def test_of_two_writers_that_create_one_wins(store: Store) -> None:
     mine = [head_write(f"r{n}", writer="one", events=1) for n in range(50)]
     theirs = [head_write(f"r{n}", writer="two", events=2) for n in range(50)]
     lost_by_one, lost_by_two = await asyncio.gather(store.write(mine), store.write(theirs))
-    heads = await store.heads([write.id for write in mine])
-    assert sorted(lost_by_one + lost_by_two) == sorted(heads)
-    for id, head in heads.items():
+    states = await store.states([write.id for write in mine])
+    assert sorted(lost_by_one + lost_by_two) == sorted(states)
+    for id, state in states.items():
         winner = "two" if id in lost_by_one else "one"
-        assert (head.writer, head.rev, head.events) == (winner, 1, {"one": 1, "two": 2}[winner])
+        assert (state.writer, state.rev, state.events) == (winner, 1, {"one": 1, "two": 2}[winner])
 
 
 async def test_writers_that_race_lose_no_update(store: Store) -> None:
@@ -75,14 +75,14 @@ async def test_writers_that_race_lose_no_update(store: Store) -> None:
     async def add(writer: str) -> None:
         for _ in range(10):
             while True:
-                head = (await store.heads(["acme/r1"]))["acme/r1"]
-                change = head_write(base=head.rev, writer=f"{writer}{head.rev}", events=head.events + 1)
+                state = (await store.states(["acme/r1"]))["acme/r1"]
+                change = head_write(base=state.rev, writer=f"{writer}{state.rev}", events=state.events + 1)
                 if await store.write([change]) == []:
                     break
 
     await asyncio.gather(*(add(writer) for writer in "abc"))
-    head = (await store.heads(["acme/r1"]))["acme/r1"]
-    assert (head.events, head.rev) == (30, 31)
+    state = (await store.states(["acme/r1"]))["acme/r1"]
+    assert (state.events, state.rev) == (30, 31)
 
 
 async def test_collections_are_written_together(store: Store) -> None:
@@ -90,7 +90,7 @@ async def test_collections_are_written_together(store: Store) -> None:
     assert await store.write(writes) == []
     assert (await store.months_by_id(["acme/r1/2026-01"]))["acme/r1/2026-01"].rev == 1
     assert (await store.dedup_chunks(["acme/r1"], 0))[0].parts == {"o7": "a+/="}
-    assert set(await store.heads(["acme/r1"])) == {"acme/r1"}
+    assert set(await store.states(["acme/r1"])) == {"acme/r1"}
 
 
 async def test_dotted_fields_set_one_place_of_a_map(store: Store) -> None:
@@ -137,14 +137,14 @@ async def test_keys_of_maps_may_hold_anything(store: Store) -> None:
     ]
     await store.write([head_write(flags=dict.fromkeys(strange, flag))])
     await store.write([head_write(base=1, **{path("flags", key): flag for key in ("new.one", "", "$gt", "c[1]")})])
-    head = (await store.heads(["acme/r1"]))["acme/r1"]
-    assert head.flags == dict.fromkeys([*strange, "new.one", "$gt", "c[1]"], flag)
+    state = (await store.states(["acme/r1"]))["acme/r1"]
+    assert state.flags == dict.fromkeys([*strange, "new.one", "$gt", "c[1]"], flag)
 
 
 async def test_a_written_map_replaces_the_one_before(store: Store) -> None:
     await store.write([head_write(score_days={"20000": (1.0, 2.0), "20001": (1.0, None)})])
     await store.write([head_write(base=1, score_days={"20001": (3.0, 4.0)})])
-    assert (await store.heads(["acme/r1"]))["acme/r1"].score_days == {"20001": (3.0, 4.0)}
+    assert (await store.states(["acme/r1"]))["acme/r1"].score_days == {"20001": (3.0, 4.0)}
 
 
 async def test_values_come_back_as_they_were(store: Store) -> None:
@@ -165,12 +165,12 @@ async def test_values_come_back_as_they_were(store: Store) -> None:
     numbers = (1 / 3, None, 0.1 + 0.2, 5.0)
     windows = {"usage": (0.1, 1 / 3, 1e-9, 1e15), "people": (1, 2, 3, 4)}
     await store.write([head_write(directory=Directory(custom=custom), scores=scores, windows=windows, numbers=numbers)])
-    head = (await store.heads(["acme/r1"]))["acme/r1"]
-    assert head.directory.custom == custom
-    assert [type(head.directory.custom[key]) for key in ("yes", "int", "whole")] == [bool, int, float]
-    assert head.scores == scores
-    assert head.windows.usage == (0.1, 1 / 3, 1e-9, 1e15)
-    assert head.numbers == numbers
+    state = (await store.states(["acme/r1"]))["acme/r1"]
+    assert state.directory.custom == custom
+    assert [type(state.directory.custom[key]) for key in ("yes", "int", "whole")] == [bool, int, float]
+    assert state.scores == scores
+    assert state.windows.usage == (0.1, 1 / 3, 1e-9, 1e15)
+    assert state.numbers == numbers
 
 
 async def test_a_boolean_by_itself_comes_back_as_one(store: Store) -> None:
@@ -183,7 +183,7 @@ async def test_a_boolean_by_itself_comes_back_as_one(store: Store) -> None:
 
 async def test_a_number_by_itself_keeps_15_digits(store: Store) -> None:
     await store.write([head_write(**{"scores.ri.index": 100 / 3})])
-    assert (await store.heads(["acme/r1"]))["acme/r1"].scores.ri.index == 33.3333333333333
+    assert (await store.states(["acme/r1"]))["acme/r1"].scores.ri.index == 33.3333333333333
 
 
 async def test_integers_beyond_64_bits_become_floats_or_text(store: Store) -> None:
@@ -205,16 +205,16 @@ async def test_what_is_read_is_a_copy(store: Store) -> None:
 async def test_a_partition_remembers_its_clock_and_what_is_untold(store: Store) -> None:
     assert await store.partition_state(7) is None
     assert await store.write([Write("partitions", "7", 0, {**FENCE, "partition": 7, "clock": 5})]) == []
-    untold = ("acme/r1", "acme/r.2/$x")
-    fields = {**FENCE, "partition": 7, "clock": 6, "untold": untold}
+    unpublished = ("acme/r1", "acme/r.2/$x")
+    fields = {**FENCE, "partition": 7, "clock": 6, "unpublished": unpublished}
     assert await store.write([Write("partitions", "7", 1, fields)]) == []
     state = await store.partition_state(7)
     assert state is not None
-    assert (state.id, state.clock, state.rev, state.partition, state.untold) == ("7", 6, 2, 7, untold)
-    assert await store.write([Write("partitions", "7", 2, {**FENCE, "partition": 7, "untold": ()})]) == []
+    assert (state.id, state.clock, state.rev, state.partition, state.unpublished) == ("7", 6, 2, 7, unpublished)
+    assert await store.write([Write("partitions", "7", 2, {**FENCE, "partition": 7, "unpublished": ()})]) == []
     state = await store.partition_state(7)
     assert state is not None
-    assert (state.clock, state.untold) == (6, ())
+    assert (state.clock, state.unpublished) == (6, ())
 
 
 async def test_more_writes_than_fit_in_one_bulk(store: Store) -> None:
@@ -222,5 +222,5 @@ async def test_more_writes_than_fit_in_one_bulk(store: Store) -> None:
     assert await store.write(writes) == []
     stale = [head_write(f"r{n}", base=n % 2, writer="two", events=0) for n in range(1_203)]
     assert await store.write(stale) == [write.id for write in stale if write.base == 0]
-    heads = await store.heads([write.id for write in writes])
-    assert [heads[write.id].events for write in writes] == [0 if n % 2 else n for n in range(1_203)]
+    states = await store.states([write.id for write in writes])
+    assert [states[write.id].events for write in writes] == [0 if n % 2 else n for n in range(1_203)]

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from services.api.web.desk import Changes, Desk, Desks
-from shared.domain.alerts import AlertState
+from shared.domain.alerts.alert import AlertState
+from shared.domain.alerts.present import alert_json
 from shared.domain.errors import Unavailable
-from shared.domain.present import alert_json
-from shared.domain.relationship import Head
-from shared.domain.verdicts import Cause, Update
+from shared.domain.relationship.flags import Cause, Update
+from shared.domain.relationship.state import RelationshipState
 from shared.storage.store import Page, RelationshipQuery
 from shared.stream.feed import publish_scores
 from tests.eventually import eventually
@@ -73,7 +73,7 @@ async def test_the_first_thousand_are_there_at_once_and_the_others_follow(
     seen = asyncio.Event()
     read = world.store.list_relationships
 
-    async def slowly(tenant: str, query: RelationshipQuery) -> Page[Head]:
+    async def slowly(tenant: str, query: RelationshipQuery) -> Page[RelationshipState]:
         if query.cursor is not None:
             await seen.wait()
         return await read(tenant, query)
@@ -149,7 +149,7 @@ async def test_while_the_store_is_down_pages_are_told_and_nothing_is_forgotten(
         raise Unavailable("down")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.store, "heads", down)
+        patch.setattr(world.store, "states", down)
         await publish_scores(world.deps.publisher, [score("one")])
         assert "does not answer" in (await first_told(told, lambda one: one.trouble)).trouble
     changes = await first_told(told, lambda one: one.rows)

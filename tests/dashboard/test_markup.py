@@ -10,16 +10,16 @@ from services.api.web.markup import Markup, el, join
 from services.api.web.rows import SPARK, pack, row_of, spark_text
 from services.api.web.session import _inside
 from services.api.web.words import figure, touchpoint_words
-from shared.domain.facts import Facts, Promise
-from shared.domain.relationship import Band, Directory, Factor, Head, Score, Scores
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.verdicts import Counter, Rule, Severity, StandingFlag
+from shared.domain.relationship.facts import Facts, Promise
+from shared.domain.relationship.flags import Counter, Rule, Severity, StandingFlag
+from shared.domain.relationship.state import Band, Directory, Factor, RelationshipState, Score, Scores
+from shared.domain.relationship.touchpoints import Touchpoint
 
 EVIL = '<img src=x onerror="alert(1)">'
 
 
-def a_head(**changes: object) -> Head:
-    return Head(id="t/a", tenant="t", relationship="a", **changes)  # type: ignore[arg-type]
+def a_head(**changes: object) -> RelationshipState:
+    return RelationshipState(id="t/a", tenant="t", relationship="a", **changes)  # type: ignore[arg-type]
 
 
 def test_text_is_escaped_and_markup_is_not() -> None:
@@ -31,7 +31,7 @@ def test_text_is_escaped_and_markup_is_not() -> None:
 def test_nothing_from_outside_becomes_markup() -> None:
     flag = StandingFlag(EVIL, EVIL, Severity.WARNING, 1, EVIL)
     factor = Factor(0.5, 0.5, EVIL)
-    head = a_head(
+    state = a_head(
         directory=Directory(name=EVIL, kind=EVIL, segment=EVIL, owner=EVIL, type=EVIL, stage=EVIL, status=EVIL),
         scores=Scores(ri=Score(0.1, 50.0, Band.RED, {EVIL: factor})),
         flags={"x": flag},
@@ -39,10 +39,10 @@ def test_nothing_from_outside_becomes_markup() -> None:
     )
     entry = Touchpoint(id="x", tenant="t", relationship="a", type=EVIL, time=1, person=EVIL, data={"text": EVIL})
     shown = join(
-        parts.hero(head),
-        parts.factors(head),
-        parts.flags(head, {}),
-        parts.promises(head.facts, 9),
+        parts.hero(state),
+        parts.factors(state),
+        parts.flags(state, {}),
+        parts.promises(state.facts, 9),
         parts.touchpoint(touchpoint_words(entry)),
     )
     assert "<img" not in shown
@@ -85,11 +85,11 @@ def test_a_flag_from_loaded_history_is_not_dated_by_the_loading() -> None:
 
 def test_rows_travel_with_words_as_indexes() -> None:
     flag = StandingFlag("silence", "", Severity.CRITICAL, 1)
-    heads = [
+    states = [
         a_head(directory=Directory(name="A", segment="x", owner="x"), last_seen=7, flags={"s": flag}),
         a_head(scores=Scores(ri=Score(0.2, 61.04, Band.YELLOW))),
     ]
-    packed = pack([row_of(head) for head in heads], 3)
+    packed = pack([row_of(state) for state in states], 3)
     assert packed.words == ["customer", "x", "unknown", "", "yellow"]
     assert packed.rows[0] == ("a", "A", 0, 1, 1, 2, None, None, 1, 0, 7, "")
     assert packed.rows[1] == ("a", "", 0, 3, 3, 4, 61.0, None, 0, 2, 0, "")

@@ -11,9 +11,10 @@ from services.api.web.series import (
     usage_series,
     weekday_means,
 )
-from shared.domain.events import DAY
-from shared.domain.usage import Cell, day_name
-from shared.domain.verdicts import Counter, Evidence, Rule, Severity, StandingFlag
+from shared.domain.columns.months import Cell
+from shared.domain.contract.days import day_name
+from shared.domain.contract.events import DAY
+from shared.domain.relationship.flags import Counter, Evidence, Rule, Severity, StandingFlag
 
 TODAY = 20_000
 

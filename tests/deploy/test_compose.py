@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.cli import app
+from shared.cli.app import app
 from shared.settings import Settings
 from shared.telemetry import Metrics, of_process
 

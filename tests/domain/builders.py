@@ -8,25 +8,26 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.block import Block
-from shared.domain.counters import MonthCells
-from shared.domain.dedup import Stored
-from shared.domain.display import features, refresh
-from shared.domain.engine import Step, step_many, tick
-from shared.domain.events import Interaction, JsonObject, Millis
-from shared.domain.fence import Fence
-from shared.domain.fold import fold_timeline
-from shared.domain.idchunks import Unsaved, chunk_all, unpack
-from shared.domain.playbooks import Playbook, RuleSettings, bare_playbook
-from shared.domain.relationship import Head
-from shared.domain.row import Entry, Row
-from shared.domain.run import Item, Known, Run, usage_entry
-from shared.domain.scores import FACTORS
-from shared.domain.terms import Terms
-from shared.domain.times import parse_date_or_moment
-from shared.domain.touchpoints import Touchpoint, made_of
-from shared.domain.usage import METRICS_MOST, Day, Month, code_parts, day_of, month_id
-from shared.domain.verdicts import FlagChange, Rule
+from shared.domain.columns.block import Block
+from shared.domain.columns.counters import MonthCells
+from shared.domain.columns.dedup import Stored
+from shared.domain.columns.id_chunks import Unsaved, chunk_all, unpack
+from shared.domain.columns.months import METRICS_MOST, Month, code_parts, month_id
+from shared.domain.columns.row import Entry, Row
+from shared.domain.contract.days import Day, day_of
+from shared.domain.contract.events import Interaction, JsonObject, Millis
+from shared.domain.contract.times import parse_date_or_moment
+from shared.domain.engine.display import features, refresh
+from shared.domain.engine.run import Item, Known, Run, usage_entry
+from shared.domain.engine.step import StepResult, step_many, tick
+from shared.domain.engine.terms import Terms
+from shared.domain.playbooks.model import Playbook, RuleSettings, bare_playbook
+from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.flags import FlagChange, Rule
+from shared.domain.relationship.fold import fold_timeline
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.relationship.touchpoints import Touchpoint, made_of
+from shared.domain.scores.factors import FACTORS
 
 TENANT, NAME = "acme", "acct-1"
 ID = f"{TENANT}/{NAME}"
@@ -38,9 +39,9 @@ def at(text: str) -> Millis:
     return parse_date_or_moment(text)
 
 
-def head(**fields: Any) -> Head:
-    """A head of acme/acct-1."""
-    return Head(id=ID, tenant=TENANT, relationship=NAME, **fields)
+def state(**fields: Any) -> RelationshipState:
+    """A state of acme/acct-1."""
+    return RelationshipState(id=ID, tenant=TENANT, relationship=NAME, **fields)
 
 
 def interaction(
@@ -77,23 +78,23 @@ class Desk:
     chunks: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.block.add(head())
+        self.block.add(state())
 
     @property
     def row(self) -> Row:
         return self.block.rows[ID]
 
     @property
-    def head(self) -> Head:
-        return self.row.head
+    def state(self) -> RelationshipState:
+        return self.row.state
 
     @property
     def flags(self) -> set[str]:
-        return set(self.head.flags)
+        return set(self.state.flags)
 
     @property
     def changes(self) -> tuple[FlagChange, ...]:
-        return self.head.changes
+        return self.state.changes
 
     def say(
         self,
@@ -117,11 +118,11 @@ class Desk:
         self.fold(Item(self.offset, received, event, data, usage_entry(event, data)))
         return f"test#{id}"
 
-    def fold(self, *items: Item) -> Step:
+    def fold(self, *items: Item) -> StepResult:
         """Fold items that hold their places already (a redelivery, or a batch)."""
         return self.run(Run.of(items))
 
-    def run(self, run: Run) -> Step:
+    def run(self, run: Run) -> StepResult:
         """Fold a run."""
         timelines = {ID: list(self.timeline.values())}
         return step_many(self.block, run, Known(dict(self.timeline), timelines), self.terms, LOG, 0)
@@ -152,7 +153,7 @@ class Desk:
         """The same relationship made anew from documents, in a block of its own; records from `next` on come again."""
         self.store()
         block = Block(self.block.feature_days, capacity=1)
-        stored = msgspec.convert(msgspec.to_builtins(self.head), Head)
+        stored = msgspec.convert(msgspec.to_builtins(self.state), RelationshipState)
         row = block.add(stored, [self.months[name] for name in sorted(self.months)], unknown_months=True)
         again = (0, self.offset + 1 if next is None else next)
         for number, chunk in sorted(self.chunks.items()):
@@ -163,20 +164,20 @@ class Desk:
         self.block = block
         return row
 
-    def shown(self) -> Head:
-        """The head with everything it shows renewed."""
+    def shown(self) -> RelationshipState:
+        """The state with everything it shows renewed."""
         refresh(self.block, [self.row])
-        return self.head
+        return self.state
 
     def features(self) -> dict[str, tuple[float, float]]:
         """The use of its features as it is shown, from documents."""
         self.store()
-        return features(self.head, self.months.values())
+        return features(self.state, self.months.values())
 
 
 def counters_of(month: MonthCells) -> list[tuple[Day, str, str, float]]:
     """Every counter of a month: day, metric, person, count."""
-    month.unseal()
+    month.unpack()
     metrics, persons = list(month.metrics), list(month.persons)
     counts = [
         (day, code_parts(code), count) for day, cells in month.days.items() for code, count in cells.counts.items()
@@ -187,8 +188,8 @@ def counters_of(month: MonthCells) -> list[tuple[Day, str, str, float]]:
 def month_document(row: Row, name: str, before: Month | None = None) -> Month:
     """The document of one of the row's months after what has changed was written to it, through JSON."""
     cells = row.cells[name]
-    names = {"id": month_id(row.head.tenant, row.head.relationship, name), "month": name}
-    document: dict[str, Any] = {"tenant": row.head.tenant, "relationship": row.head.relationship, **names}
+    names = {"id": month_id(row.state.tenant, row.state.relationship, name), "month": name}
+    document: dict[str, Any] = {"tenant": row.state.tenant, "relationship": row.state.relationship, **names}
     if before is not None:
         document = msgspec.to_builtins(before)
     for path, value in cells.fields().items():
@@ -215,7 +216,7 @@ def month_fields(counts: Mapping[int, Mapping[tuple[str, str], float]]) -> dict[
 
 
 def numbers_of(**factors: Sequence[float | None]) -> tuple[float | None, ...]:
-    """A head's `numbers` with these factors: value, confidence and inputs of each; of the others nothing is known."""
+    """A state's `numbers` with these factors: value, confidence and inputs of each; of the others nothing is known."""
     none = {name: (None,) * (2 + len(rule.inputs)) for name, rule in FACTORS.items()}
     return tuple(number for name in FACTORS for number in factors.get(name, none[name]))
 
@@ -224,7 +225,7 @@ def row_with(touches: Iterable[Touchpoint] = (), **fields: Any) -> tuple[Block, 
     """A block with one row, its facts folded from touchpoints and its counters counted."""
     touches = list(touches)
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head(facts=fold_timeline(touches), **fields))
+    row = block.add(state(facts=fold_timeline(touches), **fields))
     for offset, entry in enumerate(touches):
         if entry.metric is not None:
             block.count(row, (Entry(entry.metric, entry.person, day_of(entry.time), 1.0),), Fence(LOG, 0, offset))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.baseline import Comparison, compare, critical_z, days_needed
+from shared.domain.rules.baseline import Comparison, compare, critical_z, days_needed
 
 
 def one(counts: list[float], elapsed: float, window: int, weeks: int) -> Comparison:
@@ -44,9 +44,9 @@ def test_dispersion_by_hand() -> None:
     # 2 weeks, one weekday with 2 and 6 (mean 4), the others 0: residuals (4 + 4) / 4 = 2 on 2 × 7 − 7 = 7 degrees
     # of freedom: 0.29, raised to Poisson's 1. With 0 and 40 (mean 20): (400 + 400) / 20 = 40 → 40 / 7 = 5.714.
     # k = 6 is 14 days ago: the first week's oldest day, so that two weeks are known (12 + 2 − 7 = 7 … 21 − 7 = 14)
-    quiet = [0.0] * 22
-    quiet[14], quiet[21] = 6, 2
-    found = one(quiet, 0.0, 7, 2)
+    suppressed = [0.0] * 22
+    suppressed[14], suppressed[21] = 6, 2
+    found = one(suppressed, 0.0, 7, 2)
     assert found.expected[0] == 4  # day 7 ago has the weekday of days 14 and 21 ago
     assert found.z[0] == pytest.approx(-4 / math.sqrt(1 * 4 * 1.5))
     loud = [0.0] * 22

@@ -9,25 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.block import Block
-from shared.domain.events import DAY, HOUR
-from shared.domain.fence import Fence
-from shared.domain.relationship import Head
-from shared.domain.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, active_days
-from shared.domain.usage import Month, day_of, month_of
-from tests.domain.builders import LOG, Desk, at, head, month_document, row_with, touch
+from shared.domain.columns.block import Block
+from shared.domain.columns.months import Month
+from shared.domain.columns.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, active_days
+from shared.domain.contract.days import day_of, month_of
+from shared.domain.contract.events import DAY, HOUR
+from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.state import RelationshipState
+from tests.domain.builders import LOG, Desk, at, month_document, row_with, state, touch
 
 MONDAY = day_of(at("2026-06-01"))
 NOON = at("2026-06-01T12:00:00Z")
 
 
-def other_head(number: int) -> Head:
-    return Head(id=f"t/{number}", tenant="t", relationship=str(number))
+def other_head(number: int) -> RelationshipState:
+    return RelationshipState(id=f"t/{number}", tenant="t", relationship=str(number))
 
 
 def test_totals_and_features_by_hand() -> None:
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     entries = [
         Entry("use:export", "ana", MONDAY, 3.0),
         Entry("use:export", "bob", MONDAY - 1, 2.0),
@@ -52,7 +53,7 @@ def test_totals_and_features_by_hand() -> None:
 
 def test_a_day_ends_at_midnight() -> None:
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     block.count(row, [Entry("use:export", "ana", MONDAY, 3.0)], Fence(LOG, 0, 0))
     last = block.view([row], [(MONDAY + 1) * DAY - 1])
     assert last.total(USAGE, 2).tolist() == [[3, 0]]
@@ -76,7 +77,7 @@ def test_rows_of_one_view_have_moments_of_their_own() -> None:
 
 def test_a_record_counts_once_in_each_month() -> None:
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     both = [Entry("in:email", "", MONDAY - 1, 1.0), Entry("in:email", "", MONDAY, 1.0)]  # May and June
     block.count(row, both[:1], Fence(LOG, 0, 4))
     block.count(row, both, Fence(LOG, 0, 4))
@@ -87,7 +88,7 @@ def test_a_record_counts_once_in_each_month() -> None:
 
 def test_days_beyond_the_series_count_in_their_month_alone() -> None:
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     block.count(row, [Entry("use:export", "", MONDAY, 1.0)], Fence(LOG, 0, 0))
     block.count(row, [Entry("use:old", "", MONDAY - 68, 1.0)], Fence(LOG, 0, 1))
     block.count(row, [Entry("use:older", "", MONDAY - TOTAL_DAYS, 1.0)], Fence(LOG, 0, 2))
@@ -98,7 +99,7 @@ def test_days_beyond_the_series_count_in_their_month_alone() -> None:
 
 def test_series_do_not_go_back() -> None:
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     block.count(row, [Entry("use:export", "", MONDAY, 1.0)], Fence(LOG, 0, 0))
     for day in (MONDAY - 1, MONDAY):
         block.advance(row, day)
@@ -123,7 +124,7 @@ def test_active_are_those_who_used_or_wrote_and_have_not_left() -> None:
 
 def test_rows_that_are_let_go_leave_clean_places() -> None:
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     block.count(row, [Entry("use:export", "", MONDAY, 5.0)], Fence(LOG, 0, 0))
     block.evict(row)
     assert block.rows == {}
@@ -193,9 +194,9 @@ things = st.tuples(
 
 def test_a_month_with_nothing_but_scores_enters_no_series() -> None:
     block = Block(feature_days=68, capacity=1)
-    quiet = {"tenant": "t", "relationship": "acme", "scores": {"d3": [50.0, None]}}
-    months = [Month(id=f"t/acme/{name}", month=name, **quiet) for name in ("2026-05", "2026-06")]
-    row = block.add(Head(id="t/acme", tenant="t", relationship="acme"), months)
+    suppressed = {"tenant": "t", "relationship": "acme", "scores": {"d3": [50.0, None]}}
+    months = [Month(id=f"t/acme/{name}", month=name, **suppressed) for name in ("2026-05", "2026-06")]
+    row = block.add(RelationshipState(id="t/acme", tenant="t", relationship="acme"), months)
     assert (list(row.cells), row.slots, row.people) == (["2026-05", "2026-06"], {}, {})
     view = block.view([row], [NOON])
     assert not view.total(USAGE, TOTAL_DAYS).any()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.cadence import silence_due, usual_gap
-from shared.domain.events import DAY
-from shared.domain.facts import Facts
-from shared.domain.playbooks import SilenceParams
-from shared.domain.usage import day_of
+from shared.domain.contract.days import day_of
+from shared.domain.contract.events import DAY
+from shared.domain.playbooks.model import SilenceParams
+from shared.domain.relationship.facts import Facts
+from shared.domain.rules.cadence import silence_due, usual_gap
 from tests.domain.builders import at
 
 MONDAY = day_of(at("2026-06-01"))

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.contact_rules import BROKEN_FOR, expectation_violated, silence
-from shared.domain.events import DAY, HOUR
-from shared.domain.flags import REASONS, STATE_RULES
-from shared.domain.playbooks import Playbook
-from shared.domain.relationship import Directory
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.verdicts import Rule
+from shared.domain.contract.events import DAY, HOUR
+from shared.domain.playbooks.model import Playbook
+from shared.domain.relationship.flags import Rule
+from shared.domain.relationship.state import Directory
+from shared.domain.relationship.touchpoints import Touchpoint
+from shared.domain.rules.contact import BROKEN_FOR, expectation_violated, silence
+from shared.domain.rules.declaration import REASONS, STATE_RULES
 from tests.domain.builders import at, playbook, row_with, touch
 
 MONDAY = at("2026-06-01T09:00:00Z")
@@ -27,10 +27,14 @@ def daily(days: int = 5, person: str = "ana") -> list[Touchpoint]:
 def silent(touches: list[Touchpoint], now: int, **fields: Any) -> tuple[bool, int, dict[str, float]]:
     """Whether silence fires, when it is due, and its numbers."""
     block, row = row_with(touches, **fields)
-    hits = silence(block.view([row], [now]), playbook())
-    assert hits.fires.tolist() == hits.holds.tolist()
-    assert not hits.critical[0]
-    return bool(hits.fires[0]), int(hits.due[0]), {name: float(column[0]) for name, column in hits.numbers.items()}
+    result = silence(block.view([row], [now]), playbook())
+    assert result.fires.tolist() == result.stays.tolist()
+    assert not result.critical[0]
+    return (
+        bool(result.fires[0]),
+        int(result.due[0]),
+        {name: float(column[0]) for name, column in result.numbers.items()},
+    )
 
 
 def test_silence_falls_due_over_the_weekend() -> None:
@@ -79,10 +83,10 @@ def promise(name: str = "p", due: str = "2026-06-03T09:00:00Z", **more: Any) -> 
 def broken(touches: list[Touchpoint], now: int, book: Playbook | None = None, **fields: Any) -> tuple[Any, int]:
     """Promises flagged (True: critical), and the next moment to look."""
     block, row = row_with(touches, **fields)
-    hits = expectation_violated(block.view([row], [now]), book or playbook())
-    assert hits.fires.all()
-    assert hits.numbers["overdue"].tolist() == hits.critical.tolist()
-    return dict(zip(hits.subject, hits.critical.tolist(), strict=True)), int(hits.due[0])
+    result = expectation_violated(block.view([row], [now]), book or playbook())
+    assert result.fires.all()
+    assert result.numbers["overdue"].tolist() == result.critical.tolist()
+    return dict(zip(result.subject, result.critical.tolist(), strict=True)), int(result.due[0])
 
 
 def test_a_promise_warns_a_day_before_and_is_broken_when_due() -> None:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.contract import Rejection, Terms, accept, accept_all, event_id
-from shared.domain.events import DAY, EVENT_TYPES, HOUR, MINUTE, Interaction
-from shared.domain.fields import CONTROL, FIELDS, holds_control
+from shared.domain.contract.accepting import Acceptance, Rejection, accept, accept_all, event_id
+from shared.domain.contract.events import DAY, EVENT_TYPES, HOUR, MINUTE, Interaction
+from shared.domain.contract.fields import CONTROL, FIELDS, holds_control
 
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
-TERMS = Terms("demo", NOW, lambda tenant, subject: subject.strip())
+TERMS = Acceptance("demo", NOW, lambda tenant, subject: subject.strip())
 MISSING = object()
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.corrections import target_of
-from shared.domain.events import DAY
-from shared.domain.facts import Facts
-from shared.domain.run import Item
-from shared.domain.terms import Terms
-from shared.domain.usage import day_of
-from shared.domain.verdicts import Rule
+from shared.domain.contract.days import day_of
+from shared.domain.contract.events import DAY
+from shared.domain.engine.corrections import target_of
+from shared.domain.engine.run import Item
+from shared.domain.engine.terms import Terms
+from shared.domain.relationship.facts import Facts
+from shared.domain.relationship.flags import Rule
 from tests.domain.builders import LOG, Desk, at, counters_of, interaction, playbook
 
 NOON = at("2026-06-01T12:00:00Z")
@@ -36,7 +36,7 @@ def test_a_retraction_undoes(stored: bool) -> None:
         desk.store()
     desk.say("event.retracted", NOON + 1, id="r1", about="m1")
     assert counts(desk) == {("in:message", "bob", -1): 1}
-    assert set(desk.head.facts.people) == {"bob"}
+    assert set(desk.state.facts.people) == {"bob"}
     entry = desk.row.pending["acme/acct-1/test#m1"]
     assert (entry.retracted, entry.retracted_by, entry.position, entry.offset) == (True, "test#r1", 0, 2)
     assert entry.rev == (1 if stored else 0)
@@ -49,7 +49,7 @@ def test_a_retraction_counts_once_however_often_it_is_said() -> None:
     desk.say("event.retracted", NOON + 1, about="m1")
     desk.say("event.retracted", NOON + 2, about="m1")
     assert counts(desk) == {}
-    assert desk.head.facts == Facts()
+    assert desk.state.facts == Facts()
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -60,8 +60,8 @@ def test_a_retraction_before_its_event(stored: bool) -> None:
         desk.store()
     desk.say("message.received", NOON + 1, id="m1", person="ana")
     assert counts(desk) == {}
-    assert desk.head.facts == Facts()
-    assert desk.head.events == 1
+    assert desk.state.facts == Facts()
+    assert desk.state.events == 1
 
 
 def test_a_correction_before_its_event() -> None:
@@ -70,7 +70,7 @@ def test_a_correction_before_its_event() -> None:
     desk.say("event.corrected", NOON, about="m1", replacement=replacement)
     desk.say("message.received", NOON + 1, id="m1", person="ana")
     assert counts(desk) == {("out:message", "bob", -1): 1}
-    assert desk.head.facts == Facts(first_touch=NOON - DAY, last_out=NOON - DAY)
+    assert desk.state.facts == Facts(first_touch=NOON - DAY, last_out=NOON - DAY)
 
 
 def test_a_correction_replaces() -> None:
@@ -87,8 +87,8 @@ def test_a_correction_replaces() -> None:
     entry = desk.row.pending["acme/acct-1/test#m1"]
     assert (entry.type, entry.direction, entry.channel, entry.person) == ("meeting.held", "both", "video", "bob")
     assert (entry.time, entry.corrected_by, entry.retracted) == (NOON - 32 * DAY, "test#c1", False)
-    assert desk.head.facts.last_in == desk.head.facts.last_out == NOON - 32 * DAY
-    assert set(desk.head.facts.people) == {"bob"}
+    assert desk.state.facts.last_in == desk.state.facts.last_out == NOON - 32 * DAY
+    assert set(desk.state.facts.people) == {"bob"}
 
 
 def test_a_correction_of_the_time_alone() -> None:
@@ -119,12 +119,12 @@ def test_a_correction_that_is_read_again_changes_nothing() -> None:
     desk = Desk()
     desk.say("message.received", NOON, id="m1", person="ana")
     desk.say("event.retracted", NOON + 1, id="r1", about="m1")
-    before = (counts(desk), desk.head.facts, desk.head.events)
+    before = (counts(desk), desk.state.facts, desk.state.events)
     data = {"id": "m1"}
     event = interaction("event.retracted", NOON + 1, "r1", data)
     desk.reload(next=0)
     step = desk.fold(Item(1, NOON + 1, event, data))
-    assert (counts(desk), desk.head.facts, desk.head.events) == before
+    assert (counts(desk), desk.state.facts, desk.state.events) == before
     assert (set(step.touched), step.duplicates) == ({"acme/acct-1"}, 0)  # it is told again
 
 
@@ -157,8 +157,8 @@ def test_a_corrected_answer_is_judged_anew() -> None:
     desk = Desk(Terms(playbook(Rule.NPS_DETRACTOR, cooldown_days=1)))
     desk.say("survey.answered", NOON, id="s1", instrument="nps", score=2, person="ana")
     corrected(desk, 5)
-    assert desk.head.flags["nps_detractor/ana"].reason == "ana answered NPS with 5"
-    assert desk.head.flags["nps_detractor/ana"].since == NOON
+    assert desk.state.flags["nps_detractor/ana"].reason == "ana answered NPS with 5"
+    assert desk.state.flags["nps_detractor/ana"].since == NOON
     assert [change.raised for change in desk.changes] == [True, True]
     corrected(desk, 8)
     assert desk.flags == set()

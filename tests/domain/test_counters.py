@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain import counters
-from shared.domain.counters import CELL_BYTES, OTHERS, MonthCells
-from shared.domain.fence import Fence
-from shared.domain.row import Row
-from shared.domain.usage import Month, cells_of, day_number
-from tests.domain.builders import counters_of, head, month_document
+from shared.domain.columns import counters
+from shared.domain.columns.counters import CELL_BYTES, OTHERS, MonthCells
+from shared.domain.columns.months import Month, cells_of
+from shared.domain.columns.row import Row
+from shared.domain.contract.days import day_number
+from shared.domain.relationship.fence import Fence
+from tests.domain.builders import counters_of, month_document, state
 
 FIRST = day_number("2026-02-01")
 NAME = "2026-02"
@@ -25,7 +26,7 @@ def counted(month: MonthCells) -> dict[tuple[int, str, str], float]:
 
 def stored(month: MonthCells, before: Month | None = None) -> Month:
     """The document after a write of what has changed, which then counts as stored."""
-    row = Row(0, 0, head())
+    row = Row(0, 0, state())
     row.cells[month.month] = month
     document = month_document(row, month.month, before)
     month.stored()
@@ -129,7 +130,7 @@ def test_a_month_knows_where_uses_are_counted() -> None:
     month.add(FIRST, "use:export", "ana", 1)
     assert month.uses == {"export": 1}
     again = MonthCells.load(stored(month))
-    again.unseal()
+    again.unpack()
     assert again.uses == {"export": 1}
 
 
@@ -185,7 +186,7 @@ def test_a_month_survives_its_document(
         month.move(Fence("one", 0, offset))
         document = stored(month, document)
         again = MonthCells.load(document)
-        again.unseal()
+        again.unpack()
         assert counted(again) == counted(month) == wanted
         assert {day: tuple(pair) for day, pair in document.scores.items()} == month.scores
         assert (again.rev, again.fence, again.changed) == (offset + 1, Fence("one", 0, offset), False)
@@ -201,37 +202,37 @@ def test_a_month_survives_its_document(
 def test_a_month_that_was_sealed_goes_on_as_if_it_had_not(
     rounds: list[tuple[list[tuple[int, str, str, float]], bool, bool]],
 ) -> None:
-    sealed, open_all_along = MonthCells(NAME), MonthCells(NAME)
+    packed, open_all_along = MonthCells(NAME), MonthCells(NAME)
     documents: list[Month | None] = [None, None]
-    for added, absolute, seal in rounds:
-        if seal:
-            sealed.seal()
-            assert (sealed.sealed is not None) == (documents[0] is not None)
-            sealed.unseal()
+    for added, absolute, pack in rounds:
+        if pack:
+            packed.pack()
+            assert (packed.packed is not None) == (documents[0] is not None)
+            packed.unpack()
         for day, metric, person, amount in added:
             found = []
-            for month in (sealed, open_all_along):
+            for month in (packed, open_all_along):
                 fold = month.set_total if absolute else month.add
                 found.append(list(fold(FIRST + day, *month.kept(FIRST + day, metric, person), amount)))
             assert found[0] == found[1]
-        documents = [stored(month, before) for month, before in zip((sealed, open_all_along), documents, strict=True)]
+        documents = [stored(month, before) for month, before in zip((packed, open_all_along), documents, strict=True)]
         assert documents[0] == documents[1]
-        assert counters_of(sealed) == counters_of(open_all_along)
-        assert (sealed.bytes, sealed.uses) == (open_all_along.bytes, open_all_along.uses)
+        assert counters_of(packed) == counters_of(open_all_along)
+        assert (packed.bytes, packed.uses) == (open_all_along.bytes, open_all_along.uses)
 
 
 def test_scores_are_recorded_in_a_sealed_month() -> None:
     month = MonthCells(NAME)
     month.add(FIRST, "use:export", "ana", 1)
-    row = Row(0, 0, head())
+    row = Row(0, 0, state())
     row.cells[NAME] = again = MonthCells.load(stored(month))
     row.unrecorded = {FIRST: (1.0, 2.0), FIRST + 1: (5.0, 6.0)}
     row.record_scores(FIRST, (3.0, None))
-    assert (again.sealed is not None, again.changed, again.scores_alone) == (True, True, True)
+    assert (again.packed is not None, again.changed, again.scores_alone) == (True, True, True)
     assert again.fields() == {"scores.d1": [3.0, None]}
     assert row.unrecorded == {FIRST + 1: (5.0, 6.0)}
     again.stored()
-    again.unseal()
+    again.unpack()
     again.add(FIRST, "use:export", "ana", 1)
     assert again.fields() == {"days.d1": [[509], [2.0]]}  # no names: they are in the document
 
@@ -239,13 +240,13 @@ def test_scores_are_recorded_in_a_sealed_month() -> None:
 def test_what_is_not_stored_is_not_sealed() -> None:
     month = MonthCells(NAME)
     month.add(FIRST, "use:export", "ana", 1)
-    month.seal()
-    assert month.sealed is None
+    month.pack()
+    assert month.packed is None
     stored(month)
     heavy = month.weight
-    month.seal()
-    assert month.sealed is not None
+    month.pack()
+    assert month.packed is not None
     assert month.weight < heavy
-    again = month.sealed
-    month.seal()
-    assert month.sealed is again
+    again = month.packed
+    month.pack()
+    assert month.packed is again

@@ -10,15 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain import dedup
-from shared.domain.dedup import SeenIds, Stored, id_hash
-from shared.domain.events import DAY
-from shared.domain.fence import Fence
-from shared.domain.idchunks import (
+from shared.domain.columns import dedup
+from shared.domain.columns.dedup import SeenIds, Stored, id_hash
+from shared.domain.columns.id_chunks import (
     CHUNK_IDS,
     CHUNKS_A_DAY,
+    IdBatch,
     IdChunk,
-    Seen,
     Unsaved,
     chunk_all,
     chunked,
@@ -26,6 +24,8 @@ from shared.domain.idchunks import (
     seen,
     unpack,
 )
+from shared.domain.contract.events import DAY
+from shared.domain.relationship.fence import Fence
 
 TODAY = 20_605  # 2026-06-01
 START = TODAY * DAY
@@ -81,11 +81,11 @@ def test_packed_ids_come_back() -> None:
     assert offsets.tolist() == places
 
 
-def pack(ids: Seen) -> str:
+def pack(ids: IdBatch) -> str:
     return part_of(ids, LOG).packed
 
 
-def some(count: int, received: int = START, first: int = 0) -> Seen:
+def some(count: int, received: int = START, first: int = 0) -> IdBatch:
     offsets = range(first, first + count)
     return seen([1 + offset for offset in offsets], offsets, [received] * count)
 
@@ -397,7 +397,7 @@ class Model:
         self.verdicts: list[tuple[int, int, int, bool]] = []  # by offset: relationship, hash, day, whether it counts
         self.documents: dict[int, dict[int, dict[str, Any]]] = {}  # relationship → number → chunk
         self.chunks: dict[int, list[IdChunk]] = {}
-        self.unsaved: dict[int, list[Seen]] = {}
+        self.unsaved: dict[int, list[IdBatch]] = {}
         self.committed = 0
 
     def say(self, name: int, hash: int, day: int) -> None:
@@ -483,11 +483,11 @@ steps = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(steps)
-def test_it_remembers_like_a_plain_dictionary(told: list[tuple[str, list[tuple[int, int, int]], int]]) -> None:
+def test_it_remembers_like_a_plain_dictionary(published: list[tuple[str, list[tuple[int, int, int]], int]]) -> None:
     """Batches of several relationships, growth, expiry, relationships that come and go, crashes amid a store."""
     model, today = Model(), TODAY
     table = Table(model)
-    for what, events, size in told:
+    for what, events, size in published:
         if what == "fill":  # enough for the table to be made anew
             spread = 2**64 // (len(model.verdicts) + 60)
             for number in range(1, 60):

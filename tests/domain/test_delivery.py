@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.domain.delivery import ATTEMPTS, LEASE, TIMEOUT, next_attempt
-from shared.domain.events import HOUR, MINUTE, SECOND
+from shared.domain.alerts.delivery import ATTEMPTS, LEASE, TIMEOUT, next_attempt
+from shared.domain.contract.events import HOUR, MINUTE, SECOND
 
 
 def test_eight_attempts_then_never_again() -> None:

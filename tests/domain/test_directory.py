@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.directory import CUSTOM_KEPT, updated
-from shared.domain.events import JsonObject
-from shared.domain.relationship import Directory
+from shared.domain.contract.events import JsonObject
+from shared.domain.relationship.directory import CUSTOM_KEPT, updated
+from shared.domain.relationship.state import Directory
 
 
 def after(*words: tuple[int, JsonObject]) -> Directory:
@@ -86,10 +86,10 @@ words = st.lists(
 @settings(max_examples=50, deadline=None)
 @given(words, st.randoms())
 def test_the_order_of_arrival_does_not_matter(words: list[JsonObject], random: Random) -> None:
-    told = list(enumerate(words, 1))
-    shuffled = list(told)
+    published = list(enumerate(words, 1))
+    shuffled = list(published)
     random.shuffle(shuffled)
-    assert after(*shuffled) == after(*told)
+    assert after(*shuffled) == after(*published)
 
 
 def test_of_too_many_custom_fields_the_oldest_go() -> None:

@@ -1,4 +1,4 @@
-"""What a head shows."""
+"""What a state shows."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.block import Block
-from shared.domain.display import FEATURE_DAYS, refresh
-from shared.domain.events import DAY, HOUR
-from shared.domain.relationship import Windows
-from shared.domain.verdicts import FlagChange
+from shared.domain.columns.block import Block
+from shared.domain.contract.events import DAY, HOUR
+from shared.domain.engine.display import FEATURE_DAYS, refresh
+from shared.domain.relationship.flags import FlagChange
+from shared.domain.relationship.state import Windows
 from tests.domain.builders import Desk, at
 
 NOON = at("2026-06-01T12:00:00Z")
@@ -27,13 +27,15 @@ def test_windows_and_the_sparkline() -> None:
     desk.say("message.received", NOON, time=NOON - DAY, person="ana")
     desk.say("message.sent", NOON, time=NOON - DAY)
     desk.say("meeting.held", NOON, time=NOON - 40 * DAY, people=["ana"])
-    head = desk.shown()
-    assert head.windows == Windows(usage=(2, 4, 6, 8), inbound=(1, 1, 2, 2), outbound=(1, 1, 2, 2), people=(3, 5, 7, 9))
-    assert len(head.spark) == 30
-    assert head.spark[-1] == 1  # today is the last
-    assert head.spark[-2] == 2
-    assert head.spark[0] == 1  # 29 days ago
-    assert sum(head.spark) == 6
+    state = desk.shown()
+    assert state.windows == Windows(
+        usage=(2, 4, 6, 8), inbound=(1, 1, 2, 2), outbound=(1, 1, 2, 2), people=(3, 5, 7, 9)
+    )
+    assert len(state.spark) == 30
+    assert state.spark[-1] == 1  # today is the last
+    assert state.spark[-2] == 2
+    assert state.spark[0] == 1  # 29 days ago
+    assert sum(state.spark) == 6
 
 
 def test_features_now_and_usual() -> None:
@@ -87,13 +89,13 @@ def tell(desk: Desk, now: int, late: int, type: str, number: int) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(steps, st.sets(st.integers(0, 19)))
-def test_a_row_made_again_at_any_time_shows_the_same(told: list[Told], reloads: set[int]) -> None:
+def test_a_row_made_again_at_any_time_shows_the_same(published: list[Told], reloads: set[int]) -> None:
     """Evicted and loaded again between any two events, against the row that stayed in memory."""
     stays, comes, now = Desk(), Desk(), NOON
     seen: list[tuple[bytes, dict[str, tuple[float, float]], tuple[FlagChange, ...]]] = []
     for desk in (stays, comes):
         now = NOON
-        for at_step, (hours, late, type, number) in enumerate(told):
+        for at_step, (hours, late, type, number) in enumerate(published):
             now += hours * HOUR
             tell(desk, now, late, type, number)
             desk.store()

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.domain.block import Block
-from shared.domain.dedup import Stored, id_hash
-from shared.domain.display import refresh
-from shared.domain.engine import step_many, tick
-from shared.domain.events import DAY, HOUR, MINUTE, PLAIN_USE, Interaction, Use, UseData, relationship_key
-from shared.domain.fence import Fence
-from shared.domain.idchunks import CHUNKS_A_DAY, part_of, seen, unpack
-from shared.domain.relationship import Head
-from shared.domain.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, Row
-from shared.domain.run import Item, Known, Run, Span, usage_entry
-from shared.domain.terms import Terms
-from shared.domain.usage import day_of
+from shared.domain.columns.block import Block
+from shared.domain.columns.dedup import Stored, id_hash
+from shared.domain.columns.id_chunks import CHUNKS_A_DAY, part_of, seen, unpack
+from shared.domain.columns.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, Row
+from shared.domain.contract.days import day_of
+from shared.domain.contract.events import DAY, HOUR, MINUTE, PLAIN_USE, Interaction, Use, UseData, relationship_key
+from shared.domain.engine.display import refresh
+from shared.domain.engine.run import Item, Known, Run, Span, usage_entry
+from shared.domain.engine.step import step_many, tick
+from shared.domain.engine.terms import Terms
+from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.state import RelationshipState
 from tests.domain.builders import ID, LOG, NAME, TENANT, Desk, at, interaction, month_document, playbook
 
 NINE = at("2026-06-01T09:00:00Z")
@@ -57,20 +57,20 @@ def test_what_a_usage_event_counts(type: str, data: dict[str, Any], entry: Entry
 def test_the_clock_the_first_and_the_last() -> None:
     desk = Desk()
     desk.say("usage.login", NINE, time=NINE - DAY)
-    head = desk.head
-    assert (head.clock, head.first_seen, head.last_seen, head.events) == (NINE, NINE - DAY, NINE - DAY, 1)
+    state = desk.state
+    assert (state.clock, state.first_seen, state.last_seen, state.events) == (NINE, NINE - DAY, NINE - DAY, 1)
     desk.say("usage.login", NINE - MINUTE, time=NINE - 2 * DAY)  # a record that was stamped earlier
-    assert (head.clock, head.first_seen, head.last_seen, head.events) == (NINE, NINE - 2 * DAY, NINE - DAY, 2)
-    assert (head.incarnation, head.partition, head.offset) == (LOG, 0, 1)
+    assert (state.clock, state.first_seen, state.last_seen, state.events) == (NINE, NINE - 2 * DAY, NINE - DAY, 2)
+    assert (state.incarnation, state.partition, state.offset) == (LOG, 0, 1)
     desk.say("usage.login", NINE, time=NINE + DAY, backfill=True)
-    assert (head.clock, head.last_seen) == (NINE, NINE + DAY)  # history does not run ahead of its receipt
+    assert (state.clock, state.last_seen) == (NINE, NINE + DAY)  # history does not run ahead of its receipt
     assert desk.row.changed
 
 
 def test_what_is_said_of_the_relationship() -> None:
     desk = Desk()
     desk.say("relationship.updated", NINE, name="Acme", seats=9)
-    assert (desk.head.directory.name, desk.head.directory.seats) == ("Acme", 9)
+    assert (desk.state.directory.name, desk.state.directory.seats) == ("Acme", 9)
     assert desk.block.view([desk.row], [NINE]).fact("seats").tolist() == [9]
 
 
@@ -78,11 +78,11 @@ def test_an_id_counts_once_within_the_window() -> None:
     desk = Desk(block=Block(feature_days=68, window=2, capacity=1))
     desk.say("usage.login", NINE, id="same")
     desk.say("usage.login", NINE + 2 * DAY, id="same")
-    assert desk.head.events == 1
+    assert desk.state.events == 1
     desk.say("usage.login", at("2026-06-03T23:59:59.999Z"), id="same")
-    assert desk.head.events == 1
+    assert desk.state.events == 1
     desk.say("usage.login", at("2026-06-04"), id="same")  # the window ends with its last day
-    assert desk.head.events == 2
+    assert desk.state.events == 2
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -92,12 +92,12 @@ def test_a_touchpoint_counts_once_for_ever(stored: bool) -> None:
     if stored:
         desk.store()
     desk.say("message.received", NINE + 60 * DAY, id="m1")
-    assert desk.head.events == 1
+    assert desk.state.events == 1
     if stored:
         desk.timeline["acme/acct-1/test#m1"].incarnation = "zero"  # of an earlier log
         desk.timeline["acme/acct-1/test#m1"].offset = 9_999
         desk.say("message.received", NINE + 60 * DAY, id="m1")
-        assert desk.head.events == 1
+        assert desk.state.events == 1
 
 
 def test_a_redelivered_record_changes_nothing_and_is_told_again() -> None:
@@ -110,8 +110,8 @@ def test_a_redelivered_record_changes_nothing_and_is_told_again() -> None:
         assert set(step.touched) == {"acme/acct-1"}
         assert step.duplicates == 0
         desk.reload(next=0)
-    assert desk.head.events == 2
-    assert desk.shown().windows.inbound == desk.head.windows.usage == (1, 1, 1, 1)
+    assert desk.state.events == 2
+    assert desk.shown().windows.inbound == desk.state.windows.usage == (1, 1, 1, 1)
 
 
 def test_a_record_that_is_read_again_after_its_entry_was_stored() -> None:
@@ -144,7 +144,7 @@ def test_an_event_without_a_time_says_nothing_of_when_a_relationship_began() -> 
     run = Run()
     run.append(ID, uses[:1], [0], [NINE])
     unknown.run(run)
-    assert (together.head.first_seen, apart.head.first_seen, unknown.head.first_seen) == (NINE, NINE, 0)
+    assert (together.state.first_seen, apart.state.first_seen, unknown.state.first_seen) == (NINE, NINE, 0)
 
 
 def test_an_event_that_does_not_count_brings_no_evaluation() -> None:
@@ -154,9 +154,9 @@ def test_an_event_that_does_not_count_brings_no_evaluation() -> None:
     data = {"person": "ana"}
     late = Item(desk.offset + 1, NINE + 2 * HOUR, interaction("message.received", NINE, "m1", data), data)
     step = desk.fold(late)
-    assert (step.duplicates, desk.head.evaluated_at, step.touched) == (1, 0, {})
+    assert (step.duplicates, desk.state.evaluated_at, step.touched) == (1, 0, {})
     desk.say("note.added", NINE + 2 * HOUR)
-    assert desk.head.evaluated_at == NINE + HOUR
+    assert desk.state.evaluated_at == NINE + HOUR
 
 
 def test_a_record_at_a_due_moment_waits_for_the_evaluation() -> None:
@@ -165,7 +165,7 @@ def test_a_record_at_a_due_moment_waits_for_the_evaluation() -> None:
     desk.say("promise.kept", NINE + HOUR, promise="p")  # evaluated at 10:00 without it, then folded
     assert [(change.raised, change.moment) for change in desk.changes] == [(True, NINE + HOUR)]
     assert desk.changes[0].cause == msgspec.structs.replace(desk.changes[0].cause, offset=1, step=0)
-    assert (desk.head.evaluated_at, desk.head.facts.promises_kept) == (NINE + HOUR, 1)
+    assert (desk.state.evaluated_at, desk.state.facts.promises_kept) == (NINE + HOUR, 1)
     desk.say("note.added", NINE + 2 * HOUR)
     assert [(change.raised, change.moment) for change in desk.changes[1:]] == [(False, NINE + 2 * HOUR)]
 
@@ -183,7 +183,7 @@ def test_history_after_going_live_waits_for_what_is_due() -> None:
     desk = Desk()
     desk.say("promise.made", NINE, promise="p", due="2026-06-01T09:30:00Z")
     desk.say("promise.kept", NINE + 2 * HOUR, time=NINE, promise="p", backfill=True)
-    assert [(change.raised, change.quiet) for change in desk.changes] == [(True, False)]
+    assert [(change.raised, change.suppressed) for change in desk.changes] == [(True, False)]
 
 
 def test_a_clock_record_counts_once() -> None:
@@ -191,11 +191,11 @@ def test_a_clock_record_counts_once() -> None:
     desk.say("promise.made", NINE, promise="p", due="2026-06-01T09:30:00Z")
     place = Fence(LOG, 0, 5)
     tick(desk.block, [desk.row], NINE + MINUTE, desk.terms, place)  # nothing is due yet
-    assert desk.head.offset == 0
+    assert desk.state.offset == 0
     tick(desk.block, [desk.row], NINE + HOUR, desk.terms, place)
-    assert (desk.head.evaluated_at, desk.head.offset) == (NINE + HOUR, 5)
+    assert (desk.state.evaluated_at, desk.state.offset) == (NINE + HOUR, 5)
     tick(desk.block, [desk.row], NINE + 9 * DAY, desk.terms, place)
-    assert desk.head.evaluated_at == NINE + HOUR
+    assert desk.state.evaluated_at == NINE + HOUR
 
 
 def test_each_due_moment_is_evaluated_by_itself() -> None:
@@ -232,7 +232,7 @@ def test_an_id_that_is_stored_already_is_not_stored_again() -> None:
     desk.block.ids.load([Stored(desk.row.tag, number, *unpack("o0", packed), (0, 0))])
     assert desk.run(run).duplicates == 0
     assert [ids.tolist() for ids in desk.row.new_ids] == [[[run.hashes[1], 1, NINE]]]
-    assert desk.head.events == 2
+    assert desk.state.events == 2
 
 
 NAMES = ("0", "1", "2")
@@ -306,7 +306,7 @@ def folded(runs: list[Run]) -> dict[str, Any]:
     block = Block(feature_days=68, capacity=1)
     timelines: dict[str, dict[str, Any]] = {}
     for name in NAMES:
-        block.add(Head(id=f"t/{name}", tenant="t", relationship=name))
+        block.add(RelationshipState(id=f"t/{name}", tenant="t", relationship=name))
         timelines[f"t/{name}"] = {}
     touched: set[str] = set()
     duplicates = 0
@@ -323,7 +323,7 @@ def folded(runs: list[Run]) -> dict[str, Any]:
             row.pending = {}
     refresh(block, list(block.rows.values()))
     return {
-        "heads": {id: msgspec.json.encode(row.head, order="deterministic") for id, row in block.rows.items()},
+        "states": {id: msgspec.json.encode(row.state, order="deterministic") for id, row in block.rows.items()},
         "months": {id: [month_document(row, name) for name in row.cells] for id, row in block.rows.items()},
         "changed": {id: row.changed for id, row in block.rows.items()},
         "people": {id: row.people for id, row in block.rows.items()},
@@ -377,8 +377,8 @@ EVENTFUL: list[Said] = [  # uses before, between and after what is none, one twi
 
 @settings(max_examples=30, deadline=None)
 @given(said(OTHERS + PLAIN[1:4:2], 25), sizes)
-def test_batch_boundaries_do_not_matter(told: list[Said], sizes: list[int]) -> None:
-    items = story(told)
+def test_batch_boundaries_do_not_matter(published: list[Said], sizes: list[int]) -> None:
+    items = story(published)
     one_by_one = folded([Run.of([item]) for item in items])
     assert folded([Run.of(batch) for batch in batches(items, sizes)]) == one_by_one
     assert folded([Run.of(batch) for batch in batches(items, [1_000])]) == one_by_one
@@ -388,10 +388,10 @@ def test_batch_boundaries_do_not_matter(told: list[Said], sizes: list[int]) -> N
 @given(said(PLAIN * 4 + OTHERS, 40), sizes, st.sampled_from((list, by_relationship)))
 @example(EVENTFUL, [len(EVENTFUL)], list)
 def test_plain_uses_leave_what_items_folded_one_by_one_do(
-    told: list[Said], sizes: list[int], order: Callable[[list[Item]], list[Item]]
+    published: list[Said], sizes: list[int], order: Callable[[list[Item]], list[Item]]
 ) -> None:
     """The fast path against the slow, obvious way."""
-    items = story(told)
+    items = story(published)
     assert folded([run_of(order(batch)) for batch in batches(items, sizes)]) == folded(
         [Run.of([item]) for item in items]
     )
@@ -400,10 +400,10 @@ def test_plain_uses_leave_what_items_folded_one_by_one_do(
 @settings(max_examples=40, deadline=None)
 @given(said(PLAIN * 4 + OTHERS, 25), st.integers(0, 24), st.integers(0, 24))
 @example(EVENTFUL, 6, 2)
-def test_plain_uses_that_are_delivered_again_change_nothing(told: list[Said], stored: int, again: int) -> None:
+def test_plain_uses_that_are_delivered_again_change_nothing(published: list[Said], stored: int, again: int) -> None:
     """A worker that has stored everything up to somewhere, and reads on from before that, against one that went on."""
-    told = [(0, minutes, lag, type, number) for _, minutes, lag, type, number in told]
-    items = [msgspec.structs.replace(item, event=mine(item.event)) for item in story(told)]
+    published = [(0, minutes, lag, type, number) for _, minutes, lag, type, number in published]
+    items = [msgspec.structs.replace(item, event=mine(item.event)) for item in story(published)]
     stays, comes = Desk(), Desk()
     if items:
         stays.run(run_of(items))

@@ -1,30 +1,30 @@
-"""Canonical evaluation: when, what it raises and clears, and what a head remembers of it."""
+"""Canonical evaluation: when, what it raises and clears, and what a state remembers of it."""
 
 from __future__ import annotations
 
 import pytest
 
-from shared.domain.evaluation import (
+from shared.domain.contract.days import day_of
+from shared.domain.contract.events import DAY, HOUR, MINUTE
+from shared.domain.engine.evaluation import (
     ACTIVE_DAYS,
     CHANGES_KEPT,
     ENDED,
     EVENT_FLAGS_KEPT,
     SCORE_DAYS_KEPT,
-    forget_told,
+    forget_published,
     next_boundary,
     remembered,
 )
-from shared.domain.events import DAY, HOUR, MINUTE
-from shared.domain.one_event import SETTLE
-from shared.domain.terms import Terms
-from shared.domain.usage import day_of
-from shared.domain.verdicts import Rule, Severity
+from shared.domain.engine.one_event import SETTLE
+from shared.domain.engine.terms import Terms
+from shared.domain.relationship.flags import Rule, Severity
 from tests.domain.builders import LOG, Desk, at, playbook
 
 NINE = at("2026-06-01T09:00:00Z")  # a Monday
 
 
-def told(desk: Desk) -> list[tuple[str, bool, int]]:
+def published(desk: Desk) -> list[tuple[str, bool, int]]:
     """Flag changes: key, raised, hours from Monday 9:00."""
     return [
         (f"{change.rule}/{change.subject}", change.raised, (change.moment - NINE) // HOUR) for change in desk.changes
@@ -39,44 +39,44 @@ def test_the_next_full_hour(minutes: int, hours: int) -> None:
 def test_what_changed_is_evaluated_at_the_next_full_hour_and_then_at_midnight() -> None:
     desk = Desk()
     desk.say("message.received", NINE + MINUTE)
-    assert desk.head.next_due_at == NINE + HOUR
+    assert desk.state.next_due_at == NINE + HOUR
     desk.say("message.received", NINE + 2 * MINUTE)
-    assert (desk.head.next_due_at, desk.head.evaluated_at) == (NINE + HOUR, 0)
+    assert (desk.state.next_due_at, desk.state.evaluated_at) == (NINE + HOUR, 0)
     desk.clock(NINE + HOUR)
-    assert (desk.head.next_due_at, desk.head.evaluated_at) == (NINE + 15 * HOUR, NINE + HOUR)
+    assert (desk.state.next_due_at, desk.state.evaluated_at) == (NINE + 15 * HOUR, NINE + HOUR)
     desk.clock(NINE + 4 * DAY)
-    assert desk.head.evaluated_at == NINE - 9 * HOUR + 4 * DAY
+    assert desk.state.evaluated_at == NINE - 9 * HOUR + 4 * DAY
 
 
 def test_use_is_looked_at_every_quarter_of_a_day() -> None:
     desk = Desk()
     desk.say("usage.login", NINE + MINUTE)
     desk.clock(NINE + HOUR)
-    assert desk.head.next_due_at == at("2026-06-01T12:00:00Z")
+    assert desk.state.next_due_at == at("2026-06-01T12:00:00Z")
 
 
 def test_the_score_of_the_day_is_of_its_last_evaluation() -> None:
     desk = Desk()
     desk.say("survey.answered", NINE, instrument="nps", score=9)
     desk.clock(NINE + HOUR)
-    assert list(desk.head.score_days) == [str(day_of(NINE))]
-    first = desk.head.score_days[str(day_of(NINE))]
+    assert list(desk.state.score_days) == [str(day_of(NINE))]
+    first = desk.state.score_days[str(day_of(NINE))]
     desk.say("survey.answered", NINE + HOUR, instrument="nps", score=1)
     desk.clock(NINE + 2 * HOUR)
-    assert desk.head.score_days[str(day_of(NINE))] != first
+    assert desk.state.score_days[str(day_of(NINE))] != first
     desk.clock(NINE + 40 * DAY)
     newest = day_of(NINE) + 40
-    assert [int(day) for day in desk.head.score_days] == list(range(newest - SCORE_DAYS_KEPT + 1, newest + 1))
+    assert [int(day) for day in desk.state.score_days] == list(range(newest - SCORE_DAYS_KEPT + 1, newest + 1))
 
 
 def test_whoever_has_been_silent_for_over_a_year_is_left_alone() -> None:
     desk = Desk()
     desk.say("note.added", NINE)
     desk.clock(NINE + (ACTIVE_DAYS + 9) * DAY)
-    assert desk.head.next_due_at == 0
-    assert desk.head.evaluated_at == NINE - 9 * HOUR + (ACTIVE_DAYS + 1) * DAY
+    assert desk.state.next_due_at == 0
+    assert desk.state.evaluated_at == NINE - 9 * HOUR + (ACTIVE_DAYS + 1) * DAY
     desk.say("note.added", NINE + (ACTIVE_DAYS + 20) * DAY)
-    assert desk.head.next_due_at > 0
+    assert desk.state.next_due_at > 0
 
 
 def promised(desk: Desk, name: str, due: str, received: int = NINE) -> None:
@@ -87,17 +87,17 @@ def test_a_flag_gets_worse_in_place_and_clears() -> None:
     desk = Desk()
     promised(desk, "p", "2026-06-03T09:00:00Z")
     desk.clock(NINE + 30 * HOUR)
-    flag = desk.head.flags["expectation_violated/p"]
+    flag = desk.state.flags["expectation_violated/p"]
     assert (flag.severity, flag.since) == (Severity.WARNING, NINE + DAY)
     desk.clock(NINE + 2 * DAY)
-    flag = desk.head.flags["expectation_violated/p"]
+    flag = desk.state.flags["expectation_violated/p"]
     assert (flag.severity, flag.since) == (Severity.CRITICAL, NINE + DAY)
     desk.clock(NINE + 3 * DAY)
     desk.say("promise.kept", NINE + 3 * DAY, promise="p")
     assert desk.flags == {"expectation_violated/p"}  # a state rule speaks at canonical moments only
     desk.clock(NINE + 3 * DAY + HOUR)
     assert desk.flags == set()
-    assert told(desk) == [
+    assert published(desk) == [
         ("expectation_violated/p", True, 24),
         ("expectation_violated/p", True, 48),
         ("expectation_violated/p", False, 73),
@@ -123,7 +123,7 @@ def test_within_its_cooldown_a_flag_is_not_raised_again_unless_it_is_worse() -> 
     desk.clock(NINE + 4 * DAY - 1)  # a warning again, within the cooldown
     assert desk.flags == set()
     desk.clock(NINE + 4 * DAY)
-    assert desk.head.flags["expectation_violated/p"].severity == Severity.CRITICAL
+    assert desk.state.flags["expectation_violated/p"].severity == Severity.CRITICAL
     desk.say("promise.kept", NINE + 4 * DAY, promise="p")
     desk.clock(NINE + 4 * DAY + HOUR)
     promised(desk, "p", "2026-06-10T09:00:00Z", NINE + 4 * DAY + HOUR)
@@ -132,7 +132,7 @@ def test_within_its_cooldown_a_flag_is_not_raised_again_unless_it_is_worse() -> 
     desk.clock(NINE + 11 * DAY)
     assert desk.flags == set()
     desk.clock(NINE + 12 * DAY)  # the first evaluation after the cooldown is the next midnight's
-    assert told(desk)[-1] == ("expectation_violated/p", True, 12 * 24 - 9)
+    assert published(desk)[-1] == ("expectation_violated/p", True, 12 * 24 - 9)
 
 
 @pytest.mark.parametrize("status", [*sorted(ENDED), "Churned"])
@@ -145,7 +145,7 @@ def test_when_it_is_over_nothing_stands_and_nothing_is_watched(status: str) -> N
     desk.say("relationship.updated", NINE + HOUR, status=status)
     desk.clock(NINE + 2 * HOUR)
     assert desk.flags == set()
-    assert desk.head.next_due_at == 0
+    assert desk.state.next_due_at == 0
     desk.say("survey.answered", NINE + 2 * HOUR, instrument="nps", score=1, person="bob")
     desk.clock(NINE + 30 * DAY)
     assert desk.flags == set()
@@ -159,16 +159,16 @@ def test_history_is_evaluated_quietly_at_its_end_and_what_follows_is_told() -> N
     desk = Desk()
     desk.say("promise.made", NINE, time=NINE - 9 * DAY, promise="p", due="2026-05-28", backfill=True)
     desk.say("promise.made", NINE + 1, time=NINE - DAY, promise="q", due="2026-06-02T09:00:00Z", backfill=True)
-    assert (desk.head.quiet_until, desk.head.next_due_at) == (NINE + 1, NINE + 1 + SETTLE)
+    assert (desk.state.suppressed_until, desk.state.next_due_at) == (NINE + 1, NINE + 1 + SETTLE)
     desk.clock(NINE + SETTLE)
-    assert desk.head.evaluated_at == 0  # more may come
+    assert desk.state.evaluated_at == 0  # more may come
     desk.clock(NINE + 1 + SETTLE)
-    assert desk.head.evaluated_at == NINE + 1
-    assert desk.head.flags["expectation_violated/p"].quiet
+    assert desk.state.evaluated_at == NINE + 1
+    assert desk.state.flags["expectation_violated/p"].suppressed
     # q warned a day and a weekend before: Monday 9:00, which history reaches
-    assert [(change.subject, change.quiet) for change in desk.changes] == [("p", True), ("q", True)]
+    assert [(change.subject, change.suppressed) for change in desk.changes] == [("p", True), ("q", True)]
     desk.clock(NINE + DAY)
-    assert [(change.subject, change.quiet, change.severity) for change in desk.changes[2:]] == [
+    assert [(change.subject, change.suppressed, change.severity) for change in desk.changes[2:]] == [
         ("q", False, Severity.CRITICAL)
     ]
 
@@ -180,7 +180,11 @@ def test_what_is_quiet_starts_no_cooldown() -> None:
     desk.say("promise.kept", NINE + MINUTE, promise="p")
     promised(desk, "p", "2026-06-01T10:30:00Z", NINE + 2 * MINUTE)
     desk.clock(NINE + 2 * HOUR)
-    assert [(change.raised, change.quiet) for change in desk.changes] == [(True, True), (False, False), (True, False)]
+    assert [(change.raised, change.suppressed) for change in desk.changes] == [
+        (True, True),
+        (False, False),
+        (True, False),
+    ]
 
 
 def test_a_standing_feature_flag_stays_until_the_feature_has_recovered() -> None:
@@ -201,7 +205,7 @@ def test_a_standing_feature_flag_stays_until_the_feature_has_recovered() -> None
     desk.clock(midnight)
     # 210 of 280: down 25 %
     assert desk.flags == {"feature_decline/export"}
-    told = len(desk.changes)
+    published = len(desk.changes)
     day(0, 32)
     desk.clock(midnight + DAY)
     assert desk.flags == {"feature_decline/export"}  # 212 of 278.75: down 24 %
@@ -209,7 +213,7 @@ def test_a_standing_feature_flag_stays_until_the_feature_has_recovered() -> None
         day(-later, 32)
     desk.clock(midnight + 7 * DAY)  # 224 of 271.25, as one week of the eight had 30 a day: down 17 %
     assert desk.flags == {"feature_decline/export"}
-    assert len(desk.changes) == told
+    assert len(desk.changes) == published
     for later in range(7, 14):
         day(-later, 38)
     desk.clock(midnight + 14 * DAY)
@@ -222,8 +226,8 @@ def test_the_latest_changes_are_kept() -> None:
         desk.say("survey.answered", NINE + number, instrument="nps", score=1, person=f"person {number}")
     assert len(desk.changes) == CHANGES_KEPT + 6  # nobody has been told of them yet
     assert remembered(desk.changes) == desk.changes[6:]
-    assert forget_told(desk.row, LOG)
-    assert not forget_told(desk.row, LOG)
+    assert forget_published(desk.row, LOG)
+    assert not forget_published(desk.row, LOG)
     assert len(desk.changes) == CHANGES_KEPT
     assert desk.changes[0].subject == "person 6"
 
@@ -235,7 +239,7 @@ def test_what_one_record_brings_about_is_kept_whole_and_in_order() -> None:
     desk.clock(NINE + HOUR)
     assert [change.cause.step for change in desk.changes] == list(range(CHANGES_KEPT + 6))
     assert {change.cause.offset for change in desk.changes} == {desk.offset}
-    assert not forget_told(desk.row, LOG)
+    assert not forget_published(desk.row, LOG)
     promised(desk, "q", "2026-06-01T10:30:00Z", NINE + HOUR)
     desk.clock(NINE + 2 * HOUR)
     assert len(desk.changes) == CHANGES_KEPT
@@ -248,4 +252,4 @@ def test_of_too_many_flags_raised_by_events_the_one_that_ends_first_is_cleared()
         desk.say("survey.answered", NINE + number, instrument="nps", score=1, person=f"p{number}")
     assert len(desk.flags) == EVENT_FLAGS_KEPT
     assert desk.flags == {f"{Rule.NPS_DETRACTOR}/p{number}" for number in range(1, EVENT_FLAGS_KEPT + 1)}
-    assert ("nps_detractor/p0", False, 0) in told(desk)
+    assert ("nps_detractor/p0", False, 0) in published(desk)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.events import DAY, HOUR
-from shared.domain.terms import Terms
-from shared.domain.verdicts import Rule, Severity
+from shared.domain.contract.events import DAY, HOUR
+from shared.domain.engine.terms import Terms
+from shared.domain.relationship.flags import Rule, Severity
 from tests.domain.builders import Desk, at, playbook
 
 NOON = at("2026-06-01T12:00:00Z")
@@ -32,7 +32,7 @@ def test_a_detractor_answers_0_to_6(score: float, severity: str | None) -> None:
     assert (change.rule, change.subject, change.severity) == (Rule.NPS_DETRACTOR, "ana", Severity(severity))
     assert change.reason == f"ana answered NPS with {score:g}"
     assert (change.moment, change.numbers, change.evidence.events) == (NOON, {"score": score}, (key,))
-    assert desk.head.flags["nps_detractor/ana"].until == NOON + 90 * DAY
+    assert desk.state.flags["nps_detractor/ana"].until == NOON + 90 * DAY
 
 
 @pytest.mark.parametrize("instrument", ["csat", "enps"])
@@ -68,7 +68,7 @@ def test_an_earlier_answer_that_comes_late_changes_nothing() -> None:
     answer(desk, NOON + 2, 3, "bob", time=NOON + 2)  # the latest of all is now another's
     answer(desk, NOON + 3, 9, time=NOON - DAY)
     answer(desk, NOON + 4, 5, time=NOON - DAY)
-    assert desk.head.flags["nps_detractor/ana"].numbers == {"score": 2}
+    assert desk.state.flags["nps_detractor/ana"].numbers == {"score": 2}
     assert len(desk.changes) == 2
 
 
@@ -84,7 +84,7 @@ def test_an_answer_stands_for_ninety_days() -> None:
     answer(desk, NOON, 2)
     desk.clock(NOON + 90 * DAY - 1)
     assert desk.flags == {"nps_detractor/ana"}
-    assert desk.head.next_due_at == NOON + 90 * DAY
+    assert desk.state.next_due_at == NOON + 90 * DAY
     desk.clock(NOON + 90 * DAY)
     assert desk.flags == set()
     assert [(change.raised, change.moment) for change in desk.changes] == [(True, NOON), (False, NOON + 90 * DAY)]
@@ -119,7 +119,7 @@ def test_within_its_cooldown_it_is_not_raised_again_unless_it_is_worse() -> None
     answer(desk, NOON + 2 * HOUR, 5)
     assert desk.flags == set()
     answer(desk, NOON + 3 * HOUR, 1)
-    assert desk.head.flags["nps_detractor/ana"].severity == Severity.CRITICAL
+    assert desk.state.flags["nps_detractor/ana"].severity == Severity.CRITICAL
     answer(desk, NOON + 4 * HOUR, 9)
     answer(desk, NOON + 27 * HOUR, 1)
     assert desk.flags == {"nps_detractor/ana"}
@@ -173,7 +173,7 @@ def test_a_plan_stands_until_it_takes_effect_and_for_a_day_at_least() -> None:
     desk.say("relationship.updated", NOON, kind="partner")
     desk.say("price.change_planned", NOON, effective_at="2026-06-20")
     desk.say("price.change_planned", NOON, effective_at="2026-06-01")
-    assert {key: flag.until for key, flag in desk.head.flags.items()} == {
+    assert {key: flag.until for key, flag in desk.state.flags.items()} == {
         "price_change_planned/price@2026-06-20": at("2026-06-20"),
         "price_change_planned/price@2026-06-01": NOON + DAY,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.events import event_key
+from shared.domain.contract.events import event_key
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.events import DAY
-from shared.domain.facts import Facts, Person, Promise, Survey
-from shared.domain.fold import DAYS_KEPT, OPEN_KEPT, PEOPLE_KEPT, fold_timeline, fold_touchpoint
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import day_of
+from shared.domain.contract.days import day_of
+from shared.domain.contract.events import DAY
+from shared.domain.relationship.facts import Facts, Person, Promise, Survey
+from shared.domain.relationship.fold import DAYS_KEPT, OPEN_KEPT, PEOPLE_KEPT, fold_timeline, fold_touchpoint
+from shared.domain.relationship.touchpoints import Touchpoint
 from tests.domain.builders import at, touch
 
 NOON = at("2026-06-01T12:00:00Z")

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.block import Block
-from shared.domain.fence import Fence
-from shared.domain.row import NEVER, Entry, Row, active_days
-from shared.domain.usage import day_of
-from tests.domain.builders import LOG, at, counters_of, head
+from shared.domain.columns.block import Block
+from shared.domain.columns.row import NEVER, Entry, Row, active_days
+from shared.domain.contract.days import day_of
+from shared.domain.relationship.fence import Fence
+from tests.domain.builders import LOG, at, counters_of, state
 
 MONDAY = day_of(at("2026-06-01"))
 
 
 def test_somebody_whose_last_day_was_undone_was_last_seen_before() -> None:
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     for offset, (day, amount) in enumerate([(-3, 1.0), (0, 1.0), (0, 0.0), (-1, 1.0), (-1, 0.0), (-3, 0.0)]):
         block.count(row, [Entry("use:x", "ana", MONDAY + day, amount)], Fence(LOG, 0, offset), absolute=True)
         seen = row.people["ana"] - MONDAY
@@ -29,7 +29,7 @@ def test_somebody_whose_last_day_was_undone_was_last_seen_before() -> None:
 
 def test_a_total_of_the_day_undoes_the_last_day_of_everybody_in_it() -> None:
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     before = {"ana": 1, "bob": 40, "cy": 400}  # days before
     uses = [Entry("use:y", person, MONDAY - back, 1.0) for person, back in before.items()]
     uses += [Entry("use:x", person, MONDAY, 1.0) for person in (*before, "dan", "eve")]
@@ -61,7 +61,7 @@ def test_a_total_looks_at_each_counter_once_at_most(persons: int, before: float,
             return super().items()
 
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     names = [f"p{number}" for number in range(300)]
     old = [Entry("use:y", person, MONDAY - back, before) for back in range(60, 70) for person in names]
     block.count(row, old + [Entry("use:x", person, MONDAY, 1.0) for person in names[:persons]], Fence(LOG, 0, 0))
@@ -74,7 +74,7 @@ def test_a_total_looks_at_each_counter_once_at_most(persons: int, before: float,
     assert looks == most
 
 
-told = st.tuples(
+published = st.tuples(
     st.sampled_from((0, 1, 2, 31, 75)),  # days before
     st.sampled_from(("use:export", "use:import", "use:x", "in:email")),
     st.sampled_from(("", "", "ana", "bob", "cy", "dan", "eve")),
@@ -84,11 +84,11 @@ told = st.tuples(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(told, min_size=1, max_size=12), max_size=12))
+@given(st.lists(st.lists(published, min_size=1, max_size=12), max_size=12))
 def test_last_days_equal_a_look_at_every_counter(steps: list[list[tuple[int, str, str, int, bool]]]) -> None:
     """After any uses and totals, alone or many in one record, everybody was seen last when their counters say."""
     block = Block(feature_days=40, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     met: set[str] = set()
     for offset, step in enumerate(steps):
         absolute = step[0][-1]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shared.domain.alerts import Alert, AlertEntry, AlertState
-from shared.domain.lifecycle import (
+from shared.domain.alerts.alert import Alert, AlertEntry, AlertState
+from shared.domain.alerts.lifecycle import (
     TIMELINE_LIMIT,
     Notice,
     Refused,
@@ -20,7 +20,7 @@ from shared.domain.lifecycle import (
     owed,
     resolve,
 )
-from shared.domain.verdicts import Cause, Evidence, FlagChange, Severity, Update
+from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, Update
 
 CAUSE = Cause("i1", 3, 0)
 UPDATE = Update("acme", "acct-42", "Globex", "eva", "customer", "enterprise", at=900, cause=CAUSE)
@@ -30,7 +30,7 @@ def verdict(
     offset: int,
     raised: bool = True,
     severity: Severity = Severity.WARNING,
-    quiet: bool = False,
+    suppressed: bool = False,
     step: int = 0,
     incarnation: str = "i1",
 ) -> FlagChange:
@@ -44,18 +44,18 @@ def verdict(
         reason=f"reason {offset}",
         numbers={"seen": float(offset)},
         evidence=Evidence(events=(f"crm#{offset}",)),
-        quiet=quiet,
+        suppressed=suppressed,
     )
 
 
-def told(alert: Alert | None, change: FlagChange, at: int = 1_000) -> Alert:
+def published(alert: Alert | None, change: FlagChange, at: int = 1_000) -> Alert:
     step = apply_change(alert, UPDATE, change, at)
     assert step is not None
     return step.alert
 
 
 def opened(offset: int = 1, severity: Severity = Severity.WARNING) -> Alert:
-    return told(None, verdict(offset, severity=severity))
+    return published(None, verdict(offset, severity=severity))
 
 
 def story(alert: Alert) -> list[str]:
@@ -98,7 +98,9 @@ def test_the_playbook_may_overrule_the_severity() -> None:
     assert step.alert.severity == Severity.CRITICAL
 
 
-@pytest.mark.parametrize("change", [verdict(1, quiet=True), verdict(1, raised=False), verdict(1, False, quiet=True)])
+@pytest.mark.parametrize(
+    "change", [verdict(1, suppressed=True), verdict(1, raised=False), verdict(1, False, suppressed=True)]
+)
 def test_loaded_history_and_clearing_open_nothing(change: FlagChange) -> None:
     assert apply_change(None, UPDATE, change, 5) is None
     closed = resolve(opened(0), "eva", 4)
@@ -106,35 +108,35 @@ def test_loaded_history_and_clearing_open_nothing(change: FlagChange) -> None:
 
 
 def test_getting_worse_escalates_and_is_told() -> None:
-    alert = told(opened(1), verdict(2, severity=Severity.CRITICAL), at=2_000)
+    alert = published(opened(1), verdict(2, severity=Severity.CRITICAL), at=2_000)
     assert (alert.severity, alert.state, alert.version, alert.updated_at) == ("critical", "open", 2, 2_000)
     assert (alert.reason, alert.numbers, alert.moment) == ("reason 2", {"seen": 2.0}, 20)
     assert alert.timeline[-1] == AlertEntry(2_000, "escalated", "rapport", "critical: reason 2", 2)
 
 
 def test_getting_worse_does_not_take_the_alert_from_whoever_has_it() -> None:
-    alert = told(acknowledge(opened(1), "eva", 5), verdict(2, severity=Severity.CRITICAL))
+    alert = published(acknowledge(opened(1), "eva", 5), verdict(2, severity=Severity.CRITICAL))
     assert (alert.state, alert.acknowledged_by) == ("acknowledged", "eva")
 
 
 def test_easing_and_repeating_and_loaded_history_only_update() -> None:
-    alert = told(opened(1, Severity.CRITICAL), verdict(2, severity=Severity.WARNING))
+    alert = published(opened(1, Severity.CRITICAL), verdict(2, severity=Severity.WARNING))
     assert alert.severity == Severity.WARNING
-    alert = told(alert, verdict(3, severity=Severity.WARNING))
-    alert = told(alert, verdict(4, severity=Severity.CRITICAL, quiet=True))
+    alert = published(alert, verdict(3, severity=Severity.WARNING))
+    alert = published(alert, verdict(4, severity=Severity.CRITICAL, suppressed=True))
     assert alert.severity == Severity.CRITICAL
     assert story(alert) == ["opened", "updated", "updated", "updated"]
 
 
-@pytest.mark.parametrize("quiet", [False, True])
-def test_a_cleared_condition_resolves_by_itself(quiet: bool) -> None:
-    alert = told(acknowledge(opened(1), "eva", 5), verdict(2, raised=False, quiet=quiet), at=9)
+@pytest.mark.parametrize("suppressed", [False, True])
+def test_a_cleared_condition_resolves_by_itself(suppressed: bool) -> None:
+    alert = published(acknowledge(opened(1), "eva", 5), verdict(2, raised=False, suppressed=suppressed), at=9)
     assert (alert.state, alert.resolved_by, alert.resolved_at) == ("resolved", "rapport", 9)
     assert story(alert) == ["opened", "acknowledged", "cleared"]
 
 
 def test_raised_again_begins_a_new_episode_and_archives_the_old_one() -> None:
-    closed = replace(told(acknowledge(opened(1), "eva", 5), verdict(2, raised=False)), published_version=3)
+    closed = replace(published(acknowledge(opened(1), "eva", 5), verdict(2, raised=False)), published_version=3)
     step = apply_change(closed, UPDATE, verdict(3), 3_000)
     assert step is not None
     assert step.archived == closed
@@ -205,10 +207,10 @@ def test_verdicts_are_ordered_by_their_cause() -> None:
 
 def test_what_is_owed_is_what_was_not_seen_through() -> None:
     alert = opened(1)
-    alert = told(alert, verdict(2, severity=Severity.CRITICAL), at=2_000)
+    alert = published(alert, verdict(2, severity=Severity.CRITICAL), at=2_000)
     alert = comment(alert, "eva", 2_500, "hm")
-    alert = told(alert, verdict(3, raised=False), at=3_000)
-    alert = told(alert, verdict(4), at=4_000)
+    alert = published(alert, verdict(3, raised=False), at=3_000)
+    alert = published(alert, verdict(4), at=4_000)
     assert owed(alert) == [
         Notice(What.OPENED, 1_000, 1, 1),
         Notice(What.ESCALATED, 2_000, 1, 2),
@@ -227,8 +229,8 @@ def test_what_is_owed_is_what_was_not_seen_through() -> None:
 SEVERITIES = st.sampled_from(Severity)
 VERDICTS = st.lists(st.tuples(st.booleans(), SEVERITIES, st.booleans()), min_size=1, max_size=12).map(
     lambda rows: [
-        verdict(number // 2, raised, severity, quiet, step=number % 2)
-        for number, (raised, severity, quiet) in enumerate(rows)
+        verdict(number // 2, raised, severity, suppressed, step=number % 2)
+        for number, (raised, severity, suppressed) in enumerate(rows)
     ]
 )
 PEOPLE = st.lists(st.sampled_from(["", "acknowledge", "resolve", "comment"]), min_size=12, max_size=12)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.moments import datetime_millis, day_millis, moment_millis, rfc3339, time_millis
+from shared.domain.contract.moments import datetime_millis, day_millis, moment_millis, rfc3339, time_millis
 
 
 @given(st.datetimes(max_value=datetime(9998, 1, 1), timezones=st.just(UTC)))

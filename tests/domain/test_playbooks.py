@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.baseline import days_needed
-from shared.domain.playbooks import LONGEST_LOOK, DropParams, SilenceParams, bare_playbook
-from shared.domain.row import TOTAL_DAYS
-from shared.domain.verdicts import Rule
+from shared.domain.columns.row import TOTAL_DAYS
+from shared.domain.playbooks.model import LONGEST_LOOK, DropParams, SilenceParams, bare_playbook
+from shared.domain.relationship.flags import Rule
+from shared.domain.rules.baseline import days_needed
 
 
 def test_a_baseline_reaches_no_further_than_counts_are_kept() -> None:

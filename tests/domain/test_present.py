@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.domain.alerts import Alert, AlertEntry, AlertState
-from shared.domain.feed import FeedItem, alert_item, score_item
-from shared.domain.present import alert_json
-from shared.domain.verdicts import Cause, Counter, Evidence, Severity, Update
+from shared.domain.alerts.alert import Alert, AlertEntry, AlertState
+from shared.domain.alerts.feed import FeedItem, alert_item, score_item
+from shared.domain.alerts.present import alert_json
+from shared.domain.relationship.flags import Cause, Counter, Evidence, Severity, Update
 
 NOW = 1_767_225_600_000
 CAUSE = Cause("i1", 0, 7)

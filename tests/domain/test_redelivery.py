@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.domain.events import Use, UseData
-from shared.domain.run import Run
+from shared.domain.contract.events import Use, UseData
+from shared.domain.engine.run import Run
 from tests.domain.builders import ID, NAME, TENANT, Desk, at
 
 NINE = at("2026-06-01T09:00:00Z")
@@ -19,7 +19,7 @@ def test_uses_of_which_only_the_ids_were_stored_still_count() -> None:
     again.chunks = stopped.chunks
     again.reload(next=0)
     assert again.run(run).duplicates == 0
-    assert (again.row.new_ids, again.head.events) == ([], 2)
+    assert (again.row.new_ids, again.state.events) == ([], 2)
     again.store()
     assert days(again) == days(stopped) != {}
 
@@ -35,7 +35,7 @@ def test_uses_of_which_everything_was_stored_change_nothing() -> None:
     desk.reload(next=0)
     step = desk.run(run)
     assert (set(step.touched), step.duplicates) == ({ID}, 0)  # to be told again
-    assert (desk.row.new_ids, desk.head.events) == ([], 2)
+    assert (desk.row.new_ids, desk.state.events) == ([], 2)
     desk.store()
     assert days(desk) == before
 

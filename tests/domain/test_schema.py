@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given
 from jsonschema import Draft202012Validator
 
-from shared.domain.contract import Rejection
-from shared.domain.events import EVENT_TYPES
-from shared.domain.schema import event_schema
+from shared.domain.contract.accepting import Rejection
+from shared.domain.contract.events import EVENT_TYPES
+from shared.domain.contract.schema import event_schema
 from tests.domain.test_contract import ATTRIBUTES, DATA, EXAMPLES, ODD_EVENTS, answer, event
 
 DOCS = Path(__file__).parents[2] / "docs" / "schema"

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain import scores
-from shared.domain.block import Block
-from shared.domain.events import DAY
-from shared.domain.facts import Facts, Person, Promise, Survey
-from shared.domain.fence import Fence
-from shared.domain.relationship import Band, Directory, Factor, Head, Scores
-from shared.domain.row import Entry
-from shared.domain.scores import band_of, explained, score, score_columns
-from shared.domain.usage import day_of
-from shared.domain.view import View
-from tests.domain.builders import LOG, at, head
+from shared.domain.columns.block import Block
+from shared.domain.columns.row import Entry
+from shared.domain.columns.view import View
+from shared.domain.contract.days import day_of
+from shared.domain.contract.events import DAY
+from shared.domain.relationship.facts import Facts, Person, Promise, Survey
+from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.state import Band, Directory, Factor, RelationshipState, Scores
+from shared.domain.scores.factors import band_of, explained, score, score_columns
+from tests.domain.builders import LOG, at, state
 
 NOW = at("2026-06-01T12:00:00Z")
 TODAY = day_of(NOW)
@@ -33,7 +33,7 @@ def view_of(
     """A view of one row: `counted` by metric, person and days ago."""
     block = Block(feature_days=68, capacity=1)
     fields.setdefault("first_seen", NOW - 365 * DAY)
-    row = block.add(head(facts=facts or Facts(), **fields))
+    row = block.add(state(facts=facts or Facts(), **fields))
     entries = [Entry(metric, who, TODAY - ago, count) for (metric, who, ago), count in (counted or {}).items()]
     block.count(row, entries, Fence(LOG, 0, 0))
     return block.view([row], [NOW])
@@ -50,7 +50,7 @@ def surveys(**answers: float) -> dict[str, Survey]:
 
 def test_without_evidence_nothing_is_invented() -> None:
     block = Block(feature_days=68, capacity=1)
-    scored = score(block.view([block.add(head())], [NOW]))[0]
+    scored = score(block.view([block.add(state())], [NOW]))[0]
     assert (scored.ri.raw, scored.ri.index, scored.ri.band) == (None, None, Band.UNKNOWN)
     assert (scored.rv.raw, scored.rv.index, scored.rv.band) == (None, None, Band.UNKNOWN)
     nothing = Factor(value=None, confidence=0.0, reason="no evidence yet")
@@ -256,7 +256,7 @@ def test_many_rows_are_scored_as_one_by_one() -> None:
         facts = Facts(
             surveys=surveys(nps=number) if number % 2 else {}, payments=number, first_touch=NOW - number * DAY
         )
-        fresh = head(facts=facts, first_seen=NOW - 90 * DAY)
+        fresh = state(facts=facts, first_seen=NOW - 90 * DAY)
         fresh.id = f"t/{number}"
         row = block.add(fresh)
         block.count(row, [Entry("use:x", "ana", TODAY - number, 3.0)] * number, Fence(LOG, 0, 0))
@@ -317,13 +317,13 @@ def test_what_is_stored_of_scores_explains_them() -> None:
     view = view_of(Facts(surveys=surveys(nps=8), promises_kept=3), {("in:email", "ana", 1): 2.0})
     scores, numbers = score_columns(view).rows()[0]
     assert (scores.ri.factors, scores.rv.factors) == ({}, {})
-    stored = msgspec.json.decode(msgspec.json.encode(head(scores=scores, numbers=numbers)), type=Head)
+    stored = msgspec.json.decode(msgspec.json.encode(state(scores=scores, numbers=numbers)), type=RelationshipState)
     assert explained(stored) == score(view)[0]
     assert explained(stored).ri.factors["quality"].reason == "surveys and sentiment at 80%, 0 tickets open"
     assert list(explained(stored).ri.factors) == ["quality", "frequency", "trust", "mutual_benefit", "network"]
     assert list(explained(stored).rv.factors) == ["engagement", "satisfaction", "loyalty"]
-    assert explained(head()) == Scores()  # nothing has been scored yet
+    assert explained(state()) == Scores()  # nothing has been scored yet
 
 
 def test_confidence_is_nought_without_evidence() -> None:
-    assert scores._confidence(np.array([np.nan, -5.0, 0.0, 3.0]), 3.0).tolist() == [0, 0, 0, 0.5]
+    assert factors._confidence(np.array([np.nan, -5.0, 0.0, 3.0]), 3.0).tolist() == [0, 0, 0, 0.5]

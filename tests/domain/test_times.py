@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.times import parse_date_or_moment, parse_moment
+from shared.domain.contract.times import parse_date_or_moment, parse_moment
 
 
 @pytest.mark.parametrize(

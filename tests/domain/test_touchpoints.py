@@ -3,8 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from shared.domain.events import event_key, event_type, relationship_key
-from shared.domain.touchpoints import made_of, touchpoint_id
+from shared.domain.contract.events import event_key, event_type, relationship_key
+from shared.domain.relationship.touchpoints import made_of, touchpoint_id
 from tests.domain.builders import at, interaction, touch
 
 NOON = at("2026-06-01T12:00:00Z")

@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.usage import Cell, Month, cells_of, day_field, day_name, day_number, day_of, iso, month_id, month_of
+from shared.domain.columns.months import Cell, Month, cells_of, month_id
+from shared.domain.contract.days import day_field, day_name, day_number, day_of, iso, month_of
 
 
 def test_days_by_hand() -> None:

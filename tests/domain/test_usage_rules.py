@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.domain.block import Block
-from shared.domain.events import DAY, HOUR
-from shared.domain.fence import Fence
-from shared.domain.flags import REASONS, STATE_RULES, Hits
-from shared.domain.playbooks import Playbook
-from shared.domain.row import Entry, Row
-from shared.domain.usage import day_of
-from shared.domain.usage_rules import feature_decline, usage_drop
-from shared.domain.verdicts import Counter, Rule
-from tests.domain.builders import LOG, at, head, playbook
+from shared.domain.columns.block import Block
+from shared.domain.columns.row import Entry, Row
+from shared.domain.contract.days import day_of
+from shared.domain.contract.events import DAY, HOUR
+from shared.domain.playbooks.model import Playbook
+from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.flags import Counter, Rule
+from shared.domain.rules.declaration import REASONS, STATE_RULES, RuleResult
+from shared.domain.rules.usage import feature_decline, usage_drop
+from tests.domain.builders import LOG, at, playbook, state
 
 NOW = at("2026-06-01T00:00:00Z")
 TODAY = day_of(NOW)
@@ -25,7 +25,7 @@ WINDOW = range(1, 8)
 def used(**features: tuple[float, float]) -> tuple[Block, Row]:
     """A row whose features were used so often on each day of the history, and of the window."""
     block = Block(feature_days=68, capacity=1)
-    row = block.add(head())
+    row = block.add(state())
     entries = [
         Entry(f"use:{name}", person, TODAY - ago, count / 2)
         for name, counts in features.items()
@@ -37,13 +37,13 @@ def used(**features: tuple[float, float]) -> tuple[Block, Row]:
     return block, row
 
 
-def total(history: float, window: float, book: Playbook | None = None, now: int = NOW) -> Hits:
+def total(history: float, window: float, book: Playbook | None = None, now: int = NOW) -> RuleResult:
     block, row = used(export=(history, window))
     return usage_drop(block.view([row], [now]), book or playbook())
 
 
 @pytest.mark.parametrize(
-    ("window", "fires", "holds", "critical"),
+    ("window", "fires", "stays", "critical"),
     [
         (10, False, False, False),
         (8.6, False, False, False),  # down 14 %
@@ -55,13 +55,13 @@ def total(history: float, window: float, book: Playbook | None = None, now: int 
         (0, True, True, True),
     ],
 )
-def test_a_drop_by_hand(window: float, fires: bool, holds: bool, critical: bool) -> None:
+def test_a_drop_by_hand(window: float, fires: bool, stays: bool, critical: bool) -> None:
     # 100 a day: 700 are usual; deviation = sqrt(700 × (1 + 1/8)) = 28.06; at 560 z = −140 / 28.06 = −4.99 < −2.33
-    hits = total(100, 10 * window)
-    assert (hits.fires[0], hits.holds[0], hits.critical[0]) == (fires, holds, critical)
-    assert hits.numbers["seen"][0] == pytest.approx(70 * window)
-    assert hits.numbers["expected"][0] == 700
-    assert hits.numbers["weeks"][0] == 8
+    result = total(100, 10 * window)
+    assert (result.fires[0], result.stays[0], result.critical[0]) == (fires, stays, critical)
+    assert result.numbers["seen"][0] == pytest.approx(70 * window)
+    assert result.numbers["expected"][0] == 700
+    assert result.numbers["weeks"][0] == 8
 
 
 def test_chance_is_not_a_drop() -> None:
@@ -75,13 +75,13 @@ def test_chance_is_not_a_drop() -> None:
 def test_little_use_is_not_looked_at() -> None:
     # 2.75 a day: 19.25 are usual, 20 are needed
     assert not total(2.75, 0).fires[0]
-    assert not total(2.75, 0).holds[0]
+    assert not total(2.75, 0).stays[0]
     assert total(2.75, 0, playbook(Rule.USAGE_DROP, params={"minimum": 19})).fires[0]
 
 
 def test_without_history_there_is_no_drop() -> None:
     assert not total(0, 5).fires[0]
-    assert not total(0, 5).holds[0]
+    assert not total(0, 5).stays[0]
 
 
 def test_the_next_look_is_at_the_next_quarter_of_a_day() -> None:
@@ -93,10 +93,10 @@ def test_the_next_look_is_at_the_next_quarter_of_a_day() -> None:
 def declines(book: Playbook | None = None, now: int = NOW, **features: tuple[float, float]) -> dict[str, bool]:
     """Features that hold, and whether they fire."""
     block, row = used(**features)
-    hits = feature_decline(block.view([row], [now]), book or playbook())
-    assert hits.position.tolist() == [0] * len(hits.subject)
-    assert hits.due.tolist() == [NOW + 6 * HOUR]
-    return dict(zip(hits.subject, hits.fires.tolist(), strict=True))
+    result = feature_decline(block.view([row], [now]), book or playbook())
+    assert result.position.tolist() == [0] * len(result.subject)
+    assert result.due.tolist() == [NOW + 6 * HOUR]
+    return dict(zip(result.subject, result.fires.tolist(), strict=True))
 
 
 def test_a_feature_that_falls_by_itself() -> None:
@@ -137,9 +137,9 @@ def test_a_feature_they_had_not_made_their_own() -> None:
 
 def test_rows_without_features() -> None:
     block = Block(feature_days=68, capacity=1)
-    hits = feature_decline(block.view([block.add(head())], [NOW]), playbook())
-    assert len(hits.position) == len(hits.subject) == 0
-    assert hits.due.tolist() == [0]
+    result = feature_decline(block.view([block.add(state())], [NOW]), playbook())
+    assert len(result.position) == len(result.subject) == 0
+    assert result.due.tolist() == [0]
 
 
 def test_words_and_evidence() -> None:
@@ -165,8 +165,8 @@ def test_the_evidence_adds_up_to_what_the_words_say(hour: int, share: float) -> 
     now = NOW + hour * HOUR
     block, row = used(export=(100, 40))
     view = block.view([row], [now])
-    hits = usage_drop(view, playbook())
-    seen = float(hits.numbers["seen"][0])
+    result = usage_drop(view, playbook())
+    seen = float(result.numbers["seen"][0])
     counters = STATE_RULES[Rule.USAGE_DROP].evidence(view, 0, "", {"days": 7}).counters
     assert [one.share for one in counters] == [share, *[1.0] * 6]
     assert sum(one.count * one.share for one in counters) == seen == 6 * 40 + share * 40
@@ -183,7 +183,7 @@ def test_many_rows_are_looked_at_as_one_by_one() -> None:
     block = Block(feature_days=68, capacity=1)
     rows = []
     for number in range(3):
-        row = block.add(type(head())(id=f"t/{number}", tenant="t", relationship=str(number)))
+        row = block.add(type(state())(id=f"t/{number}", tenant="t", relationship=str(number)))
         entries = [
             Entry(f"use:{name}", "", TODAY - ago, 20.0 if ago in HISTORY else 20.0 * number / 2)
             for name in ("export", "reports")
@@ -194,4 +194,4 @@ def test_many_rows_are_looked_at_as_one_by_one() -> None:
     together = usage_drop(block.view(rows, [NOW] * 3), playbook())
     assert together.fires.tolist() == [True, True, False]
     alone = [usage_drop(block.view([row], [NOW]), playbook()) for row in rows]
-    assert np.array_equal(together.numbers["z"], [hits.numbers["z"][0] for hits in alone])
+    assert np.array_equal(together.numbers["z"], [result.numbers["z"][0] for result in alone])

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain import counters
-from shared.domain.block import Block
-from shared.domain.counters import CELL_BYTES, OTHERS
-from shared.domain.events import DAY, HOUR, Use, UseData
-from shared.domain.fence import Fence
-from shared.domain.relationship import Head
-from shared.domain.row import TOTAL_DAYS, USAGE, Entry, Row, active_days
-from shared.domain.usage import USE, Month, day_of, month_of
-from shared.domain.uses import Uses
+from shared.domain.columns import counters
+from shared.domain.columns.block import Block
+from shared.domain.columns.counters import CELL_BYTES, OTHERS
+from shared.domain.columns.months import USE, Month
+from shared.domain.columns.row import TOTAL_DAYS, USAGE, Entry, Row, active_days
+from shared.domain.columns.uses import Uses
+from shared.domain.contract.days import day_of, month_of
+from shared.domain.contract.events import DAY, HOUR, Use, UseData
+from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.state import RelationshipState
 from tests.domain.builders import LOG, at, counters_of, month_document
 
 NOON = at("2026-06-01T12:00:00Z")
@@ -31,7 +32,7 @@ def use(feature: str = "export", person: str = "", quantity: float = 1.0, day: i
 def new_block() -> Block:
     block = Block(feature_days=40, capacity=1)
     for name in NAMES:
-        block.add(Head(id=f"t/{name}", tenant="t", relationship=name))
+        block.add(RelationshipState(id=f"t/{name}", tenant="t", relationship=name))
     return block
 
 
@@ -187,14 +188,14 @@ batches = st.lists(st.tuples(st.lists(things, max_size=12), st.sampled_from(("",
 @pytest.mark.parametrize(("metrics", "cells"), [(500, 10_000), (2, 10_000), (500, 4)])
 @settings(max_examples=40, deadline=None)
 @given(batches)
-def test_the_fast_way_is_the_slow_way(metrics: int, cells: int, told: list[tuple[list[Use], str]]) -> None:
+def test_the_fast_way_is_the_slow_way(metrics: int, cells: int, published: list[tuple[list[Use], str]]) -> None:
     """Batches of several relationships, of late and early days, with and without room, stored and reloaded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counters, "METRICS_KEPT", metrics)
         patch.setattr(counters, "MONTH_BYTES", cells * CELL_BYTES)
         quick, plain, offset = new_block(), new_block(), 0
         documents: list[dict[str, dict[str, Month]]] = [{}, {}]
-        for batch, then in told:
+        for batch, then in published:
             fast(quick, batch, offset)
             slow(plain, batch, offset)
             offset += len(batch)
@@ -223,5 +224,5 @@ def again(documents: dict[str, dict[str, Month]]) -> Block:
     block = Block(feature_days=40, capacity=1)
     for name in NAMES:
         months = documents.get(f"t/{name}", {}).values()
-        block.add(Head(id=f"t/{name}", tenant="t", relationship=name), months)
+        block.add(RelationshipState(id=f"t/{name}", tenant="t", relationship=name), months)
     return block

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from shared import wire
-from shared.domain.alerts import Alert
+from shared.domain.alerts.alert import Alert
+from shared.domain.contract.events import Clock, Interaction
 from shared.domain.errors import Poison
-from shared.domain.events import Clock, Interaction
-from shared.domain.verdicts import UpdateBatch
+from shared.domain.relationship.flags import UpdateBatch
 from shared.stream.quarantine import Quarantined
 
 DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from shared.domain.events import SECOND, Millis
+from shared.domain.contract.events import SECOND, Millis
 from shared.embedded.data import DataDirectory
 from tests.e2e.reading import Follower, Reader
 from tests.e2e.traffic import Picture, Plan, Sender, Sent

@@ -14,7 +14,7 @@ from services.alerts import app as alerts
 from services.scoring.__main__ import terms
 from services.scoring.processor import Scoring
 from shared.clock import now_ms
-from shared.domain.playbooks import Channel
+from shared.domain.playbooks.model import ChannelName
 from shared.embedded import mongo
 from shared.embedded.ports import LOOPBACK, free_port
 from shared.embedded.process import running
@@ -83,7 +83,7 @@ class Quiet:
 
     async def _alert(self, settings: Settings, told: MemoryLog) -> None:
         channels = alerts.open_channels(settings)
-        assert set(channels) == {Channel.LOG}
+        assert set(channels) == {ChannelName.LOG}
         parts = alerts.build(settings, self.store, told.publisher(), channels, Metrics("alerts"), now_ms)
         for partition in range(PARTITIONS):
             if batch := told.fetch(UPDATES, partition, 0, ALL_AT_ONCE):

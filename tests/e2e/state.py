@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.alerts import Alert
-from shared.domain.fence import Fenced
-from shared.domain.idchunks import unpack
-from shared.domain.usage import USE, Month, cells_of, day_name
+from shared.domain.alerts.alert import Alert
+from shared.domain.columns.id_chunks import unpack
+from shared.domain.columns.months import USE, Month, cells_of
+from shared.domain.contract.days import day_name
+from shared.domain.relationship.fence import Fenced
 from shared.storage.store import AlertQuery, DedupChunk, Store
 from tests.e2e.cluster import PARTITIONS
 from tests.e2e.traffic import SOURCE, Picture
@@ -25,7 +26,7 @@ Fields = dict[str, Any]
 class State(msgspec.Struct):
     """Documents by id as plain fields; `ids` are the event ids remembered, by relationship."""
 
-    heads: dict[str, Fields]
+    states: dict[str, Fields]
     months: dict[str, Fields]
     timeline: dict[str, Fields]
     ids: dict[str, Fields]
@@ -35,12 +36,12 @@ class State(msgspec.Struct):
 
 async def state_of(store: Store, tenant: str) -> State:
     """What the store holds of this tenant."""
-    heads = [head async for head in _heads(store)]
-    ids = [head.id for head in heads]
-    timeline = [entry for head in heads for entry in await store.whole_timeline(tenant, head.relationship)]
+    states = [state async for state in _heads(store)]
+    ids = [state.id for state in states]
+    timeline = [entry for state in states for entry in await store.whole_timeline(tenant, state.relationship)]
     partitions = [await store.partition_state(number) for number in range(PARTITIONS)]
     return State(
-        heads=_plain(heads),
+        states=_plain(states),
         months=_plain(await store.months(ids, FIRST_MONTH)),
         timeline=_plain(timeline),
         ids=_remembered(await store.dedup_chunks(ids, 0)),
@@ -51,33 +52,33 @@ async def state_of(store: Store, tenant: str) -> State:
 
 def differences(found: State, expected: State) -> list[str]:
     """In words, field by field, where they are not the same."""
-    told = []
+    published = []
     for kind in State.__struct_fields__:
         one, other = getattr(found, kind), getattr(expected, kind)
         for id in sorted(one.keys() | other.keys()):
             if id not in one or id not in other:
-                told.append(f"{kind} {id}: {'missing' if id not in one else 'not expected'}")
+                published.append(f"{kind} {id}: {'missing' if id not in one else 'not expected'}")
                 continue
             for name in sorted(one[id].keys() | other[id].keys()):
                 was, should = one[id].get(name), other[id].get(name)
                 if was != should:
-                    told.append(f"{kind} {id}: {name} is {_difference(was, should)}")
-    return told
+                    published.append(f"{kind} {id}: {name} is {_difference(was, should)}")
+    return published
 
 
 async def picture_in(store: Store, tenant: str) -> Picture:
     """What the traffic has left in the store, as its plan tells it."""
     uses: dict[str, dict[tuple[str, str, str], float]] = defaultdict(dict)
     entries: dict[str, Counter[str]] = {}
-    heads = [head async for head in _heads(store)]
-    for month in await store.months([head.id for head in heads], FIRST_MONTH):
+    states = [state async for state in _heads(store)]
+    for month in await store.months([state.id for state in states], FIRST_MONTH):
         for cell in cells_of(month):
             if cell.metric.startswith(USE) and cell.count:
                 place = (cell.metric.removeprefix(USE), cell.person, day_name(cell.day))
                 uses[month.relationship][place] = cell.count
-    for head in heads:
-        timeline = await store.whole_timeline(tenant, head.relationship)
-        entries[head.relationship] = Counter(one.event for one in timeline if one.event.startswith(f"{SOURCE}#"))
+    for state in states:
+        timeline = await store.whole_timeline(tenant, state.relationship)
+        entries[state.relationship] = Counter(one.event for one in timeline if one.event.startswith(f"{SOURCE}#"))
     alerts = {alert.id: tuple(entry.what for entry in alert.timeline) for alert in await _alerts(store, tenant)}
     return Picture(dict(uses), entries, alerts)
 
@@ -85,10 +86,10 @@ async def picture_in(store: Store, tenant: str) -> Picture:
 async def _heads(store: Store) -> Any:
     for number in range(PARTITIONS):
         after = ""
-        while heads := await store.partition_heads(number, after, PAGE):
-            for head in heads:
-                yield head
-            after = heads[-1].id
+        while states := await store.states_of_partition(number, after, PAGE):
+            for state in states:
+                yield state
+            after = states[-1].id
 
 
 async def _alerts(store: Store, tenant: str) -> list[Alert]:

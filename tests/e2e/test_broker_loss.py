@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from shared.clock import now_ms
-from shared.domain.events import relationship_key
+from shared.domain.contract.events import relationship_key
 from shared.embedded.keyring import TENANT
 from shared.stream.topics import partition_of
 from tests.e2e.kills import PARTITIONS, RELATIONSHIPS, SETTLES_WITHIN, nothing_due, post

@@ -104,7 +104,7 @@ def _detail(api: httpx.Client, id: str) -> Any:
 
 def rapport(kafka: str, mongo: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     where = {"RAPPORT_KAFKA": kafka, "RAPPORT_MONGO": mongo, "RAPPORT_DATABASE": DATABASE}
-    command = [sys.executable, "-c", "from shared.cli import app; app()", *arguments]
+    command = [sys.executable, "-c", "from shared.cli.app import app; app()", *arguments]
     return subprocess.run(command, env={**os.environ, **where}, capture_output=True, text=True, timeout=90, check=False)
 
 

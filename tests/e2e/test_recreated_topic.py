@@ -52,7 +52,7 @@ async def test_a_topic_made_anew_is_refused_until_init_gives_it_an_incarnation(t
         await send(running, plan.events[half : half + UNAWARE])
         await until(lambda: all(refused(running, name, since) for name in running.workers), "every worker refuses")
         await running.stop_services()
-        assert (await state_of(running.store, TENANT)).heads == before.heads
+        assert (await state_of(running.store, TENANT)).states == before.states
 
         await init(running)
         running.start_services()
@@ -75,6 +75,6 @@ async def send(running: Cluster, events: Sequence[Sent]) -> None:
 
 async def init(running: Cluster) -> None:
     """`rapport init --new-incarnation`."""
-    command = (sys.executable, "-c", "from shared.cli import app; app()", "init", "--new-incarnation")
+    command = (sys.executable, "-c", "from shared.cli.app import app; app()", "init", "--new-incarnation")
     child = await asyncio.create_subprocess_exec(*command, env=running.environment())
     assert await child.wait() == 0

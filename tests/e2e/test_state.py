@@ -12,7 +12,7 @@ from tests.e2e.trial import missed
 
 HEAD = {"events": 3, "scores": {"ri": {"index": 50.0}, "at": 7}}
 WHOLE = State(
-    heads={"demo/a": HEAD},
+    states={"demo/a": HEAD},
     months={"demo/a/2026-11": {"days": {"use:reports ann 2026-11-26": 2.0}}},
     timeline={"demo/a/up#1": {"type": "note.added"}},
     ids={"demo/a": {"17 of inc": {4}}},
@@ -22,7 +22,7 @@ WHOLE = State(
 
 
 def test_the_same_is_the_same() -> None:
-    assert differences(WHOLE, replace(WHOLE, heads={"demo/a": dict(HEAD)})) == []
+    assert differences(WHOLE, replace(WHOLE, states={"demo/a": dict(HEAD)})) == []
 
 
 def test_what_is_missing_and_what_is_too_much_is_told() -> None:
@@ -32,7 +32,7 @@ def test_what_is_missing_and_what_is_too_much_is_told() -> None:
 
 def test_a_field_that_differs_is_told_down_to_the_place() -> None:
     other = {**HEAD, "scores": {"ri": {"index": 51.0}, "at": 7}}
-    assert differences(replace(WHOLE, heads={"demo/a": other}), WHOLE) == [
+    assert differences(replace(WHOLE, states={"demo/a": other}), WHOLE) == [
         "heads demo/a: scores is ri: index: 51.0 instead of 50.0"
     ]
     elsewhere = {"demo/a": {"17 of inc": {8}}}

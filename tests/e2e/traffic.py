@@ -12,9 +12,9 @@ from random import Random
 import httpx
 import msgspec
 
-from shared.domain.events import DAY, HOUR, MINUTE, SECOND, Millis
-from shared.domain.usage import day_name, day_of, iso
-from shared.domain.verdicts import Rule, fingerprint
+from shared.domain.contract.days import day_name, day_of, iso
+from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, Millis
+from shared.domain.relationship.flags import Rule, fingerprint
 from shared.load.outgoing import Outgoing, encode_event
 
 SOURCE = "upstream"

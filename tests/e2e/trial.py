@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 
 from shared.clock import now_ms
-from shared.domain.events import SECOND
+from shared.domain.contract.events import SECOND
 from shared.embedded.keyring import TENANT
 from shared.stream.topics import INTERACTIONS, UPDATES
 from tests.e2e.cluster import (
@@ -136,28 +136,30 @@ async def _compared(running: Cluster, trial: Trial, sent: Plan, repeated: int) -
     async with quiet(running, running.here / "quiet") as calm:
         await calm.read(running)
         found, expected = await state_of(running.store, TENANT), await state_of(calm.store, TENANT)
-    told = differences(found, expected) + missed(await picture_in(running.store, TENANT), sent.picture())
+    published = differences(found, expected) + missed(await picture_in(running.store, TENANT), sent.picture())
     return Outcome(
         seed=trial.seed,
         faults=[fault.name for fault in trial.faults],
         sent=len(sent.events) + len(sent.last),
         repeated=repeated,
         records=sum((await ends(running.bootstrap, INTERACTIONS)).values()),
-        relationships=len(found.heads),
+        relationships=len(found.states),
         alerts=len(found.alerts),
         restarts=running.restarts,
         expelled=running.journal.count("expelled"),
-        differences=told,
+        differences=published,
     )
 
 
 def missed(found: Picture, expected: Picture) -> list[str]:
     """Where what was sent did not count exactly once; alerts of rules that the plan does not foresee are no matter."""
-    told = []
+    published = []
     for name in ("uses", "entries"):
         one, other = getattr(found, name), getattr(expected, name)
-        told += [f"{name} of {id}: not those sent" for id in one.keys() | other.keys() if one.get(id) != other.get(id)]
+        published += [
+            f"{name} of {id}: not those sent" for id in one.keys() | other.keys() if one.get(id) != other.get(id)
+        ]
     for id, what in expected.alerts.items():
         if (was := found.alerts.get(id)) != what:
-            told.append(f"alert {id}: {was} instead of {what}")
-    return sorted(told)
+            published.append(f"alert {id}: {was} instead of {what}")
+    return sorted(published)

@@ -37,7 +37,7 @@ class Up:
         self.ready_file = here / "ready.json"
         self.log_file = here / "log"
         self.data = here / "data"
-        command = [sys.executable, "-c", "from shared.cli import app; app()", "up", "--embedded"]
+        command = [sys.executable, "-c", "from shared.cli.app import app; app()", "up", "--embedded"]
         command += ["--data", str(self.data), "--ready-file", str(self.ready_file), "--partitions", "2"]
         with self.log_file.open("w") as log, (here / "out").open("w") as out:
             self.process = subprocess.Popen(

@@ -13,13 +13,13 @@ from fastapi import FastAPI
 
 from services.api.app import build_app
 from services.api.deps import Deps, make_deps
-from shared.domain.alerts import Alert, AlertEntry, AlertState
-from shared.domain.events import DAY, relationship_key
+from shared.domain.alerts.alert import Alert, AlertEntry, AlertState
+from shared.domain.columns.months import Month, month_id
+from shared.domain.contract.events import DAY, relationship_key
 from shared.domain.keys import format_key, hash_secret
-from shared.domain.relationship import Band, Directory, Head, Score, Scores
-from shared.domain.touchpoints import Touchpoint, touchpoint_id
-from shared.domain.usage import Month, month_id
-from shared.domain.verdicts import Cause, Counter, Evidence, Severity, StandingFlag, fingerprint
+from shared.domain.relationship.flags import Cause, Counter, Evidence, Severity, StandingFlag, fingerprint
+from shared.domain.relationship.state import Band, Directory, RelationshipState, Score, Scores
+from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 from shared.settings import Settings
 from shared.storage.memory import MemoryStore
 from shared.storage.store import ApiKey, Incarnation, Write
@@ -98,11 +98,11 @@ async def a_world(
 # --- documents ---------------------------------------------------------------------------------------------------
 
 
-def a_head(tenant: str, id: str, *, index: float | None = 80.0, **directory: Any) -> Head:
+def a_head(tenant: str, id: str, *, index: float | None = 80.0, **directory: Any) -> RelationshipState:
     """A relationship with a score, a flag and a factor."""
     band = Band.UNKNOWN if index is None else Band.RED if index <= 50 else Band.YELLOW if index <= 75 else Band.GREEN
     flag = StandingFlag("silence", "", Severity.WARNING, NOW - DAY, "silent 21 business days, usual 6", {"days": 21.0})
-    return Head(
+    return RelationshipState(
         id=relationship_key(tenant, id),
         tenant=tenant,
         relationship=id,
@@ -122,10 +122,10 @@ def a_head(tenant: str, id: str, *, index: float | None = 80.0, **directory: Any
     )
 
 
-async def put_head(store: MemoryStore, head: Head) -> None:
-    fields = {name: getattr(head, name) for name in head.__struct_fields__ if name not in ("id", "rev")}
-    current = (await store.heads([head.id])).get(head.id)
-    assert await store.write([Write("relationships", head.id, current.rev if current else 0, fields)]) == []
+async def put_head(store: MemoryStore, state: RelationshipState) -> None:
+    fields = {name: getattr(state, name) for name in state.__struct_fields__ if name not in ("id", "rev")}
+    current = (await store.states([state.id])).get(state.id)
+    assert await store.write([Write("relationships", state.id, current.rev if current else 0, fields)]) == []
 
 
 def an_alert(tenant: str, id: str, *, rule: str = "silence", subject: str = "", **changes: Any) -> Alert:

@@ -16,8 +16,8 @@ from services.ingest.intake import Intake
 from services.ingest.logidentity import LogIdentity
 from services.ingest.outbound import Outbound
 from shared import wire
+from shared.domain.contract.events import Interaction
 from shared.domain.errors import Unavailable
-from shared.domain.events import Interaction
 from shared.domain.keys import format_key, hash_secret
 from shared.storage.memory import MemoryStore
 from shared.storage.store import ApiKey, Incarnation

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from shared.domain import lifecycle
-from shared.domain.alerts import Alert, AlertState
+from shared.domain.alerts import lifecycle
+from shared.domain.alerts.alert import Alert, AlertState
+from shared.domain.alerts.feed import FeedItem
 from shared.domain.errors import Conflict, Unavailable
-from shared.domain.feed import FeedItem
-from shared.domain.verdicts import Severity
+from shared.domain.relationship.flags import Severity
 from shared.stream.topics import FEED
 from tests.flows.api_world import ACME, GLOBEX, NOW, World, a_world, an_alert, put_alert, raise_alert
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from shared.domain.events import DAY
-from shared.domain.facts import Facts, Person, Promise, Survey
+from shared.domain.contract.events import DAY
+from shared.domain.relationship.facts import Facts, Person, Promise, Survey
 from tests.flows.api_world import (
     ACME,
     GLOBEX,
@@ -146,8 +146,8 @@ async def test_the_detail_shows_the_use_of_features_now_and_usually(world: World
 
 
 async def test_the_detail_shows_people_promises_surveys_and_tickets(world: World) -> None:
-    head = a_head(ACME, "acct-42")
-    head.facts = Facts(
+    state = a_head(ACME, "acct-42")
+    state.facts = Facts(
         first_touch=NOW - DAY,
         people={"eve": Person("champion", last_in=NOW), "old": Person("admin", last_in=NOW - DAY, left_at=NOW)},
         promises={
@@ -160,7 +160,7 @@ async def test_the_detail_shows_people_promises_surveys_and_tickets(world: World
         sentiment_sum=-1.0,
         sentiment_count=4,
     )
-    await put_head(world.store, head)
+    await put_head(world.store, state)
     facts = (await world.acme.get("/v1/relationships/acct-42")).json()["facts"]
     today = "2026-01-01T00:00:00.000Z"
     assert facts["people"] == [

@@ -13,7 +13,7 @@ import uvicorn
 
 from services.api.hub import FeedEvent, FeedHub, SlowConsumer, Stopped
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.domain.verdicts import Cause, Update
+from shared.domain.relationship.flags import Cause, Update
 from shared.storage.store import Incarnation
 from shared.stream.feed import publish_scores
 from shared.stream.memory import MemoryLog

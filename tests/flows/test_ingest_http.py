@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.ingest import endpoint
-from shared.domain.events import MINUTE, relationship_key
+from shared.domain.contract.events import MINUTE, relationship_key
 from shared.domain.keys import format_key
 from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, partition_of
 from tests.flows.ingest_stage import BATCH, NOW, PARTITIONS, SECRET, WRITE_KEY, Stage, event

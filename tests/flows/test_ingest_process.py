@@ -15,7 +15,7 @@ import pytest
 
 from services.ingest.inbox import KEY_HEADER
 from shared import wire
-from shared.domain.events import Interaction
+from shared.domain.contract.events import Interaction
 from shared.domain.keys import format_key, hash_secret
 from shared.embedded.ports import LOOPBACK, free_port
 from shared.settings import Settings

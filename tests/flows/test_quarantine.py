@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from shared import wire
+from shared.cli.quarantine import Wanted, collect, described, send_again, table
+from shared.domain.contract.events import DAY, Interaction
 from shared.domain.errors import Poison, Unavailable
-from shared.domain.events import DAY, Interaction
-from shared.quarantine_cli import Wanted, collect, described, send_again, table
 from shared.stream.quarantine import SCORING, Entry, Quarantined, Reason, as_event, quarantine_message, read_quarantine
 from shared.stream.topics import QUARANTINE
 from tests.flows.ingest_stage import NOW, WRITE_KEY, Stage, event

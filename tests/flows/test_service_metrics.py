@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 
 from services.ingest.inbox import KEY_HEADER
+from shared.domain.contract.events import MINUTE, SECOND
 from shared.domain.errors import Unavailable
-from shared.domain.events import MINUTE, SECOND
-from shared.domain.verdicts import Cause, Update
+from shared.domain.relationship.flags import Cause, Update
 from shared.storage.store import Incarnation
 from shared.stream.feed import publish_scores
 from shared.stream.ports import Message

@@ -7,7 +7,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from shared.load.cli import load_app
+from shared.cli.load import load_app
 from tests.load.fake_ingest import KEY, FakeIngest, fake_ingest
 
 Run = Callable[..., Result]

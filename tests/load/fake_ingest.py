@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from shared.clock import now_ms
-from shared.domain.contract import Rejection, Terms, accept_all
-from shared.domain.events import Interaction, event_key
+from shared.domain.contract.accepting import Acceptance, Rejection, accept_all
+from shared.domain.contract.events import Interaction, event_key
 
 KEY = "rk_write_test_" + "s" * 32
 
@@ -41,7 +41,7 @@ class FakeIngest:
             if self.stop_after and len(self.accepted) >= self.stop_after:
                 return 503, {"Retry-After": "0.01"}, b"the broker does not answer"
             raws = msgspec.json.decode(body, type=list[msgspec.Raw])
-            answers = accept_all(raws, Terms("test", now_ms(), lambda _tenant, subject: subject))
+            answers = accept_all(raws, Acceptance("test", now_ms(), lambda _tenant, subject: subject))
             taken = [answer for answer in answers if isinstance(answer, Interaction)]
             self.accepted += taken
             self.batches.append(len(raws))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from msgspec import json
 
-from shared.domain.contract import Interaction
-from shared.domain.events import HOUR, SECOND
+from shared.domain.contract.accepting import Interaction
+from shared.domain.contract.events import HOUR, SECOND
 from tests.load.conftest import Run
 from tests.load.fake_ingest import FakeIngest
 from tests.load.git_history import EVERY, START, make_repository

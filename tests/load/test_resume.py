@@ -10,10 +10,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from shared.cli.load import load_app
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.load.cli import load_app
 from shared.load.outgoing import Outgoing
-from shared.load.publish import Publisher
+from shared.load.publish import IngestClient
 from tests.load.conftest import Run
 from tests.load.fake_ingest import KEY, FakeIngest
 from tests.load.test_files import event, lines, write
@@ -102,13 +102,13 @@ def test_nobody_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 async def test_strange_answers_are_errors(response: httpx.Response, error: type[Exception]) -> None:
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _request: response)) as client:
         with pytest.raises(error):
-            await Publisher(client, "http://ingest", KEY).send([Outgoing(1, "a", "b", b"{}")])
+            await IngestClient(client, "http://ingest", KEY).send([Outgoing(1, "a", "b", b"{}")])
 
 
 def test_interrupting_keeps_the_place(ingest: FakeIngest, tmp_path: Path) -> None:
     file = write(tmp_path / "e.jsonl", lines([event(n) for n in range(9_000)]))
     ingest.stop_after = 8_000
-    command = [sys.executable, "-c", "from shared.load.cli import load_app; load_app()", str(file)]
+    command = [sys.executable, "-c", "from shared.cli.load import load_app; load_app()", str(file)]
     environment = {**os.environ, "RAPPORT_WRITE_KEY": KEY, "XDG_STATE_HOME": str(tmp_path / "state")}
     with subprocess.Popen(
         [*command, "--ingest", ingest.url], env=environment, stderr=subprocess.PIPE, text=True

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from shared.domain.errors import Misconfigured
-from shared.domain.playbooks import (
-    Channel,
+from shared.domain.playbooks.model import (
+    ChannelName,
     DetractorParams,
     DropParams,
     ExpectationParams,
     PriceChangeParams,
     SilenceParams,
 )
-from shared.domain.verdicts import Rule, Severity
+from shared.domain.relationship.flags import Rule, Severity
 from shared.playbooks.loader import builtin_playbook, load_playbook, parse_playbook
 
 
@@ -32,7 +32,7 @@ def test_the_builtin_playbook_holds_every_rule_with_advice_and_channels() -> Non
     for settings in playbook.rules.values():
         assert settings.enabled
         assert settings.advice
-        assert settings.channels == (Channel.WEBHOOK, Channel.LOG)
+        assert settings.channels == (ChannelName.WEBHOOK, ChannelName.LOG)
     assert playbook.params(Rule.USAGE_DROP, DropParams) == DropParams(
         window_days=7, baseline_weeks=8, warn=0.2, critical=0.5, minimum=20.0, significance=0.01
     )
@@ -72,7 +72,7 @@ rules:
     assert not playbook.rules[Rule.SILENCE].enabled
     assert playbook.rules[Rule.SILENCE].params == builtin.rules[Rule.SILENCE].params
     drop = playbook.rules[Rule.USAGE_DROP]
-    assert (drop.severity, drop.channels) == (Severity.CRITICAL, (Channel.LOG,))
+    assert (drop.severity, drop.channels) == (Severity.CRITICAL, (ChannelName.LOG,))
     assert drop.advice == builtin.rules[Rule.USAGE_DROP].advice
     assert playbook.params(Rule.USAGE_DROP, DropParams) == DropParams(warn=0.3)
     assert playbook.rules[Rule.NPS_DETRACTOR].severity is None

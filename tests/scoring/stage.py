@@ -10,12 +10,12 @@ import msgspec
 
 from services.scoring.processor import Scoring
 from shared import wire
-from shared.domain.events import HOUR, Interaction, Millis, relationship_key
-from shared.domain.relationship import Head
-from shared.domain.terms import Terms
-from shared.domain.times import parse_moment
-from shared.domain.usage import cells_of
-from shared.domain.verdicts import FlagChange, UpdateBatch
+from shared.domain.columns.months import cells_of
+from shared.domain.contract.events import HOUR, Interaction, Millis, relationship_key
+from shared.domain.contract.times import parse_moment
+from shared.domain.engine.terms import Terms
+from shared.domain.relationship.flags import FlagChange, UpdateBatch
+from shared.domain.relationship.state import RelationshipState
 from shared.playbooks.loader import load_playbook
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
@@ -79,7 +79,7 @@ class Stage:
             writer=writer,
             memory=overrides.get("memory", 1 << 30),
             pause=overrides.get("pause", asyncio.sleep),
-            pace=overrides.get("pace"),
+            rate=overrides.get("pace"),
         )
 
     async def say(
@@ -109,28 +109,28 @@ class Stage:
         await self.log.append(INTERACTIONS, partition_of(key, self.partitions), [message])
         return id
 
-    async def head(self, relationship: str = "acct-1") -> Head:
-        """The stored head."""
-        heads = await self.store.heads([relationship_key(TENANT, relationship)])
-        return heads[relationship_key(TENANT, relationship)]
+    async def state(self, relationship: str = "acct-1") -> RelationshipState:
+        """The stored state."""
+        states = await self.store.states([relationship_key(TENANT, relationship)])
+        return states[relationship_key(TENANT, relationship)]
 
     async def counts(self, relationship: str = "acct-1") -> dict[tuple[str, str, int], float]:
         """Stored counters by metric, person and day."""
         months = await self.store.months([relationship_key(TENANT, relationship)], "1970-01")
         return {(cell.metric, cell.person, cell.day): cell.count for month in months for cell in cells_of(month)}
 
-    def told(self) -> list[FlagChange]:
+    def published(self) -> list[FlagChange]:
         """Flag changes on rapport.updates, each once, in order."""
-        return [change for _, change in self._told()]
+        return [change for _, change in self._published()]
 
-    def told_of_each(self) -> dict[str, list[FlagChange]]:
+    def published_of_each(self) -> dict[str, list[FlagChange]]:
         """The same by relationship: between relationships there is no order."""
         found: dict[str, list[FlagChange]] = {}
-        for relationship, change in self._told():
+        for relationship, change in self._published():
             found.setdefault(relationship, []).append(change)
         return found
 
-    def _told(self) -> list[tuple[str, FlagChange]]:
+    def _published(self) -> list[tuple[str, FlagChange]]:
         seen: dict[tuple[Any, ...], tuple[str, FlagChange]] = {}
         for partition in range(self.partitions):
             for record in self.log.records(UPDATES, partition):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from shared import wire
-from shared.domain.events import DAY, HOUR, MINUTE, SECOND, event_key
-from shared.domain.touchpoints import touchpoint_id
-from shared.domain.usage import day_name, day_of
-from shared.domain.verdicts import Rule, Severity
+from shared.domain.contract.days import day_name, day_of
+from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, event_key
+from shared.domain.relationship.flags import Rule, Severity
+from shared.domain.relationship.touchpoints import touchpoint_id
 from shared.stream.ports import Message
 from shared.stream.quarantine import Quarantined
 from shared.stream.topics import INTERACTIONS, QUARANTINE
@@ -29,10 +29,10 @@ async def test_usage_is_counted_by_feature_person_and_day() -> None:
         ("use:export", "bob", today - 3): 1,
         ("use:login", "ana", today): 1,
     }
-    head = await stage.head()
-    assert head.windows.usage == (5, 5, 5, 5)
-    assert head.windows.people == (2, 2, 2, 2)
-    assert head.events == 4
+    state = await stage.state()
+    assert state.windows.usage == (5, 5, 5, 5)
+    assert state.windows.people == (2, 2, 2, 2)
+    assert state.events == 4
 
 
 async def test_an_id_counts_once_within_the_window_and_again_after_it() -> None:
@@ -78,8 +78,8 @@ async def test_a_daily_total_replaces_and_a_late_one_changes_nothing_twice() -> 
     await stage.say("usage.daily_total", feature="export", day="2026-06-01", quantity=7)
     await stage.say("usage.daily_total", feature="export", person="bob", day="2026-05-31", quantity=2)
     await worker.drain()
-    head = await stage.head()
-    assert head.windows.usage[0] == 9
+    state = await stage.state()
+    assert state.windows.usage[0] == 9
     counts = await stage.counts()
     assert counts["use:export", "", day_of(START)] == 7
     assert counts["use:export", "ana", day_of(START)] == 0
@@ -90,7 +90,7 @@ async def test_a_detractor_is_told_at_once_and_cleared_by_a_better_answer() -> N
     worker = await stage.worker()
     key = await stage.say("survey.answered", instrument="nps", score=3, person="ana", text="too slow")
     await worker.drain()
-    (change,) = stage.told()
+    (change,) = stage.published()
     assert (change.rule, change.subject, change.raised, change.severity) == (
         Rule.NPS_DETRACTOR,
         "ana",
@@ -101,8 +101,8 @@ async def test_a_detractor_is_told_at_once_and_cleared_by_a_better_answer() -> N
     assert change.evidence.events == (f"test#{key}",)
     await stage.say("survey.answered", instrument="nps", score=9, person="ana")
     await worker.drain()
-    assert [change.raised for change in stage.told()] == [True, False]
-    assert (await stage.head()).flags == {}
+    assert [change.raised for change in stage.published()] == [True, False]
+    assert (await stage.state()).flags == {}
 
 
 async def test_a_planned_price_change_is_a_flag_for_partners_until_it_takes_effect() -> None:
@@ -112,12 +112,12 @@ async def test_a_planned_price_change_is_a_flag_for_partners_until_it_takes_effe
         await stage.say("relationship.updated", name, kind=kind, name=name)
         await stage.say("price.change_planned", name, effective_at="2026-06-03", change="+8 %")
     await worker.drain()
-    (change,) = stage.told()
+    (change,) = stage.published()
     assert change.reason == (
         "price change (+8 %) planned for a partner, effective 2026-06-03: talk to them before it goes out"
     )
     await run_clock(stage, worker, START + 3 * DAY)
-    assert [(change.raised, change.moment) for change in stage.told()] == [
+    assert [(change.raised, change.moment) for change in stage.published()] == [
         (True, START),
         (False, START - 9 * HOUR + 2 * DAY),
     ]
@@ -130,15 +130,15 @@ async def test_a_promise_warns_then_breaks_then_is_kept() -> None:
     await stage.say("promise.made", promise="p1", due="2026-06-03T09:00:00Z", text="send the report")
     await worker.drain()
     await run_clock(stage, worker, START + 4 * DAY)
-    assert [(change.severity, change.moment) for change in stage.told()] == [
+    assert [(change.severity, change.moment) for change in stage.published()] == [
         (Severity.WARNING, due - DAY),
         (Severity.CRITICAL, due),
     ]
-    assert stage.told()[1].reason == "promise was due 2026-06-03 09:00 UTC and not kept: send the report"
+    assert stage.published()[1].reason == "promise was due 2026-06-03 09:00 UTC and not kept: send the report"
     await stage.say("promise.kept", promise="p1")
     await worker.drain()
     await run_clock(stage, worker, stage.now + 2 * HOUR)
-    assert [change.raised for change in stage.told()] == [True, True, False]
+    assert [change.raised for change in stage.published()] == [True, True, False]
 
 
 async def test_silence_is_found_by_the_clock_at_its_own_moment() -> None:
@@ -150,7 +150,7 @@ async def test_silence_is_found_by_the_clock_at_its_own_moment() -> None:
     await stage.say("person.role_changed", person="dana", role="champion")
     await worker.drain()
     await run_clock(stage, worker, START + 30 * DAY)
-    silent = [change for change in stage.told() if change.rule == Rule.SILENCE]
+    silent = [change for change in stage.published() if change.rule == Rule.SILENCE]
     assert [(change.raised, change.moment) for change in silent] == [(True, START + 15 * DAY)]
     assert silent[0].reason == "dana (champion) silent for 5 business days, usual gap 1"
 
@@ -163,11 +163,11 @@ async def test_history_raises_nothing_for_the_past_but_stands_on_the_relationshi
     await stage.say("promise.made", promise="p", due="2026-06-01T10:00:00Z", at=START - 200 * DAY, backfill=True)
     await worker.drain()
     await run_clock(stage, worker, START + 30 * MINUTE, step=MINUTE)
-    head = await stage.head()
-    assert head.flags["silence"].quiet
-    assert [change for change in stage.told() if not change.quiet] == []
+    state = await stage.state()
+    assert state.flags["silence"].suppressed
+    assert [change for change in stage.published() if not change.suppressed] == []
     await run_clock(stage, worker, START + 2 * HOUR, step=MINUTE)
-    assert [(change.rule, change.moment) for change in stage.told() if not change.quiet] == [
+    assert [(change.rule, change.moment) for change in stage.published() if not change.suppressed] == [
         (Rule.EXPECTATION_VIOLATED, START + HOUR)
     ]
 
@@ -187,11 +187,11 @@ async def test_a_collapse_of_use_is_found_within_the_hour() -> None:
             )
     await worker.drain()
     await run_clock(stage, worker, START + MINUTE, step=MINUTE)
-    head = await stage.head()
-    assert set(head.flags) == {"usage_drop", "feature_decline/export"}
-    assert head.flags["usage_drop"].quiet
-    assert head.flags["feature_decline/export"].severity == Severity.CRITICAL
-    assert stage.told() == [change for change in stage.told() if change.quiet]
+    state = await stage.state()
+    assert set(state.flags) == {"usage_drop", "feature_decline/export"}
+    assert state.flags["usage_drop"].suppressed
+    assert state.flags["feature_decline/export"].severity == Severity.CRITICAL
+    assert stage.published() == [change for change in stage.published() if change.suppressed]
 
 
 async def test_a_collapse_after_going_live_is_told() -> None:
@@ -209,17 +209,17 @@ async def test_a_collapse_after_going_live_is_told() -> None:
             )
     await worker.drain()
     await run_clock(stage, worker, START + MINUTE, step=MINUTE)
-    assert (await stage.head()).flags == {}
+    assert (await stage.state()).flags == {}
     for _ in range(24 * 5):
         await stage.say("usage.feature_used", feature="reports", quantity=50 / 24)
         await worker.drain()
         await run_clock(stage, worker, stage.now + HOUR)
-    changes = [change for change in stage.told() if change.rule == Rule.FEATURE_DECLINE]
+    changes = [change for change in stage.published() if change.rule == Rule.FEATURE_DECLINE]
     assert [(change.subject, change.severity) for change in changes] == [
         ("export", Severity.WARNING),
         ("export", Severity.CRITICAL),
     ]
-    assert not changes[0].quiet
+    assert not changes[0].suppressed
     assert "use of export is down 2" in changes[0].reason
     assert changes[0].evidence.counters[0].feature == "export"
 
@@ -269,7 +269,7 @@ async def test_events_of_other_relationships_and_sources_are_not_taken_for_dupli
         key = touchpoint_id("acme", relationship, event_key(source, id))
         entry = (await stage.store.touchpoints([key]))[key]
         assert (entry.relationship, entry.event) == (relationship, event_key(source, id))
-    assert [(await stage.head(name)).windows.inbound[0] for name in ("a", "a/b", "a%2Fb")] == [3, 2, 1]
+    assert [(await stage.state(name)).windows.inbound[0] for name in ("a", "a/b", "a%2Fb")] == [3, 2, 1]
 
 
 async def test_usage_is_not_retracted_whether_or_not_its_retraction_was_stored_before_it_came() -> None:
@@ -294,8 +294,10 @@ async def test_a_promise_of_today_that_breaks_while_history_is_loaded_is_told() 
         await stage.say("message.received", at=START - 300 * DAY + second * MINUTE, backfill=True)
     await worker.drain()
     await run_clock(stage, worker, stage.now + MINUTE, step=MINUTE)
-    told = [(change.subject, change.quiet) for change in stage.told() if change.rule == Rule.EXPECTATION_VIOLATED]
-    assert sorted(told) == [("old", True), ("today", False)]
+    published = [
+        (change.subject, change.suppressed) for change in stage.published() if change.rule == Rule.EXPECTATION_VIOLATED
+    ]
+    assert sorted(published) == [("old", True), ("today", False)]
 
 
 async def test_a_flag_of_an_event_rule_is_cleared_once_the_rule_is_switched_off() -> None:
@@ -308,7 +310,7 @@ async def test_a_flag_of_an_event_rule_is_cleared_once_the_rule_is_switched_off(
     off = replace(playbook.rules[Rule.NPS_DETRACTOR], enabled=False)
     stage.terms = replace(stage.terms, playbook=replace(playbook, rules={**playbook.rules, Rule.NPS_DETRACTOR: off}))
     await run_clock(stage, await stage.worker("w2"), START + 2 * HOUR)
-    assert [(change.raised, change.moment) for change in stage.told()] == [(True, START), (False, START + HOUR)]
+    assert [(change.raised, change.moment) for change in stage.published()] == [(True, START), (False, START + HOUR)]
 
 
 async def test_a_correction_of_nothing_but_the_time_does_not_swallow_the_event_that_it_came_before() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from services.scoring import garbage
 from services.scoring.garbage import EVERY, Garbage
-from shared.domain.block import Block
-from shared.domain.counters import MonthCells
-from shared.domain.fence import Fence
-from shared.domain.relationship import Head
-from shared.domain.row import Entry
+from shared.domain.columns.block import Block
+from shared.domain.columns.counters import MonthCells
+from shared.domain.columns.row import Entry
+from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.state import RelationshipState
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_a_row_that_is_let_go_needs_no_look() -> None:
     gc.collect()
     gc.disable()
     block = Block(feature_days=68)
-    row = block.add(Head(id="t/r", tenant="t", relationship="r"))
+    row = block.add(RelationshipState(id="t/r", tenant="t", relationship="r"))
     block.count(row, [Entry("use:x", "ana", 20_000, 1.0)], Fence("one", 0, 0))
     block.open_day(row, 20_000, Fence("one", 0))
     assert any(isinstance(one, MonthCells) for one in gc.get_objects())

@@ -11,8 +11,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from shared import wire
+from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, Clock
 from shared.domain.errors import Misconfigured
-from shared.domain.events import CLOCK_KEY, DAY, HOUR, MINUTE, Clock
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation, PartitionState, Write
 from shared.stream.cluster import Position
@@ -89,14 +89,14 @@ def _without_log(value: Any) -> Any:
     return [_without_log(item) for item in value] if isinstance(value, list) else value
 
 
-def told(stage: Stage) -> dict[str, list[Any]]:
+def published(stage: Stage) -> dict[str, list[Any]]:
     """The flag changes of each relationship in order, without their places in the log."""
     return {
         id: [
             (change.rule, change.subject, change.raised, change.moment, change.reason)
             for change in sorted(changes, key=lambda change: change.cause.incarnation == NEW)
         ]
-        for id, changes in stage.told_of_each().items()
+        for id, changes in stage.published_of_each().items()
     }
 
 
@@ -115,7 +115,7 @@ async def test_duplicates_count_once_and_flags_stand_across_a_growth() -> None:
     assert strangers
     assert compared(once.store) == before
     for id in MANY:
-        assert (await once.head(id)).partition == homes[id]
+        assert (await once.state(id)).partition == homes[id]
 
     for stage in (never, once):
         stage.now += HOUR
@@ -123,8 +123,8 @@ async def test_duplicates_count_once_and_flags_stand_across_a_growth() -> None:
         await everybody_speaks(stage, "second")
         await scored(stage)
     assert compared(once.store) == compared(never.store)
-    assert told(once) == told(never)
-    assert len(told(once)["acct-0"]) == 2
+    assert published(once) == published(never)
+    assert len(published(once)["acct-0"]) == 2
     assert (await once.counts("acct-0"))["use:export", "ana", START // DAY] == 4.0
 
 
@@ -158,7 +158,7 @@ def test_a_story_with_a_growth_in_it_ends_as_one_without(before: Story, after: S
         stage.now = max(stage.now, again)
         await tell(stage, after, "after")
         await scored(stage)
-        return compared(stage.store), told(stage)
+        return compared(stage.store), published(stage)
 
     assert asyncio.run(played(True)) == asyncio.run(played(False))
 
@@ -174,7 +174,7 @@ async def test_what_is_due_after_a_growth_is_found_by_the_new_owner() -> None:
         stage.now += HOUR
         await member.flush()
         await member.drain()
-    assert {id for id, changes in stage.told_of_each().items() if changes} == set(MANY)
+    assert {id for id, changes in stage.published_of_each().items() if changes} == set(MANY)
 
 
 async def test_records_that_are_read_again_because_offsets_were_lost_count_once() -> None:
@@ -298,7 +298,7 @@ async def test_it_is_refused_while_something_is_untold() -> None:
     await scored(stage)
     state = await stage.store.partition_state(2) or PartitionState(id="2")
     place = {"incarnation": "one", "partition": 2, "offset": 0, "writer": "w"}
-    await stage.store.write([Write("partitions", "2", state.rev, place | {"untold": ("acme/acct-1",)})])
+    await stage.store.write([Write("partitions", "2", state.rev, place | {"unpublished": ("acme/acct-1",)})])
     assert "Flags of 1 relationships of partition 2 have changed, and alerts has not been told" in await refused(stage)
 
 
@@ -327,7 +327,7 @@ async def test_a_service_that_starts_in_between_stops_it_before_anything_is_move
 
     with pytest.raises(Misconfigured, match="have not been read by scoring"):
         await growth(stage, cluster=Raced(stage.log)).to(AFTER)
-    assert (await stage.head("acct-1")).incarnation == "one"
+    assert (await stage.state("acct-1")).incarnation == "one"
     assert (await topology(MemoryCluster(stage.log), stage.store)).growing_to() == AFTER
     await scored(stage)  # with the old count, which scoring and alerts may still do
     await grown(stage)
@@ -343,7 +343,7 @@ async def test_the_record_of_updates_and_inbox_follows_and_their_incarnations_st
     assert known == [Incarnation(INTERACTIONS, NEW, 7), Incarnation(UPDATES, "u", 7), Incarnation(INBOX, "i", 7)]
     state = await stage.store.partition_state(6)
     assert state is not None
-    assert (state.begins, state.told_into) == (0, "u")
+    assert (state.begins, state.published_into) == (0, "u")
 
 
 def test_a_position_reads_on_from_what_is_committed_or_there() -> None:

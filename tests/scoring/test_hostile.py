@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from shared import wire
-from shared.domain import counters
-from shared.domain.events import CLOCK_KEY, DAY, HOUR, MAX_TIME, Clock, Interaction
+from shared.domain.columns import counters
+from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MAX_TIME, Clock, Interaction
 from shared.stream.ports import Message
 from shared.stream.quarantine import KEPT_BYTES, Quarantined
 from shared.stream.topics import INTERACTIONS, QUARANTINE
@@ -48,10 +48,10 @@ async def test_long_texts_stay_on_the_timeline_and_out_of_heads_and_verdicts() -
         await stage.say("promise.made", promise=f"p{number}", due="2026-06-01T10:00:00Z", text="x" * 31_000)
     await stage.say("price.change_planned", effective_at="2026-07-01", change="y" * 31_000)
     assert await goes_on(stage) == []
-    head = await stage.head()
-    assert len(head.facts.promises) == 200
-    assert len(wire.encode(head)) < 2_000_000
-    assert max(len(change.reason) for change in stage.told()) < 1_000
+    state = await stage.state()
+    assert len(state.facts.promises) == 200
+    assert len(wire.encode(state)) < 2_000_000
+    assert max(len(change.reason) for change in stage.published()) < 1_000
 
 
 async def test_ever_new_custom_fields() -> None:
@@ -59,7 +59,7 @@ async def test_ever_new_custom_fields() -> None:
     for number in range(150):
         await stage.say("relationship.updated", at=stage.now + number, custom={f"field-{number}": "v" * 900})
     assert await goes_on(stage) == []
-    directory = (await stage.head()).directory
+    directory = (await stage.state()).directory
     assert list(directory.custom) == [f"field-{number}" for number in range(50, 150)]
     assert set(directory.said_at) == {f"custom.field-{number}" for number in range(50, 150)}
 
@@ -69,9 +69,9 @@ async def test_ever_new_detractors() -> None:
     for number in range(205):
         await stage.say("survey.answered", instrument="nps", score=1, person=f"person-{number}", at=stage.now + number)
     assert await goes_on(stage) == []
-    standing = [flag.subject for flag in (await stage.head()).flags.values()]
+    standing = [flag.subject for flag in (await stage.state()).flags.values()]
     assert standing == [f"person-{number}" for number in range(5, 205)]
-    cleared = [change.subject for change in stage.told() if not change.raised]
+    cleared = [change.subject for change in stage.published() if not change.raised]
     assert cleared == [f"person-{number}" for number in range(5)]
 
 
@@ -100,7 +100,7 @@ async def test_ever_new_features_and_people(monkeypatch: pytest.MonkeyPatch) -> 
         ("use:f1", ""): 9,
         ("use:f1", "(others)"): 4,
     }
-    assert (await stage.head()).windows.usage[0] == sum(counts.values())
+    assert (await stage.state()).windows.usage[0] == sum(counts.values())
 
 
 @pytest.mark.parametrize("type", ["usage.login", "message.received"])
@@ -110,7 +110,7 @@ async def test_a_time_that_no_calendar_has(type: str, time: int) -> None:
     await stage.say(type, at=time)
     await stage.say(type, at=MAX_TIME)
     assert await goes_on(stage) == ["invalid_time"]
-    assert (await stage.head()).events == 1
+    assert (await stage.state()).events == 1
 
 
 @pytest.mark.parametrize(("tenant", "relationship"), [("", "acct-1"), ("a/b", "c"), ("acme", "")])
@@ -155,9 +155,9 @@ async def set_aside(stage: Stage, value: bytes | None, key: bytes, timestamp: in
     assert await first.step() == 3
     await first.kill()
     await goes_on(stage)
-    head = await stage.head()
-    assert head.events == 2
-    assert START <= head.clock <= stage.now
+    state = await stage.state()
+    assert state.events == 2
+    assert START <= state.clock <= stage.now
     found = [wire.decode(record.value, Quarantined) for record in stage.log.records(QUARANTINE)]
     assert [item.original for item in found] == [(value or b"")[:KEPT_BYTES]] * 2
     return sorted({(item.reason, item.origin) for item in found})
@@ -199,8 +199,8 @@ async def test_keys_that_are_read_alike_are_not_taken_for_one(limit: int) -> Non
     for number, key in enumerate(["acme/\ufffd".encode(), b"acme/\xff", "acme/\ufffd".encode()]):
         await foreign(stage, use(relationship="\ufffd", id=f"x{number}"), key)
     await (await stage.worker()).drain()
-    head = await stage.head("\ufffd")
-    assert (head.events, head.offset) == (2, 2)
+    state = await stage.state("\ufffd")
+    assert (state.events, state.offset) == (2, 2)
     assert await goes_on(stage) == ["wrong_key"]
 
 

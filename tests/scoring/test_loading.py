@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.block import ROW_BYTES
-from shared.domain.events import DAY, HOUR
-from shared.domain.usage import day_of
+from shared.domain.columns.block import ROW_BYTES
+from shared.domain.contract.days import day_of
+from shared.domain.contract.events import DAY, HOUR
 from shared.storage.memory import MemoryStore
 from tests.scoring.stage import START, Stage
 
@@ -74,7 +74,7 @@ async def test_what_is_to_be_folded_may_be_more_than_fits_into_memory(monkeypatc
     while await worker.step():
         assert resident(stage, "relationships") <= 50
     await worker.flush()
-    assert [(await stage.head(name)).events for name in names] == [2] * len(names)
+    assert [(await stage.state(name)).events for name in names] == [2] * len(names)
     assert 0 < resident(stage, "bytes") <= 40 * ROW_BYTES
     await worker.kill()
 
@@ -94,7 +94,7 @@ async def test_a_full_memory_lets_go_of_what_is_stored_before_it_stores_more() -
         await worker.step()
     assert store.writes == 0
     await worker.flush()
-    assert (await stage.head(names[-1])).events == 21
+    assert (await stage.state(names[-1])).events == 21
     await worker.revoke()
     assert resident(stage, "relationships") == 0
 
@@ -122,11 +122,11 @@ async def test_a_touchpoint_that_comes_again_late_brings_no_evaluation(let_go: b
     await stage.say("usage.login")
     worker = await stage.worker(clock=lambda: 0)
     await worker.drain()
-    before = (await stage.head()).evaluated_at
+    before = (await stage.state()).evaluated_at
     if let_go:
         await worker.kill()
         worker = await stage.worker("w2", clock=lambda: 0)
     stage.now += 2 * HOUR
     await stage.say("message.received", id="m0", person="ana")
     await worker.drain()
-    assert (await stage.head()).evaluated_at == before
+    assert (await stage.state()).evaluated_at == before

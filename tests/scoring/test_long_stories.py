@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from services.scoring.pace import FOLD_LEAST
+from services.scoring.rate_controller import FOLD_LEAST
+from shared.domain.columns.months import Month
+from shared.domain.contract.events import DAY, HOUR, relationship_key
+from shared.domain.engine.evaluation import CHANGES_KEPT
 from shared.domain.errors import Unavailable
-from shared.domain.evaluation import CHANGES_KEPT
-from shared.domain.events import DAY, HOUR, relationship_key
-from shared.domain.usage import Month
-from shared.domain.verdicts import Rule
+from shared.domain.relationship.flags import Rule
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Write
 from shared.stream.topics import partition_of
@@ -44,13 +44,13 @@ async def test_a_head_may_carry_scores_of_longer_ago_than_its_series_reach() -> 
         await stage.say("campaign.sent")
         await worker.drain()
         await run_clock(stage, worker, stage.now + 30 * DAY, 10 * DAY)
-    carried = [int(day) for day in (await stage.head()).score_days]
+    carried = [int(day) for day in (await stage.state()).score_days]
     assert carried[-1] - carried[0] > 500
     await worker.kill()
     again = await stage.worker("w2")
     await stage.say("campaign.sent")
     await again.drain()
-    assert (await stage.head()).events == 22
+    assert (await stage.state()).events == 22
     await again.kill()
 
 
@@ -78,8 +78,8 @@ async def test_all_changes_of_flags_are_told_however_many_come_at_once(limit: in
     for person in people:
         await stage.say("survey.answered", instrument="nps", score=1, person=person)
     await worker.drain()
-    assert [change.subject for change in stage.told()] == people
-    assert len((await stage.head()).changes) == CHANGES_KEPT
+    assert [change.subject for change in stage.published()] == people
+    assert len((await stage.state()).changes) == CHANGES_KEPT
     await worker.kill()
 
 
@@ -138,8 +138,8 @@ async def test_as_many_entries_as_may_wait_are_stored_at_once_with_a_flag() -> N
     while await worker.step():
         assert not scoring.full()
     await worker.flush()
-    assert (await stage.head()).events == FOLD_LEAST + 3_001
-    assert [change.rule for change in stage.told()] == [Rule.NPS_DETRACTOR]
+    assert (await stage.state()).events == FOLD_LEAST + 3_001
+    assert [change.rule for change in stage.published()] == [Rule.NPS_DETRACTOR]
 
 
 async def test_changes_of_a_relationship_do_not_gather_for_a_whole_fold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,12 +149,12 @@ async def test_changes_of_a_relationship_do_not_gather_for_a_whole_fold(monkeypa
         await stage.say("survey.answered", instrument="nps", score=0, person=f"p{number}")
     store = Longest(stage.store)
     await (await stage.worker(store=store)).drain()
-    assert len([change for change in stage.told() if change.raised]) == 400
+    assert len([change for change in stage.published() if change.raised]) == 400
     assert store.longest <= CHANGES_KEPT + 2 * 50
 
 
 class Longest:
-    """A store that notes how many changes a head held at most."""
+    """A store that notes how many changes a state held at most."""
 
     def __init__(self, real: MemoryStore) -> None:
         self._real = real

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client import generate_latest
 
-from shared.domain.events import SECOND
+from shared.domain.contract.events import SECOND
 from shared.stream.ports import Message
 from shared.stream.topics import INTERACTIONS
 from tests.scoring.stage import Stage

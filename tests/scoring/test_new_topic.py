@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shared import wire
-from shared.domain.events import HOUR
-from shared.domain.verdicts import FlagChange, UpdateBatch
+from shared.domain.contract.events import HOUR
+from shared.domain.relationship.flags import FlagChange, UpdateBatch
 from shared.storage.store import Incarnation
 from shared.stream.topics import UPDATES
 from tests.scoring.stage import Stage

@@ -12,9 +12,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from shared import wire
+from shared.domain.columns.id_chunks import unpack
+from shared.domain.contract.events import CLOCK_KEY, DAY, MINUTE, Clock
 from shared.domain.errors import Unavailable
-from shared.domain.events import CLOCK_KEY, DAY, MINUTE, Clock
-from shared.domain.idchunks import unpack
 from shared.storage.memory import MemoryStore
 from shared.stream.ports import Message
 from shared.stream.topics import INTERACTIONS
@@ -119,7 +119,7 @@ async def undisturbed(story: Story, limit: int = 1) -> tuple[dict[str, Any], dic
     await tell(stage, story)
     worker = await stage.worker(clock=silent)
     await worker.drain()
-    return stored(stage.store), stage.told_of_each()
+    return stored(stage.store), stage.published_of_each()
 
 
 @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
@@ -173,7 +173,7 @@ async def crashing(story: Story, limit: int, fuse: int, after: bool) -> tuple[di
         await worker.kill()
         worker = await stage.worker("w2", clock=silent, batch_limit=limit + 1)
     await worker.drain()
-    return stored(stage.store), stage.told_of_each()
+    return stored(stage.store), stage.published_of_each()
 
 
 async def forgetful(story: Story, limit: int, run: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -184,7 +184,7 @@ async def forgetful(story: Story, limit: int, run: int) -> tuple[dict[str, Any],
         patch.setattr("services.scoring.decode.RUN_EVENTS", run)
         patch.setattr("services.scoring.processor.NEW_AT_LEAST", 1)
         await (await stage.worker(clock=silent, memory=1_000)).drain()
-    return stored(stage.store), stage.told_of_each()
+    return stored(stage.store), stage.published_of_each()
 
 
 @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
@@ -199,9 +199,9 @@ def test_a_crash_at_any_call_leaves_the_state_of_an_undisturbed_run(
     story: Story, limit: int, fuse: int, after: bool
 ) -> None:
     quiet, told_quiet = asyncio.run(undisturbed(story))
-    crashed, told = asyncio.run(crashing(story, limit, fuse, after))
+    crashed, published = asyncio.run(crashing(story, limit, fuse, after))
     assert crashed == quiet
-    assert told == told_quiet
+    assert published == told_quiet
 
 
 class Flaky:

@@ -13,7 +13,7 @@ MESSAGE = ("message.received", {"person": "ana", "id": "m1"})
 @pytest.mark.parametrize(
     "story",
     [
-        # the clock record alone brings the evaluation, whose score goes from the head to the month
+        # the clock record alone brings the evaluation, whose score goes from the state to the month
         [("acct-1", 0, False, MESSAGE), ("acct-1", 90, False, ("clock", {}))],
         [
             ("acct-1", 0, False, MESSAGE),
@@ -25,6 +25,6 @@ MESSAGE = ("message.received", {"person": "ana", "id": "m1"})
 async def test_a_crash_between_two_writes(story: Story, after: bool) -> None:
     quiet, told_quiet = await undisturbed(story)
     for fuse in range(1, 40):
-        crashed, told = await crashing(story, 1, fuse, after)
+        crashed, published = await crashing(story, 1, fuse, after)
         assert crashed == quiet
-        assert told == told_quiet
+        assert published == told_quiet

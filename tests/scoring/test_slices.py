@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scoring.pace import Pace
+from services.scoring.rate_controller import RateController
+from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR
 from shared.domain.errors import Unavailable
-from shared.domain.events import CLOCK_KEY, DAY, HOUR
-from shared.domain.verdicts import Rule
+from shared.domain.relationship.flags import Rule
 from shared.storage.memory import MemoryStore
 from shared.stream.memory_group import MemoryMember
 from shared.stream.ports import Message
@@ -35,13 +35,13 @@ from tests.scoring.test_purity import (
 NAMES = tuple(f"acct-{number}" for number in range(4))
 
 
-def by_row() -> Pace:
+def by_row() -> RateController:
     """One relationship a slice."""
-    return Pace(1, 1)
+    return RateController(1, 1)
 
 
 class Held:
-    """A store that stops at the write of a head, once it is told of which relationship, until it is let go on."""
+    """A store that stops at the write of a state, once it is told of which relationship, until it is let go on."""
 
     def __init__(self, real: MemoryStore) -> None:
         self._real = real
@@ -80,7 +80,7 @@ async def used(stage: Stage) -> None:
 async def test_an_event_that_raises_a_flag_is_told_between_two_slices() -> None:
     stage = Stage()
     store = Held(stage.store)
-    worker = await stage.worker(store=store, pace=by_row())
+    worker = await stage.worker(store=store, rate=by_row())
     await used(stage)
     await worker.step()
     store.hold(NAMES[1])
@@ -89,13 +89,13 @@ async def test_an_event_that_raises_a_flag_is_told_between_two_slices() -> None:
     await stage.say("survey.answered", "acct-9", instrument="nps", score=1)
     applying = asyncio.create_task(worker.step())
     await asyncio.sleep(0)
-    assert stage.told() == []
+    assert stage.published() == []
     store.hold(NAMES[2])
     store.release()
     assert await applying == 1
     await store.reached.wait()  # in the third slice
-    assert [change.rule for change in stage.told()] == [Rule.NPS_DETRACTOR]
-    assert set(await stage.store.heads([f"acme/{name}" for name in NAMES])) == {"acme/acct-0", "acme/acct-1"}
+    assert [change.rule for change in stage.published()] == [Rule.NPS_DETRACTOR]
+    assert set(await stage.store.states([f"acme/{name}" for name in NAMES])) == {"acme/acct-0", "acme/acct-1"}
     assert worker.committed == {}
     store.release()
     await flushing
@@ -106,7 +106,7 @@ async def test_an_event_that_raises_a_flag_is_told_between_two_slices() -> None:
 
 async def test_nothing_is_committed_before_the_last_slice_and_then_what_was_applied_before_the_first() -> None:
     stage = Stage()
-    worker = await stage.worker(pace=by_row())
+    worker = await stage.worker(rate=by_row())
     await used(stage)
     await worker.step()
     for _ in NAMES[1:]:
@@ -116,15 +116,15 @@ async def test_nothing_is_committed_before_the_last_slice_and_then_what_was_appl
         await worker.step()
     assert await worker.flush_part()
     assert worker.committed == {0: 4}
-    assert (await stage.head(NAMES[0])).events == 1  # stored in its turn, and touched again after it
+    assert (await stage.state(NAMES[0])).events == 1  # stored in its turn, and touched again after it
     assert await worker.flush_part()
     assert worker.committed == {0: 7}
-    assert (await stage.head(NAMES[0])).events == 4
+    assert (await stage.state(NAMES[0])).events == 4
 
 
 async def test_what_is_touched_again_before_its_turn_is_stored_as_it_is_then_and_once() -> None:
     stage = Stage()
-    worker = await stage.worker(pace=by_row())
+    worker = await stage.worker(rate=by_row())
     await used(stage)
     await worker.step()
     assert not await worker.flush_part()
@@ -132,14 +132,14 @@ async def test_what_is_touched_again_before_its_turn_is_stored_as_it_is_then_and
     await worker.step()
     await worker.flush()
     assert worker.committed == {0: 4}
-    assert (await stage.head(NAMES[3])).events == 2
+    assert (await stage.state(NAMES[3])).events == 2
     await worker.flush()
-    assert (await stage.head(NAMES[3])).rev == 1
+    assert (await stage.state(NAMES[3])).rev == 1
 
 
 async def test_a_clock_record_between_two_slices_finds_everything_stored_that_it_asks_for() -> None:
     stage = Stage()
-    worker = await stage.worker(pace=by_row())
+    worker = await stage.worker(rate=by_row())
     for name in NAMES:
         await stage.say("promise.made", name, promise="p", due="2026-06-01T12:00:00Z")
     await worker.drain()
@@ -147,8 +147,8 @@ async def test_a_clock_record_between_two_slices_finds_everything_stored_that_it
     await worker.flush()  # appends the clock record
     await used(stage)
     await worker.step()
-    told = stage.told_of_each()
-    assert {name: [change.moment for change in told[name]] for name in NAMES} == {
+    published = stage.published_of_each()
+    assert {name: [change.moment for change in published[name]] for name in NAMES} == {
         name: [START + 3 * HOUR] for name in NAMES
     }
     assert not await worker.flush_part()
@@ -160,7 +160,7 @@ async def test_a_clock_record_between_two_slices_finds_everything_stored_that_it
 
 async def test_what_falls_due_during_a_flush_is_said_in_the_log_before_its_end() -> None:
     stage = Stage()
-    worker = await stage.worker(pace=by_row())
+    worker = await stage.worker(rate=by_row())
     await stage.say("promise.made", "acct-9", promise="p", due="2026-06-01T12:00:00Z")
     await worker.drain()
     await used(stage)
@@ -173,19 +173,19 @@ async def test_what_falls_due_during_a_flush_is_said_in_the_log_before_its_end()
 
 async def test_a_revocation_between_two_slices_leaves_nothing_of_the_flush() -> None:
     stage = Stage()
-    worker = await stage.worker(pace=by_row())
+    worker = await stage.worker(rate=by_row())
     await used(stage)
     await worker.step()
     assert not await worker.flush_part()
     await worker._processor.revoked([0])
     await worker._processor.assigned([0])
     assert await worker._processor.flush() == {}
-    assert set(await stage.store.heads([f"acme/{name}" for name in NAMES])) == {"acme/acct-0"}
+    assert set(await stage.store.states([f"acme/{name}" for name in NAMES])) == {"acme/acct-0"}
 
 
 async def test_a_worker_that_lost_its_partition_between_two_slices_cannot_write() -> None:
     stage = Stage()
-    zombie = await stage.worker("zombie", pace=by_row())
+    zombie = await stage.worker("zombie", rate=by_row())
     await used(stage)
     await zombie.step()
     assert not await zombie.flush_part()
@@ -205,7 +205,7 @@ async def test_event_ids_that_a_crash_may_still_ask_for_are_not_dropped() -> Non
     for days in (1, 40):
         stage.now = START + days * DAY
         await stage.say("usage.login", NAMES[0], id="same" if days == 1 else "")
-    worker = await stage.worker(pace=by_row(), clock=lambda: START + 40 * DAY)
+    worker = await stage.worker(rate=by_row(), clock=lambda: START + 40 * DAY)
     await worker.step()
     assert not await worker.flush_part()
     await worker.step()  # reads far ahead of what this flush will have stored
@@ -213,14 +213,14 @@ async def test_event_ids_that_a_crash_may_still_ask_for_are_not_dropped() -> Non
     assert worker.committed == {0: 5}
     await worker.kill()
     await (await stage.worker("heir", clock=silent)).drain()
-    assert (await stage.head(NAMES[0])).events == 3
+    assert (await stage.state(NAMES[0])).events == 3
 
 
 async def test_more_touchpoints_than_the_store_takes_are_flushed_before_more_are_folded() -> None:
     stage = Stage()
     for number in range(2_500):
         await stage.say("message.received", person="ana", id=f"m{number}")
-    processor = (await stage.worker(pace=by_row()))._processor
+    processor = (await stage.worker(rate=by_row()))._processor
     await processor.assigned([0])
     batch = stage.log.fetch(INTERACTIONS, 0, 0, 5_000)
     assert batch is not None
@@ -228,7 +228,7 @@ async def test_more_touchpoints_than_the_store_takes_are_flushed_before_more_are
     for end in (1_000, 2_000, 2_500):  # a thousand are always folded together
         assert processor.full()
         assert await processor.flush() == {0: end}
-        assert (await stage.head()).events == end
+        assert (await stage.state()).events == end
     assert not processor.full()
 
 
@@ -257,13 +257,13 @@ async def told_to_stop(seconds: float) -> None:
 async def test_when_the_broker_is_gone_at_the_end_all_that_was_folded_is_stored_and_named() -> None:
     stage = Stage()
     await used(stage)
-    scoring = stage.scoring(publisher=Silent(), pause=told_to_stop, pace=by_row())
+    scoring = stage.scoring(publisher=Silent(), pause=told_to_stop, rate=by_row())
     worker = await stage.worker(scoring=scoring)
     while await worker.step():
         assert scoring.scored == {0: 0}
     with pytest.raises(Unavailable):
         await worker.flush()
-    assert [(await stage.head(name)).events for name in NAMES] == [1] * len(NAMES)
+    assert [(await stage.state(name)).events for name in NAMES] == [1] * len(NAMES)
     assert scoring.scored == {0: len(NAMES)}
     await worker.kill()
 
@@ -276,7 +276,7 @@ async def test_what_a_flag_had_stored_before_the_broker_was_gone_is_named() -> N
     worker = await stage.worker(scoring=scoring)
     with pytest.raises(Unavailable):
         await worker.step()
-    assert [(await stage.head(name)).events for name in NAMES] == [1] * len(NAMES)
+    assert [(await stage.state(name)).events for name in NAMES] == [1] * len(NAMES)
     assert scoring.scored == {0: len(NAMES)}
     await worker.kill()
 
@@ -304,7 +304,7 @@ async def test_what_was_passed_over_in_the_log_is_not_named_as_stored() -> None:
     worker = await stage.worker(scoring=scoring)
     with pytest.raises(Unavailable):
         await worker.step()
-    assert (await stage.head()).events == 2
+    assert (await stage.state()).events == 2
     assert scoring.scored == {0: 0}
     await worker.kill()
 
@@ -319,12 +319,12 @@ def test_a_crash_between_slices_leaves_the_state_of_an_undisturbed_run(
         await tell(stage, story)
         countdown = [fuse]
         store, publisher = (Failing(real, countdown, after) for real in (stage.store, stage.log.publisher()))
-        worker = await stage.worker("w1", clock=silent, store=store, publisher=publisher, pace=by_row())
+        worker = await stage.worker("w1", clock=silent, store=store, publisher=publisher, rate=by_row())
         try:
             await by_turns(worker)
         except Crash:
             await worker.kill()
-            await by_turns(await stage.worker("w2", clock=silent, batch_limit=limit + 1, pace=by_row()))
-        return stored(stage.store), stage.told_of_each()
+            await by_turns(await stage.worker("w2", clock=silent, batch_limit=limit + 1, rate=by_row()))
+        return stored(stage.store), stage.published_of_each()
 
     assert asyncio.run(crashing()) == asyncio.run(undisturbed(story))

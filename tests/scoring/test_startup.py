@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from shared.domain.contract.events import DAY
 from shared.domain.errors import Misconfigured
-from shared.domain.events import DAY
 from shared.storage.store import Incarnation
 from shared.stream.topics import INTERACTIONS, SCORING_GROUP, UPDATES
 from tests.scoring.stage import Stage
@@ -57,7 +57,7 @@ async def test_a_start_asks_the_store_as_often_with_many_relationships_as_with_f
     few, many = await with_relationships(3), await with_relationships(700)
     asked = await asked_at_start(few)
     assert asked == await asked_at_start(many)
-    assert asked["heads"] == 1
+    assert asked["states"] == 1
     assert not asked["partition_heads"]
 
 

@@ -7,16 +7,15 @@ from collections.abc import Iterable
 import pytest
 from msgspec import json
 
-from shared.domain.block import Block
-from shared.domain.contract import Terms as Acceptance
-from shared.domain.contract import accept
-from shared.domain.engine import step_many, tick
-from shared.domain.events import DAY, HOUR, MINUTE, SECOND, Interaction, Millis
-from shared.domain.fence import Fence
-from shared.domain.relationship import Head
-from shared.domain.run import Item, Known, Run, usage_entry
-from shared.domain.terms import Terms
-from shared.domain.verdicts import FlagChange, Severity
+from shared.domain.columns.block import Block
+from shared.domain.contract.accepting import Acceptance, accept
+from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, Interaction, Millis
+from shared.domain.engine.run import Item, Known, Run, usage_entry
+from shared.domain.engine.step import step_many, tick
+from shared.domain.engine.terms import Terms
+from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.flags import FlagChange, Severity
+from shared.domain.relationship.state import RelationshipState
 from shared.playbooks.loader import builtin_playbook
 from shared.simulator.accounts import portfolio
 from shared.simulator.history import account_history, beginning, calm_since
@@ -48,10 +47,10 @@ class Log:
 
     def alerts(self) -> list[tuple[str, FlagChange]]:
         return [
-            (row.head.relationship, change)
+            (row.state.relationship, change)
             for row in self.block.rows.values()
-            for change in row.head.changes
-            if change.raised and not change.quiet
+            for change in row.state.changes
+            if change.raised and not change.suppressed
         ]
 
     def _item(self, event: object, now: Millis) -> Item:
@@ -59,7 +58,7 @@ class Log:
         self.offset += 1
         key = f"demo/{event.relationship}"
         if key not in self.block.rows:
-            self.block.add(Head(id=key, tenant="demo", relationship=event.relationship))
+            self.block.add(RelationshipState(id=key, tenant="demo", relationship=event.relationship))
         data = json.decode(event.data)
         return Item(self.offset, now, event, data, usage_entry(event, data))
 

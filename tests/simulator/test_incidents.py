@@ -10,16 +10,16 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from shared.domain.baseline import Comparison, compare, critical_z, days_needed
-from shared.domain.cadence import silence_due
-from shared.domain.contract import Terms, accept
-from shared.domain.events import DAY, HOUR, MINUTE, SECOND, EventClass, Interaction, Millis, event_type
-from shared.domain.facts import Facts
-from shared.domain.fold import fold_touchpoint
-from shared.domain.moments import time_millis
-from shared.domain.playbooks import DropParams, SilenceParams
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import Day, day_number, day_of
+from shared.domain.contract.accepting import Acceptance, accept
+from shared.domain.contract.days import Day, day_number, day_of
+from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, EventClass, Interaction, Millis, event_type
+from shared.domain.contract.moments import time_millis
+from shared.domain.playbooks.model import DropParams, SilenceParams
+from shared.domain.relationship.facts import Facts
+from shared.domain.relationship.fold import fold_touchpoint
+from shared.domain.relationship.touchpoints import Touchpoint
+from shared.domain.rules.baseline import Comparison, compare, critical_z, days_needed
+from shared.domain.rules.cadence import silence_due
 from shared.simulator.history import account_history, calm_since
 from shared.simulator.incidents import (
     COLLAPSES_AFTER,
@@ -122,7 +122,7 @@ def test_the_promise_breaks_after_live_begins_without_a_warning_before(live: Mil
 
 @pytest.mark.parametrize("live", [NEW_YEAR + 100 * DAY + 9 * HOUR, NEW_YEAR + 101 * DAY - MINUTE])
 def test_every_event_is_accepted(live: Millis) -> None:
-    terms = Terms("demo", live, lambda _tenant, subject: subject)
+    terms = Acceptance("demo", live, lambda _tenant, subject: subject)
     for planned in history_of(live):
         assert isinstance(accept(outgoing(planned, True).raw, 0, terms), Interaction)
         assert planned.at <= live

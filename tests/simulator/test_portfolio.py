@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from msgspec import json
 
-from shared.domain.baseline import compare, days_needed
-from shared.domain.cadence import silence_due
-from shared.domain.contract import Terms, accept
-from shared.domain.events import DAY, MINUTE, Direction, Interaction, Millis, event_type
-from shared.domain.facts import Facts
-from shared.domain.fold import fold_touchpoint
-from shared.domain.moments import time_millis
-from shared.domain.playbooks import DropParams, SilenceParams
-from shared.domain.usage import day_number, day_of
+from shared.domain.contract.accepting import Acceptance, accept
+from shared.domain.contract.days import day_number, day_of
+from shared.domain.contract.events import DAY, MINUTE, Direction, Interaction, Millis, event_type
+from shared.domain.contract.moments import time_millis
+from shared.domain.playbooks.model import DropParams, SilenceParams
+from shared.domain.relationship.facts import Facts
+from shared.domain.relationship.fold import fold_touchpoint
+from shared.domain.rules.baseline import compare, days_needed
+from shared.domain.rules.cadence import silence_due
 from shared.load.outgoing import Outgoing
 from shared.simulator.accounts import CUSTOMER_TO_TRY, PARTNER_TO_TRY, Account, portfolio
 from shared.simulator.history import account_history, calm_since, missed
@@ -68,7 +68,7 @@ def test_twelve_months_of_two_hundred_accounts_are_of_a_sensible_size() -> None:
 
 
 def test_ids_are_unique_and_every_event_is_accepted() -> None:
-    terms = Terms("demo", MONDAY_NOON, lambda _tenant, subject: subject)
+    terms = Acceptance("demo", MONDAY_NOON, lambda _tenant, subject: subject)
     seen: set[str] = set()
     for account in portfolio(7, 12, MONDAY_NOON):
         for planned in history(account, MONDAY_NOON):
@@ -135,7 +135,7 @@ def test_live_traffic_has_its_rate_and_is_accepted(start: Millis) -> None:
     assert len(events) / 240 == pytest.approx(live.rate(), rel=0.2)
     raws: list[Outgoing] = [outgoing(one, False) for one in events]
     assert len({one.id for one in raws}) == len(raws)
-    terms = Terms("demo", start + 4 * MINUTE, lambda _tenant, subject: subject)
+    terms = Acceptance("demo", start + 4 * MINUTE, lambda _tenant, subject: subject)
     for raw in raws:
         event = accept(raw.raw, 0, terms)
         assert isinstance(event, Interaction), event

@@ -15,9 +15,9 @@ import pytest
 from msgspec import json
 
 from shared.clock import now_ms
+from shared.domain.contract.events import DAY, SECOND
 from shared.domain.errors import Misconfigured, Unavailable
-from shared.domain.events import DAY, SECOND
-from shared.load.publish import Publisher
+from shared.load.publish import IngestClient
 from shared.simulator.incidents import IDS
 from shared.simulator.run import Options, Simulator, is_known, things_to_try
 from shared.simulator.state import State, read_state
@@ -64,7 +64,7 @@ def test_history_is_loaded_once_and_live_traffic_stops_on_sigterm(tmp_path: Path
 async def simulate(ingest: FakeIngest, options: Options, state: State, client: httpx.AsyncClient) -> list[str]:
     said: list[str] = []
     stop = asyncio.Event()
-    simulator = Simulator(options, Publisher(client, ingest.url, KEY), now_ms, said.append, stop)
+    simulator = Simulator(options, IngestClient(client, ingest.url, KEY), now_ms, said.append, stop)
     after = await simulator.catch_up(state)
     assert after.sent_until >= state.sent_until
     stop.set()

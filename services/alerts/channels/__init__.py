@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from shared.domain.events import Millis
+from shared.domain.contract.events import Millis
 from shared.storage.store import Delivery
 
 

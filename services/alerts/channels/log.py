@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from services.alerts.channels import Answer, Outcome
-from shared.domain.events import Millis
+from shared.domain.contract.events import Millis
 from shared.storage.store import Delivery
 from shared.telemetry import logger
 

@@ -12,9 +12,9 @@ import httpx
 from standardwebhooks import Webhook
 
 from services.alerts.channels import Answer, Outcome
-from shared.domain.delivery import TIMEOUT
+from shared.domain.alerts.delivery import TIMEOUT
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Misconfigured
-from shared.domain.events import Millis
 from shared.storage.store import Delivery
 
 GONE = 410  # the receiver says that it will never want this again

@@ -13,9 +13,9 @@ from services.api.deps import Wired
 from services.api.edges import CONDITIONAL, TAGGED, etag, etag_matches, fingerprint_id
 from services.api.problems import Problem, refused_by_store
 from services.api.schemas import AlertDetail, AlertOut, Comment, Note, PageOf, SeverityName, StateName
-from shared.domain.alerts import Alert
-from shared.domain.lifecycle import Refused
-from shared.domain.present import alert_json
+from shared.domain.alerts.alert import Alert
+from shared.domain.alerts.lifecycle import Refused
+from shared.domain.alerts.present import alert_json
 from shared.storage.store import AlertQuery
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])

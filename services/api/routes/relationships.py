@@ -21,9 +21,9 @@ from services.api.schemas import (
     ScoreHistory,
     TouchpointOut,
 )
-from shared.domain.display import FEATURE_DAYS, features
-from shared.domain.relationship import Head
-from shared.domain.usage import day_of, month_of
+from shared.domain.contract.days import day_of, month_of
+from shared.domain.engine.display import FEATURE_DAYS, features
+from shared.domain.relationship.state import RelationshipState
 from shared.storage.store import RelationshipQuery
 
 router = APIRouter(prefix="/v1/relationships", tags=["relationships"])
@@ -60,7 +60,7 @@ async def list_relationships(
     )
     with refused_by_store():
         page = await deps.store.list_relationships(caller.tenant, query)
-    return PageOf(items=[shown.relationship_short(head) for head in page.items], next=page.next)
+    return PageOf(items=[shown.relationship_short(state) for state in page.items], next=page.next)
 
 
 @router.get("/{id:path}/timeline")
@@ -68,9 +68,9 @@ async def read_timeline(
     deps: Wired, caller: Caller, id: str, cursor: Cursor = None, limit: Limit = 50
 ) -> PageOf[TouchpointOut]:
     """Touchpoints, newest first by event time. Usage is counted per day instead: see metrics."""
-    head = await _head(deps, caller, id)
+    state = await _head(deps, caller, id)
     with refused_by_store():
-        page = await deps.store.timeline(caller.tenant, head.relationship, cursor, limit)
+        page = await deps.store.timeline(caller.tenant, state.relationship, cursor, limit)
     # An entry without type is a retraction whose event has not come yet: there is nothing to show.
     return PageOf(items=[shown.touchpoint_out(entry) for entry in page.items if entry.type], next=page.next)
 
@@ -89,18 +89,18 @@ async def read_metrics(
     by: Annotated[Literal["person"] | None, Query(description="a series for each person")] = None,
 ) -> MetricsOut:
     """Counts per day, zero-filled, at most 400 days."""
-    head = await _head(deps, caller, id)
+    state = await _head(deps, caller, id)
     days = series.days_between(first, to, deps.clock())
-    months = await deps.store.month_range(caller.tenant, head.relationship, *series.months_of(days))
+    months = await deps.store.month_range(caller.tenant, state.relationship, *series.months_of(days))
     return series.daily_counts(months, days, tuple(metric or ("use:*",)), by_person=by == "person")
 
 
 @router.get("/{id:path}/scores")
 async def read_scores(deps: Wired, caller: Caller, id: str, first: From = None, to: To = None) -> ScoreHistory:
     """RI and RV by day, as of the last canonical evaluation of each day on which there was one."""
-    head = await _head(deps, caller, id)
+    state = await _head(deps, caller, id)
     days = series.days_between(first, to, deps.clock())
-    months = await deps.store.month_range(caller.tenant, head.relationship, *series.months_of(days))
+    months = await deps.store.month_range(caller.tenant, state.relationship, *series.months_of(days))
     return series.score_history(months, days)
 
 
@@ -113,24 +113,24 @@ async def read_relationship(
     if_none_match: Annotated[str | None, Header(alias="If-None-Match", max_length=500)] = None,
 ) -> RelationshipOut:
     """A relationship: scores with their factors and reasons, flags with numbers and evidence, people, promises."""
-    head = await _head(deps, caller, id)
-    if if_none_match and etag_matches(if_none_match, head.rev):
-        return Response(status_code=304, headers={"ETag": etag(head.rev)})  # type: ignore[return-value]
-    response.headers["ETag"] = etag(head.rev)
-    today = day_of(head.clock)
+    state = await _head(deps, caller, id)
+    if if_none_match and etag_matches(if_none_match, state.rev):
+        return Response(status_code=304, headers={"ETag": etag(state.rev)})  # type: ignore[return-value]
+    response.headers["ETag"] = etag(state.rev)
+    today = day_of(state.clock)
     first, last = month_of(today - FEATURE_DAYS), month_of(today)
-    months = await deps.store.month_range(caller.tenant, head.relationship, first, last)
-    return shown.relationship_out(head, features(head, months))
+    months = await deps.store.month_range(caller.tenant, state.relationship, first, last)
+    return shown.relationship_out(state, features(state, months))
 
 
-async def _head(deps: Deps, caller: Caller, part: str) -> Head:
+async def _head(deps: Deps, caller: Caller, part: str) -> RelationshipState:
     id = segment_id(part)
-    head = await deps.store.relationship(caller.tenant, id)
-    if head is None:
+    state = await deps.store.relationship(caller.tenant, id)
+    if state is None:
         raise Problem(
             404,
             "not-found",
             f"There is no relationship {id!r}: find its id with GET /v1/relationships?q=…, and percent-encode it "
             "in the path.",
         )
-    return head
+    return state

@@ -6,8 +6,8 @@ from typing import Any
 
 from services.api.web.series import UsageSeries
 from services.api.web.theme import palette
-from shared.domain.usage import day_name
-from shared.domain.verdicts import Severity
+from shared.domain.contract.days import day_name
+from shared.domain.relationship.flags import Severity
 
 _FONT = 'Inter, -apple-system, "Segoe UI", Roboto, sans-serif'
 

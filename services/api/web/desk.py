@@ -15,9 +15,9 @@ from services.api.deps import Deps
 from services.api.hub import SlowConsumer, Stopped
 from services.api.web.roster import PAGE, Roster
 from services.api.web.rows import Packed, Row, pack
+from shared.domain.alerts.present import alert_json
+from shared.domain.contract.events import JsonObject
 from shared.domain.errors import Unavailable
-from shared.domain.events import JsonObject
-from shared.domain.present import alert_json
 from shared.storage.store import AlertQuery
 from shared.telemetry import logger
 

@@ -13,12 +13,12 @@ from services.api.web.layout import Look, call, live, shell
 from services.api.web.markup import el
 from services.api.web.theme import RULES
 from services.api.web.words import TouchpointWords, touchpoint_words
-from shared.domain.alerts import Alert
+from shared.domain.alerts.alert import Alert
+from shared.domain.alerts.lifecycle import Refused
+from shared.domain.alerts.present import alert_json
+from shared.domain.contract.events import JsonObject
 from shared.domain.errors import Conflict, Unavailable
-from shared.domain.events import JsonObject
-from shared.domain.lifecycle import Refused
-from shared.domain.present import alert_json
-from shared.domain.touchpoints import touchpoint_id
+from shared.domain.relationship.touchpoints import touchpoint_id
 
 TAG = "rapport-inbox"
 MAX_COMMENT = 4_000

@@ -13,7 +13,7 @@ from services.api.auth import Principal
 from services.api.web.desk import Changes, Desk
 from services.api.web.markup import Markup, el, icon, join
 from services.api.web.theme import BOOT, THEME_COOKIE, sprite, variables
-from shared.domain.events import JsonObject
+from shared.domain.contract.events import JsonObject
 
 NAV = (("portfolio", "/", "people", "Portfolio"), ("alerts", "/alerts", "bell", "Alerts"))
 

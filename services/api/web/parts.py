@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from services.api.sureness import ENOUGH, ri_confidence, rv_confidence, standing
+from services.api.confidence import ENOUGH, ri_confidence, rv_confidence, standing
 from services.api.web.markup import Markup, el, icon, join, when
 from services.api.web.theme import BANDS, SEVERITIES, rule_words
 from services.api.web.words import TouchpointWords, figure
-from shared.domain.events import Millis
-from shared.domain.facts import Facts
-from shared.domain.relationship import Factor, Head, Score, Windows
-from shared.domain.scores import explained
-from shared.domain.verdicts import Counter, StandingFlag, fingerprint
+from shared.domain.contract.events import Millis
+from shared.domain.relationship.facts import Facts
+from shared.domain.relationship.flags import Counter, StandingFlag, fingerprint
+from shared.domain.relationship.state import Factor, RelationshipState, Score, Windows
+from shared.domain.scores.factors import explained
 
 WINDOW_DAYS = (7, 30, 90, 365)
 COUNTERS_SHOWN = 31
@@ -34,7 +34,7 @@ FACTORS = {
 }
 
 
-def hero(head: Head) -> Markup:
+def hero(head: RelationshipState) -> Markup:
     """Who it is, how it stands, and the two scores."""
     known, sure_of = head.directory, ri_confidence(head)
     name = known.name or head.relationship
@@ -94,7 +94,7 @@ def gauge(word: str, score: Score, confidence: float | None) -> Markup:
 # --- why ---------------------------------------------------------------------------------------------------------
 
 
-def factors(head: Head) -> Markup:
+def factors(head: RelationshipState) -> Markup:
     """Both scores taken apart."""
     scores = explained(head)
     groups = (("Relationship Intelligence", scores.ri), ("Relationship Value", scores.rv))
@@ -145,7 +145,7 @@ def sure(confidence: float) -> str:
 # --- flags -------------------------------------------------------------------------------------------------------
 
 
-def flags(head: Head, touchpoints: Mapping[str, TouchpointWords]) -> Markup:
+def flags(head: RelationshipState, touchpoints: Mapping[str, TouchpointWords]) -> Markup:
     """The flags that stand, worst first; `touchpoints` are the events they rest on, by event key."""
     standing = sorted(head.flags.values(), key=lambda flag: (_RANK.get(flag.severity, 3), -flag.since))
     if not standing:
@@ -153,14 +153,14 @@ def flags(head: Head, touchpoints: Mapping[str, TouchpointWords]) -> Markup:
     return join(*(flag_card(head, flag, touchpoints) for flag in standing))
 
 
-def flag_card(head: Head, flag: StandingFlag, touchpoints: Mapping[str, TouchpointWords]) -> Markup:
+def flag_card(head: RelationshipState, flag: StandingFlag, touchpoints: Mapping[str, TouchpointWords]) -> Markup:
     """One flag with its reason and evidence, and the way to its alert."""
     sign = SEVERITIES[flag.severity]
     alert = fingerprint(head.tenant, head.relationship, flag.rule, flag.subject)
     # A quiet flag was found when history was loaded: the moment of that says nothing about the relationship.
     since = (
         el("span", "", "from loaded history, nobody was alerted")
-        if flag.quiet
+        if flag.suppressed
         else join(
             when(flag.since), " · ", el("a", "", "Open the alert", href=f"/alerts?tab=all&id={quote(alert, safe='')}")
         )

@@ -18,11 +18,12 @@ from services.api.web.layout import Look, html, is_dark, live, shell
 from services.api.web.markup import Markup, el, icon
 from services.api.web.series import EVERYTHING, SHOWN_DAYS, UsageSeries, drop_of, features_of, usage_series
 from services.api.web.words import TouchpointWords, touchpoint_words
+from shared.domain.columns.months import Cell, cells_of
+from shared.domain.contract.days import day_of, month_of
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Unavailable
-from shared.domain.events import Millis
-from shared.domain.relationship import Head
-from shared.domain.touchpoints import Touchpoint, touchpoint_id
-from shared.domain.usage import Cell, cells_of, day_of, month_of
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 from shared.storage.store import Page, Store
 
 TIMELINE_PAGE = 25
@@ -33,7 +34,7 @@ EVIDENCE_EVENTS = 60
 class Snapshot(msgspec.Struct, frozen=True):
     """What the page shows at one moment."""
 
-    head: Head
+    state: RelationshipState
     cells: list[Cell]
     events: dict[str, TouchpointWords]
     timeline: Page[Touchpoint]
@@ -43,18 +44,18 @@ class Snapshot(msgspec.Struct, frozen=True):
 async def snapshot(store: Store, tenant: str, relationship: str, now: Millis) -> Snapshot | None:
     """Read it all; None if the tenant has no such relationship. Raises Unavailable."""
     today = day_of(now)
-    head, months, timeline = await asyncio.gather(
+    state, months, timeline = await asyncio.gather(
         store.relationship(tenant, relationship),
         store.month_range(tenant, relationship, month_of(today - HISTORY_DAYS), month_of(today)),
         store.timeline(tenant, relationship, None, TIMELINE_PAGE),
     )
-    if head is None:
+    if state is None:
         return None
-    keys = [key for flag in head.flags.values() for key in flag.evidence.events][:EVIDENCE_EVENTS]
+    keys = [key for flag in state.flags.values() for key in flag.evidence.events][:EVIDENCE_EVENTS]
     ids = {touchpoint_id(tenant, relationship, key): key for key in keys}
     found = await store.touchpoints(list(ids)) if ids else {}
     events = {ids[id]: touchpoint_words(entry) for id, entry in found.items()}
-    return Snapshot(head, [cell for month in months for cell in cells_of(month)], events, timeline, now)
+    return Snapshot(state, [cell for month in months for cell in cells_of(month)], events, timeline, now)
 
 
 async def relationship_page(
@@ -64,7 +65,7 @@ async def relationship_page(
     found = await snapshot(deps.store, who.tenant, relationship, deps.clock())
     if found is None:
         return False
-    name = found.head.directory.name or relationship
+    name = found.state.directory.name or relationship
     shell(look, "relationship", name, who, desk)
     page = RelationshipPage(deps, found, is_dark(request))
     with ui.element("div").classes("r-page r-narrow"):
@@ -102,13 +103,13 @@ class RelationshipPage:
         self._fill()
 
     def _fill(self) -> None:
-        head, now = self._shown.head, self._shown.now
-        self._hero.set_content(parts.hero(head))
-        self._flags.set_content(parts.flags(head, self._shown.events))
-        self._factors.set_content(parts.factors(head))
-        self._windows.set_content(parts.windows(head.windows))
-        self._people.set_content(parts.people(head.facts))
-        self._promises.set_content(parts.promises(head.facts, now))
+        state, now = self._shown.state, self._shown.now
+        self._hero.set_content(parts.hero(state))
+        self._flags.set_content(parts.flags(state, self._shown.events))
+        self._factors.set_content(parts.factors(state))
+        self._windows.set_content(parts.windows(state.windows))
+        self._people.set_content(parts.people(state.facts))
+        self._promises.set_content(parts.promises(state.facts, now))
         if not self._paged:
             self._entries.set_content(_entries(self._shown.timeline.items))
         self._draw()
@@ -135,7 +136,7 @@ class RelationshipPage:
         self._draw()
 
     def _series(self) -> UsageSeries:
-        flag = drop_of(self._shown.head.flags, self._feature)
+        flag = drop_of(self._shown.state.flags, self._feature)
         return usage_series(self._shown.cells, self._feature, day_of(self._shown.now), flag)
 
     def _draw(self) -> None:
@@ -158,9 +159,9 @@ class RelationshipPage:
             self._more.set_visibility(self._cursor is not None)
 
     async def _page_on(self) -> None:
-        head = self._shown.head
+        state = self._shown.state
         try:
-            page = await self._deps.store.timeline(head.tenant, head.relationship, self._cursor, TIMELINE_PAGE)
+            page = await self._deps.store.timeline(state.tenant, state.relationship, self._cursor, TIMELINE_PAGE)
         except Unavailable:
             ui.run_javascript("window.rapportLive({trouble: 'The store does not answer: try again in a moment.'})")
             return
@@ -173,13 +174,13 @@ class RelationshipPage:
 
     def changed(self, changes: Changes) -> None:
         """Renew the page if this relationship is among what has changed."""
-        if changes.reset or self._shown.head.relationship in changes.relationships:
+        if changes.reset or self._shown.state.relationship in changes.relationships:
             background_tasks.create(self._renew())
 
     async def _renew(self) -> None:
-        head = self._shown.head
+        state = self._shown.state
         try:
-            found = await snapshot(self._deps.store, head.tenant, head.relationship, self._deps.clock())
+            found = await snapshot(self._deps.store, state.tenant, state.relationship, self._deps.clock())
         except Unavailable:
             return  # the desk, which reads the same store, tells every page
         if found is not None:
@@ -205,12 +206,12 @@ def _entries(items: tuple[Touchpoint, ...]) -> Markup:
 
 
 def _first_feature(found: Snapshot) -> str:
-    dropped = [flag.subject for flag in found.head.flags.values() if drop_of({"": flag}, flag.subject) is not None]
+    dropped = [flag.subject for flag in found.state.flags.values() if drop_of({"": flag}, flag.subject) is not None]
     return next((feature for feature in dropped if feature), EVERYTHING)
 
 
 def _choices(found: Snapshot) -> list[tuple[str, str]]:
-    flagged = {feature for feature in features_of(found.cells) if drop_of(found.head.flags, feature) is not None}
+    flagged = {feature for feature in features_of(found.cells) if drop_of(found.state.flags, feature) is not None}
     names = features_of(found.cells)
     return [(EVERYTHING, "All use")] + [(one, f"{one} (dropped)" if one in flagged else one) for one in names]
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from services.api.web.rows import Row, row_of
+from shared.domain.contract.events import relationship_key
 from shared.domain.errors import Unavailable
-from shared.domain.events import relationship_key
 from shared.storage.store import RelationshipQuery, Store
 from shared.telemetry import logger
 
@@ -52,8 +52,8 @@ class Roster:
         """The present rows of these; none while nobody has asked for the portfolio. Raises Unavailable."""
         if not relationships or self._first is None:
             return []
-        heads = await self._store.heads([relationship_key(self._tenant, one) for one in relationships])
-        rows = {head.relationship: row_of(head) for head in heads.values()}
+        states = await self._store.states([relationship_key(self._tenant, one) for one in relationships])
+        rows = {state.relationship: row_of(state) for state in states.values()}
         self.rows.update(rows)
         self._renewed.update(rows)
         return list(rows.values())
@@ -82,7 +82,7 @@ class Roster:
         while True:
             query = RelationshipQuery(sort="ri", cursor=cursor, limit=PAGE)
             page = await self._store.list_relationships(self._tenant, query)
-            rows = {head.relationship: row_of(head) for head in page.items}
+            rows = {state.relationship: row_of(state) for state in page.items}
             rows.update((id, row) for id, row in self._renewed.items() if id in rows)
             found.update(rows)
             cursor = page.next

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from services.api.sureness import ri_confidence, standing
-from shared.domain.relationship import Head
+from services.api.confidence import ri_confidence, standing
+from shared.domain.relationship.state import RelationshipState
 
 SPARK = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/"
 
@@ -34,23 +34,23 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     spark: str
 
 
-def row_of(head: Head) -> Row:
+def row_of(state: RelationshipState) -> Row:
     """The row of a relationship."""
-    directory, scores = head.directory, head.scores
-    ranks = [_RANK.get(flag.severity, 2) for flag in head.flags.values()]
+    directory, scores = state.directory, state.scores
+    ranks = [_RANK.get(flag.severity, 2) for flag in state.flags.values()]
     return Row(
-        head.relationship,
+        state.relationship,
         directory.name,
         directory.kind,
         directory.segment,
         directory.owner,
-        standing(scores.ri, ri_confidence(head)),
+        standing(scores.ri, ri_confidence(state)),
         _rounded(scores.ri.index),
         _rounded(scores.rv.index),
         len(ranks),
         min(ranks, default=2),
-        head.last_seen,
-        spark_text(head.spark),
+        state.last_seen,
+        spark_text(state.spark),
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from shared.domain.usage import USE, Cell, Day, day_name, day_number, day_of
-from shared.domain.verdicts import Rule, StandingFlag
+from shared.domain.columns.months import USE, Cell
+from shared.domain.contract.days import Day, day_name, day_number, day_of
+from shared.domain.relationship.flags import Rule, StandingFlag
 
 SHOWN_DAYS = 90
 BASELINE_DAYS = 56

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from services.api.sureness import LITTLE
-from shared.domain.relationship import Band
-from shared.domain.verdicts import Rule, Severity
+from services.api.confidence import LITTLE
+from shared.domain.relationship.flags import Rule, Severity
+from shared.domain.relationship.state import Band
 
 
 class Sign(msgspec.Struct, frozen=True):

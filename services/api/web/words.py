@@ -6,8 +6,8 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import msgspec
 
-from shared.domain.events import Direction, Millis
-from shared.domain.touchpoints import Touchpoint
+from shared.domain.contract.events import Direction, Millis
+from shared.domain.relationship.touchpoints import Touchpoint
 
 # The part of a type before the dot → icon.
 _ICONS: dict[str, str] = {

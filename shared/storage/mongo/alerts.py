@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shared.domain.alerts import Alert, AlertState
+from shared.domain.alerts.alert import Alert, AlertState
 from shared.domain.errors import Conflict
-from shared.domain.verdicts import Severity
+from shared.domain.relationship.flags import Severity
 from shared.storage.documents import parse
 from shared.storage.lookup import NEWEST_ALERT, alert_conditions
 from shared.storage.mongo.client import answering, matching, whole

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Conflict
-from shared.domain.events import Millis
 from shared.storage.documents import parse
 from shared.storage.mongo.client import MongoClient, answering
 from shared.storage.store import ApiKey

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shared.domain.contract.events import Millis
 from shared.domain.errors import Conflict
-from shared.domain.events import Millis
 from shared.storage.documents import parse
 from shared.storage.mongo.client import MongoClient, whole
 from shared.storage.store import Delivery

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TypeVar
 
-from shared.domain.events import relationship_key
-from shared.domain.relationship import Head
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import Month
+from shared.domain.columns.months import Month
+from shared.domain.contract.events import relationship_key
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.relationship.touchpoints import Touchpoint
 from shared.storage.documents import Document, parse
 from shared.storage.lookup import (
     NEWEST_ENTRY,
@@ -24,10 +24,10 @@ from shared.storage.mongo.client import MongoClient, matching
 from shared.storage.store import Page, RelationshipQuery
 
 T = TypeVar("T")
-Step = tuple[Document, list[tuple[str, int]]]
+Stage = tuple[Document, list[tuple[str, int]]]
 
 
-def _steps(order: Order, mark: Mark | None) -> list[Step]:
+def _steps(order: Order, mark: Mark | None) -> list[Stage]:
     """The queries that, one after the other, give what comes after the mark: ties, the rest, those without a value.
 
     One query with $or would do, but NX-27017 reads the whole collection for it.
@@ -35,7 +35,7 @@ def _steps(order: Order, mark: Mark | None) -> list[Step]:
     direction = -1 if order.descending else 1
     by_key, by_value = [("q.key", 1)], [(order.path, direction), ("q.key", direction)]
     has = {} if order.floor is None else {"$gte" if order.inclusive else "$gt": order.floor}
-    without: list[Step] = [] if order.floor is None else [(_lacks(order), by_key)]
+    without: list[Stage] = [] if order.floor is None else [(_lacks(order), by_key)]
     if mark is None:
         return [({order.path: has} if has else {}, by_value), *without]
     if mark.value is None:
@@ -68,16 +68,16 @@ class MongoLists(MongoClient):
 class MongoRelationships(MongoLists):
     """Implements `RelationshipStore`."""
 
-    async def list_relationships(self, tenant: str, query: RelationshipQuery) -> Page[Head]:
+    async def list_relationships(self, tenant: str, query: RelationshipQuery) -> Page[RelationshipState]:
         where = matching(relationship_conditions(tenant, query))
         if text := needle(query.text):
             where["q.text"] = {"$regex": f"(?:{re.escape(text)})"}  # the group: NX-27017 takes bare dates for dates
         order = relationship_order(query.sort)
-        return await self._page("relationships", where, order, query.cursor, query.limit, Head)
+        return await self._page("relationships", where, order, query.cursor, query.limit, RelationshipState)
 
-    async def relationship(self, tenant: str, relationship: str) -> Head | None:
+    async def relationship(self, tenant: str, relationship: str) -> RelationshipState | None:
         id = relationship_key(tenant, relationship)
-        return (await self._by_id("relationships", [id], Head)).get(id)
+        return (await self._by_id("relationships", [id], RelationshipState)).get(id)
 
     async def timeline(self, tenant: str, relationship: str, cursor: str | None, limit: int) -> Page[Touchpoint]:
         where: Document = {"q.of": {"$eq": "=" + relationship_key(tenant, relationship)}}

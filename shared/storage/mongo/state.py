@@ -7,10 +7,10 @@ from datetime import date
 
 from pymongo import UpdateOne
 
-from shared.domain.events import Millis, relationship_key
-from shared.domain.relationship import Head
-from shared.domain.touchpoints import Touchpoint
-from shared.domain.usage import Month
+from shared.domain.columns.months import Month
+from shared.domain.contract.events import Millis, relationship_key
+from shared.domain.relationship.state import RelationshipState
+from shared.domain.relationship.touchpoints import Touchpoint
 from shared.storage.documents import Document, document, parse
 from shared.storage.lookup import log_order, written
 from shared.storage.mongo.client import BULK, MongoClient, answering, chunks, whole
@@ -31,8 +31,8 @@ class MongoState(MongoClient):
         with answering():
             await self._db["meta"].update_one({"_id": incarnation.topic}, {"$set": document(incarnation)}, upsert=True)
 
-    async def heads(self, ids: Sequence[str]) -> dict[str, Head]:
-        return await self._by_id("relationships", ids, Head)
+    async def states(self, ids: Sequence[str]) -> dict[str, RelationshipState]:
+        return await self._by_id("relationships", ids, RelationshipState)
 
     async def months_by_id(self, ids: Sequence[str]) -> dict[str, Month]:
         return await self._by_id("months", ids, Month)
@@ -117,9 +117,11 @@ class MongoState(MongoClient):
         found = await self._find("relationships", query, [("next_due_at", 1), ("q.key", 1)], limit, ["_id"])
         return [doc["_id"] for doc in found]
 
-    async def partition_heads(self, partition: int, after: str, limit: int) -> list[Head]:
+    async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:
         query = {"partition": {"$eq": partition}, "q.key": {"$gt": "=" + after}}
-        return [parse(doc, Head) for doc in await self._find("relationships", query, [("q.key", 1)], limit)]
+        return [
+            parse(doc, RelationshipState) for doc in await self._find("relationships", query, [("q.key", 1)], limit)
+        ]
 
     async def earliest_due(self, partitions: Sequence[int]) -> dict[int, Millis]:
         earliest: dict[int, Millis] = {}

@@ -8,11 +8,11 @@ from typing import Any
 from services.alerts.channels import Answer, Channel, Outcome
 from services.alerts.outbox import OutboxWorker
 from services.alerts.processor import AlertProcessor
-from services.alerts.settlement import Settlement
+from services.alerts.publish_pending import PendingPublisher
 from services.alerts.sweep import Sweep
 from shared import wire
-from shared.domain.feed import FeedItem
-from shared.domain.verdicts import Cause, Evidence, FlagChange, Severity, Update, UpdateBatch
+from shared.domain.alerts.feed import FeedItem
+from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, Update, UpdateBatch
 from shared.playbooks.loader import builtin_playbook
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Delivery
@@ -153,7 +153,7 @@ class Worker:
         self.metrics = Metrics("alerts")
         self.pauses: list[float] = []
         self.paused: Callable[[], None] = lambda: None  # called after each
-        self.settlement = Settlement(store, publisher, playbook, channels.keys(), self.metrics, desk.clock)
+        self.settlement = PendingPublisher(store, publisher, playbook, channels.keys(), self.metrics, desk.clock)
         self.processor = AlertProcessor(
             store, publisher, self.settlement, playbook, self.metrics, desk.clock, self._pause
         )

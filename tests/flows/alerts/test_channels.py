@@ -20,8 +20,8 @@ from services.alerts.channels.log import LogChannel
 from services.alerts.channels.webhook import WebhookChannel
 from services.alerts.payload import deliveries_owed
 from shared.clock import now_ms
+from shared.domain.alerts.lifecycle import apply_change
 from shared.domain.errors import Misconfigured
-from shared.domain.lifecycle import apply_change
 from shared.playbooks.loader import builtin_playbook
 from shared.probes import serving
 from shared.storage.store import Delivery

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from shared import wire
-from shared.domain.alerts import Alert
+from shared.domain.alerts.alert import Alert
+from shared.domain.alerts.lifecycle import acknowledge
 from shared.domain.errors import Unavailable
-from shared.domain.lifecycle import acknowledge
-from shared.domain.verdicts import FlagChange, Severity
+from shared.domain.relationship.flags import FlagChange, Severity
 from shared.stream.feed import publish_alert
 from shared.stream.topics import ALERTS
 from tests.eventually import eventually

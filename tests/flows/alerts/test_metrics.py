@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.alerts.channels import Answer
-from shared.domain.verdicts import Severity
+from shared.domain.relationship.flags import Severity
 from shared.stream.ports import Message
 from shared.stream.topics import UPDATES
 from tests.flows.alerts.desk import NOW, Desk, Recorder

@@ -7,10 +7,10 @@ import pytest
 
 from services.alerts.channels import Channel
 from shared import wire
-from shared.domain.alerts import Alert, AlertState
+from shared.domain.alerts.alert import Alert, AlertState
+from shared.domain.alerts.lifecycle import acknowledge, resolve
 from shared.domain.errors import Unavailable
-from shared.domain.lifecycle import acknowledge, resolve
-from shared.domain.verdicts import Severity
+from shared.domain.relationship.flags import Severity
 from shared.storage.store import Delivery
 from shared.stream.feed import publish_alert
 from shared.stream.ports import Message
@@ -113,7 +113,7 @@ async def test_a_whole_life_in_one_batch_is_told_step_by_step(desk: Desk) -> Non
 
 async def test_loaded_history_raises_nothing(desk: Desk) -> None:
     worker = desk.worker()
-    await desk.publish(desk.update(desk.change(quiet=True)))
+    await desk.publish(desk.update(desk.change(suppressed=True)))
     await worker.drain()
     assert await desk.store.alert("acme", FINGERPRINT) is None
     assert await desk.outbox() == []

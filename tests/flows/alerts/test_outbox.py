@@ -9,7 +9,7 @@ import pytest
 from services.alerts import outbox
 from services.alerts.channels import Answer, Channel
 from services.alerts.outbox import OutboxWorker
-from shared.domain.delivery import DELAYS, LEASE
+from shared.domain.alerts.delivery import DELAYS, LEASE
 from shared.domain.errors import Unavailable
 from shared.storage.store import Delivery
 from tests.eventually import eventually

@@ -15,8 +15,8 @@ from standardwebhooks import Webhook
 
 from shared import wire
 from shared.clock import now_ms
-from shared.domain.feed import FeedItem
-from shared.domain.verdicts import Cause, FlagChange, Severity, Update, UpdateBatch
+from shared.domain.alerts.feed import FeedItem
+from shared.domain.relationship.flags import Cause, FlagChange, Severity, Update, UpdateBatch
 from shared.embedded.ports import free_port
 from shared.storage.mongo import MongoStore
 from shared.stream.ports import Message

@@ -1,0 +1,125 @@
+"""What scoring holds of its partitions between two flushes, and of the flush under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from shared.domain.columns.row import Row
+from shared.domain.contract.events import Millis
+from shared.storage.store import PartitionState
+from shared.stream.ports import Record
+
+ROW_DOCUMENTS = 3  # state, month and event ids: what storing a relationship costs, beside its timeline entries
+MORE_ROWS = 1_000  # may be touched while a flush is under way, beside as many as that has stored
+
+
+class PartitionProgress(msgspec.Struct):
+    """A partition of ours: its state, the next offset to read, where the last flush ended, and what was touched."""
+
+    state: PartitionState
+    next: int = -1
+    end: int = -1  # the end of its log, as of the last fetch
+    waiting: list[Record] = msgspec.field(default_factory=list)  # fetched, and to be folded together with what follows
+    folded: int = -1  # every record before it has been folded
+    stored: int = -1  # everything before it has been stored
+    flushed: int = -1  # and told
+    clocked_at: Millis = 0  # when we last appended a clock record
+    moved: bool = False  # the state differs from what is stored
+    touched: dict[str, Row] = msgspec.field(default_factory=dict)  # to be stored and told
+    received: Millis = 0  # receipt of the newest event since the last flush began
+    waiting_since: Millis = 0  # receipt of the oldest of them
+    reached: Millis = 0  # receipt of the event that was folded last, about
+
+    @property
+    def caught_up(self) -> bool:
+        """No backlog is being worked off."""
+        return self.next >= self.end
+
+    @property
+    def idle(self) -> bool:
+        """Everything there is in its log has been folded."""
+        return self.caught_up and not self.waiting
+
+    @property
+    def reaches(self) -> int:
+        """The next offset to read if nothing of what waits were kept: -1 if nothing was read."""
+        return self.waiting[0].offset if self.waiting else self.next
+
+    def note_stored(self) -> None:
+        """Something was stored: perhaps all that was folded is by now."""
+        if self.folded > self.stored and not any(row.unsaved for row in self.touched.values()):
+            self.stored = self.folded
+
+    def all_published(self) -> None:
+        """Whatever a clock record has changed, before us or since, is stored and told."""
+        if self.state.unpublished:
+            self.state.unpublished = ()
+            self.moved = True
+
+
+class FlushCheckpoint(msgspec.Struct, frozen=True):
+    """How far a partition had got when a flush began: this far it is stored and told when the flush is over."""
+
+    next: int
+    touched: bool
+    received: Millis
+    waiting_since: Millis
+    reached: Millis  # nothing that is not stored was received before; 0 if that is not known
+
+
+class Flush:
+    """A flush under way. Rows that are stored before their turn, whoever did it, are not stored again."""
+
+    def __init__(self, owned: Mapping[int, PartitionProgress], now: Millis) -> None:
+        self.checkpoints = {number: _checkpoint(one, now) for number, one in owned.items()}
+        self._rest = [(number, id) for number, one in owned.items() for id in one.touched]
+        self._rest.reverse()
+        self._memory = len(self._rest) + MORE_ROWS
+
+    def has_room(self, owned: Mapping[int, PartitionProgress]) -> bool:
+        """Whether more may be folded meanwhile: else every flush would have more to store than the one before."""
+        return sum(len(one.touched) for one in owned.values()) < self._memory
+
+    def slice(self, owned: Mapping[int, PartitionProgress], documents: int) -> dict[int, list[Row]]:
+        """The next rows to store, by partition: about so many documents, at least one row as long as there are any."""
+        rows: dict[int, list[Row]] = {}
+        while self._rest and documents > 0:
+            number, id = self._rest.pop()
+            row = owned[number].touched.get(id)
+            if row is not None:
+                rows.setdefault(number, []).append(row)
+                documents -= documents_of([row])
+        return rows
+
+    @property
+    def over(self) -> bool:
+        return not self._rest
+
+
+def documents_of(rows: Iterable[Row]) -> int:
+    """About how many documents are to be written for these rows."""
+    return sum(ROW_DOCUMENTS + len(row.pending) for row in rows)
+
+
+def entries_of(owned: Iterable[PartitionProgress]) -> int:
+    """Timeline entries of these partitions that are not stored yet."""
+    return sum(entries_in(one.touched.values()) for one in owned)
+
+
+def entries_in(rows: Iterable[Row]) -> int:
+    """Timeline entries of these rows that are not stored yet."""
+    return sum([len(row.pending) for row in rows])
+
+
+def records_from(records: Sequence[Record], begins: int) -> Sequence[Record]:
+    """Those that belong to the present incarnation. Others come again only if the group's offsets were lost."""
+    return records if records[0].offset >= begins else [record for record in records if record.offset >= begins]
+
+
+def _checkpoint(owned: PartitionProgress, now: Millis) -> FlushCheckpoint:
+    reached = now if owned.idle else owned.reached
+    checkpoint = FlushCheckpoint(owned.reaches, bool(owned.touched), owned.received, owned.waiting_since, reached)
+    owned.received = owned.waiting_since = 0
+    return checkpoint

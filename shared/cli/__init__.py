@@ -1,0 +1,1 @@
+"""Every command of `rapport`, one file a noun."""

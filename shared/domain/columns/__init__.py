@@ -1,0 +1,1 @@
+"""Many relationships in memory, as columns: series, counters, event ids."""

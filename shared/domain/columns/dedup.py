@@ -1,0 +1,249 @@
+"""Event ids that have counted: one open-addressed table for all relationships of a block, 12 bytes a slot.
+
+A duplicate is an id that its relationship has seen at a smaller offset, at most `window` days of receipt ago (UTC days:
+an id counts once until the end of the last day of the window). The same id at the same offset is a redelivery of the
+same record. Two ids of one relationship are taken for one if their 64-bit hashes are equal: for a new event, with n
+resident ids of its relationship, with probability n/2⁶⁴, which is below 10⁻⁹ up to 18 billion ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
+
+from shared.domain.columns.id_chunks import CHUNKS_A_DAY, Hashes, Ints
+
+Bools = NDArray[np.bool_]
+Tags = NDArray[np.uint32]
+
+_BUCKET = 8  # slots that are looked at together: one line of the processor's cache
+_DAY_BITS = 12  # days are kept modulo 4096: eleven years
+_TAGS = 1 << 20  # relationships that a table can tell apart
+_FULL = 0.9  # share of slots in use above which the table is made anew
+_SPACIOUS, _TIGHT = 0.45, 0.76  # share in use after that: of a small table, and of one from LARGE ids on (16 B an id)
+_LARGE = 1 << 21
+MANY_LEFT = 1_000  # relationships: for fewer the table is not made anew before it is full
+
+
+def id_hash(source: str, event_id: str) -> int:
+    """64 bits of XXH3 over what makes an event the same event, never 0, which stands for an empty slot."""
+    return xxh3_64_intdigest(f"{source}\n{event_id}".encode()) or 1  # no name holds a line's end
+
+
+class Stored(NamedTuple):
+    """Ids of a relationship out of a chunk: the relationship's tag, the chunk's number, and each id's hash and offset.
+
+    `again`: the partition and the offset from which on its records may be delivered again; None if they cannot.
+    """
+
+    tag: int
+    number: int
+    hashes: Hashes
+    offsets: Ints
+    again: tuple[int, int] | None
+
+
+class SeenIds:
+    """The ids of all relationships of a block, each under the tag of its relationship."""
+
+    def __init__(self, window: int, capacity: int = 1024) -> None:
+        """`window`: days of receipt within which an id counts once; `capacity`: ids to make room for."""
+        self._window = window
+        self._next_tag = 0
+        self._free_tags: list[int] = []
+        self._left: set[int] = set()  # tags whose ids are still in the table
+        self._ahead: dict[tuple[int, int, int], int] = {}  # (tag, hash, offset) → partition: may be delivered again
+        self._today: int | None = None
+        self._used = 0
+        self._allocate(capacity)
+
+    @property
+    def resident(self) -> int:
+        """How many ids are in memory."""
+        return self._used
+
+    @property
+    def nbytes(self) -> int:
+        """The memory they take."""
+        return self._hashes.nbytes + self._owners.nbytes
+
+    def enter(self) -> int:
+        """The tag of one more relationship."""
+        if not self._free_tags and self._next_tag == _TAGS:
+            self._rebuild(0)
+        if self._free_tags:
+            return self._free_tags.pop()
+        if self._next_tag == _TAGS:
+            raise MemoryError(f"more than {_TAGS:,} relationships at once: lower RAPPORT_MEMORY_MB, run more workers")
+        self._next_tag += 1
+        return self._next_tag - 1
+
+    def leave(self, tag: int) -> None:
+        """The relationship is let go of; its ids make room when the table is next made anew."""
+        self._left.add(tag)
+
+    def compact(self) -> None:
+        """Give back what the ids of relationships take that were let go of, if that may be most of them."""
+        if len(self._left) > max(MANY_LEFT, self._next_tag - len(self._free_tags) - len(self._left)):
+            self._rebuild(0)
+
+    def load(self, stored: Sequence[Stored]) -> None:
+        """Take stored ids in; what a relationship has more than once counts as of the last one."""
+        if not stored:
+            return
+        lengths = [len(one.hashes) for one in stored]
+        hashes = np.concatenate([one.hashes for one in stored])
+        tags = np.repeat(np.fromiter((one.tag for one in stored), np.uint32, len(stored)), lengths)
+        days = np.repeat(np.fromiter((one.number // CHUNKS_A_DAY for one in stored), np.int64, len(stored)), lengths)
+        order = np.lexsort((hashes, tags))  # keeps the order of those that are the same
+        last = np.ones(len(order), np.bool_)
+        last[:-1] = (hashes[order[1:]] != hashes[order[:-1]]) | (tags[order[1:]] != tags[order[:-1]])
+        kept = order[last]
+        self._enter(hashes[kept], tags[kept], days[kept])
+        for one in stored:
+            if one.again is not None:
+                for at in np.flatnonzero(one.offsets >= one.again[1]).tolist():
+                    self._ahead[one.tag, int(one.hashes[at]), int(one.offsets[at])] = one.again[0]
+
+    def admit(self, hashes: Hashes, tags: Tags, days: Ints, offsets: Sequence[int]) -> tuple[Bools, Bools]:
+        """For events in the order of the log: which of them count, and which of these were never seen before.
+
+        Those are remembered. The others that count are deliveries of what was seen at the same place.
+        """
+        slots = self._find(hashes, tags)
+        known = slots >= 0
+        if known.any():
+            known &= ~self._expired(days, self._owners.flat[slots])
+        counts = ~known
+        if self._ahead:
+            self._deliveries(known, counts, hashes, tags, offsets)
+        new = ~known
+        enter = self._within(new, counts, hashes, tags, days)
+        self._enter(hashes[enter], tags[enter], days[enter], slots[enter])
+        return counts, new
+
+    def passed(self, positions: Mapping[int, int]) -> None:
+        """Records before these offsets, by partition, will not be delivered again."""
+        if self._ahead:
+            self._ahead = {
+                key: partition
+                for key, partition in self._ahead.items()
+                if key[2] >= positions.get(partition, key[2] + 1)
+            }
+
+    def expire(self, today: int) -> None:
+        """Nothing is read that was received before this day: what is older than the window can go."""
+        self._today = today
+
+    # --- duplicates within a batch, and deliveries again
+
+    def _deliveries(self, known: Bools, counts: Bools, hashes: Hashes, tags: Tags, offsets: Sequence[int]) -> None:
+        for at, key in enumerate(zip(tags.tolist(), hashes.tolist(), offsets, strict=True)):
+            if key in self._ahead:
+                known[at] = counts[at] = True
+
+    def _within(self, new: Bools, counts: Bools, hashes: Hashes, tags: Tags, days: Ints) -> Bools:
+        """Of ids that come more than once in a batch, only the first counts, within the window; which to remember."""
+        enter = new.copy()
+        ordered = np.sort(hashes[new])
+        again = ordered[1:][ordered[1:] == ordered[:-1]]
+        if not len(again):
+            return enter
+        last: dict[tuple[int, int], int] = {}
+        for at in np.flatnonzero(new & np.isin(hashes, again)).tolist():
+            key = (int(tags[at]), int(hashes[at]))
+            before = last.get(key)
+            if before is not None and days[at] - days[before] <= self._window:
+                new[at] = counts[at] = enter[at] = False
+                continue
+            if before is not None:
+                enter[before] = False
+            last[key] = at
+        return enter
+
+    def _expired(self, days: Ints | np.int64, owners: Tags) -> Bools:
+        """Whether ids of these owners no longer count as seen on these days (an id may have come on a later one)."""
+        age = (days - (owners & _DAY_MASK).astype(np.int64)) % (1 << _DAY_BITS)
+        return (age > self._window) & (age < 1 << (_DAY_BITS - 1))
+
+    # --- the table: buckets of slots, filled from the left; a full one goes on in the next
+
+    def _allocate(self, ids: int) -> None:
+        buckets = max(8, -(-ids // _BUCKET))
+        self._hashes: Hashes = np.zeros((buckets, _BUCKET), np.uint64)
+        self._owners: Tags = np.zeros((buckets, _BUCKET), np.uint32)  # tag, and day of receipt
+        self._used = 0
+
+    def _home(self, hashes: Hashes, tags: Tags) -> Ints:
+        """Where to look first: elsewhere for each relationship, since many may have the same ids."""
+        mixed = hashes ^ (tags.astype(np.uint64) * _SPREAD)
+        return (((mixed >> _HALF) * np.uint64(len(self._hashes))) >> _HALF).astype(np.int64)
+
+    def _find(self, hashes: Hashes, tags: Tags) -> Ints:
+        """The slots of these ids, -1 where there is none."""
+        slots = np.full(len(hashes), -1, np.int64)
+        left, bucket = np.arange(len(hashes)), self._home(hashes, tags)
+        while len(left):
+            lines = self._hashes[bucket]
+            same = lines == hashes[left, None]
+            some = np.flatnonzero(same.any(axis=1))
+            if len(some):
+                same[some] &= self._owners[bucket[some]] >> np.uint32(_DAY_BITS) == tags[left[some], None]
+                hit = some[same[some].any(axis=1)]
+                slots[left[hit]] = bucket[hit] * _BUCKET + same[hit].argmax(axis=1)
+            more = (lines[:, -1] != 0) & (slots[left] < 0)
+            left, bucket = left[more], (bucket[more] + 1) % len(self._hashes)
+        return slots
+
+    def _enter(self, hashes: Hashes, tags: Tags, days: Ints, slots: Ints | None = None) -> None:
+        """Write these ids; no two are the same. `slots`: where they are already, -1 where they are not, if known."""
+        if not len(hashes):
+            return
+        if self._used + len(hashes) > _FULL * self._hashes.size:
+            self._rebuild(len(hashes))
+            slots = None
+        if slots is None:
+            slots = self._find(hashes, tags)
+        owners = tags.astype(np.uint32) << np.uint32(_DAY_BITS) | (days & _DAY_MASK).astype(np.uint32)
+        known = slots >= 0
+        self._owners.flat[slots[known]] = owners[known]
+        self._place(hashes[~known], owners[~known])
+
+    def _place(self, hashes: Hashes, owners: Tags) -> None:
+        """Put ids that are not there into the first free slots from their home on."""
+        self._used += len(hashes)
+        bucket = self._home(hashes, owners >> np.uint32(_DAY_BITS))
+        while len(hashes):
+            order = np.argsort(bucket)
+            hashes, owners, bucket = hashes[order], owners[order], bucket[order]
+            starts = np.flatnonzero(np.r_[True, bucket[1:] != bucket[:-1]])
+            rank = np.arange(len(bucket)) - np.repeat(starts, np.diff(np.r_[starts, len(bucket)]))
+            slot = np.count_nonzero(self._hashes[bucket], axis=1) + rank
+            fits = slot < _BUCKET
+            self._hashes[bucket[fits], slot[fits]] = hashes[fits]
+            self._owners[bucket[fits], slot[fits]] = owners[fits]
+            hashes, owners, bucket = hashes[~fits], owners[~fits], (bucket[~fits] + 1) % len(self._hashes)
+
+    def _rebuild(self, more: int) -> None:
+        """Make the table anew with room for `more` ids, without those that have expired or whose relationship left."""
+        kept = np.flatnonzero(self._hashes)
+        hashes, owners = self._hashes.flat[kept], self._owners.flat[kept]
+        live = np.ones(len(hashes), np.bool_)
+        if self._today is not None:
+            live = ~self._expired(np.int64(self._today), owners)
+        if self._left:
+            live &= ~np.isin(owners >> np.uint32(_DAY_BITS), np.fromiter(self._left, np.uint32))
+        self._free_tags += self._left
+        self._left = set()
+        ids = np.count_nonzero(live) + more
+        self._allocate(int(ids / (_SPACIOUS if ids < _LARGE else _TIGHT)) + _BUCKET)
+        self._place(hashes[live], owners[live])
+
+
+_DAY_MASK = (1 << _DAY_BITS) - 1
+_HALF = np.uint64(32)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ / φ, odd: neighbouring tags lie far apart (Knuth, TAOCP 3, 6.4)

@@ -1,0 +1,59 @@
+"""The numbers among a relationship's facts, as columns for scores and rules. NaN means: no evidence."""
+
+from __future__ import annotations
+
+from math import nan
+
+from shared.domain.relationship.state import RelationshipState
+
+FACT_COLUMNS = (
+    "nps",  # 0-10
+    "csat",  # 1-5
+    "ces",  # 1-7
+    "enps",  # 0-10
+    "pulse",  # 1-5
+    "sentiment",  # mean, -1 to 1
+    "sentiment_count",
+    "surveys",  # how many instruments were answered
+    "kept",
+    "broken",
+    "payments",
+    "overdue",
+    "escalations",
+    "open_tickets",
+    "referrals",
+    "outcomes",
+    "seats",
+    "first_touch",  # ms
+    "last_in",  # ms
+    "last_out",  # ms
+    "first_seen",  # ms
+)
+
+_INSTRUMENTS = ("nps", "csat", "ces", "enps", "pulse")
+
+
+def fact_values(state: RelationshipState) -> list[float]:
+    """The values of FACT_COLUMNS for one relationship."""
+    facts = state.facts
+    surveys = [facts.surveys[name].score if name in facts.surveys else nan for name in _INSTRUMENTS]
+    sentiment = facts.sentiment_sum / facts.sentiment_count if facts.sentiment_count else nan
+    return [
+        *surveys,
+        sentiment,
+        facts.sentiment_count,
+        len(facts.surveys),
+        facts.promises_kept,
+        facts.promises_broken,
+        facts.payments,
+        facts.payments_overdue,
+        facts.escalations,
+        len(facts.tickets),
+        facts.referrals,
+        facts.outcomes,
+        state.directory.seats or nan,
+        facts.first_touch or nan,
+        facts.last_in or nan,
+        facts.last_out or nan,
+        state.first_seen or nan,
+    ]

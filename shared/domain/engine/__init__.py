@@ -1,0 +1,1 @@
+"""Folding the log into relationships, and evaluating what falls due."""

@@ -1,0 +1,102 @@
+"""Retractions and corrections: a touchpoint is undone or replaced, and everything that came of it with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from shared.domain.columns.block import Block
+from shared.domain.columns.row import Entry, Row
+from shared.domain.contract.days import day_of
+from shared.domain.contract.events import Interaction, JsonObject, Millis, event_key, event_type
+from shared.domain.contract.times import parse_moment
+from shared.domain.engine.evaluation import change, judge
+from shared.domain.playbooks.model import Playbook
+from shared.domain.relationship.fence import Fence, same_log
+from shared.domain.relationship.flags import Rule
+from shared.domain.relationship.fold import fold_timeline
+from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
+from shared.domain.rules.events import Verdict
+
+
+def target_of(event: Interaction, data: JsonObject) -> str:
+    """The key of the event a correction is about: `data.id`, of `data.source` or else of the correction's source."""
+    return event_key(str(data.get("source", event.source)), str(data["id"]))
+
+
+def correct(
+    block: Block,
+    row: Row,
+    event: Interaction,
+    data: JsonObject,
+    timeline: Iterable[Touchpoint],
+    place: Fence,
+    *,
+    at: Millis,
+    playbook: Playbook,
+    fresh: bool,
+) -> None:
+    """Apply `event.retracted` or `event.corrected` to its target, wherever it has not been applied yet.
+
+    `timeline` is every entry of the relationship, stored or pending. `fresh`: the state has not been folded this far.
+    What has not come yet can be retracted, or replaced as a whole; another time for it is passed over.
+    The flag that the event had raised is cleared at `at`, unless what replaces it raises the same.
+    """
+    target = target_of(event, data)
+    entry_id = touchpoint_id(event.tenant, event.relationship, target)
+    entries = {entry.id: entry for entry in timeline}
+    before = entries.get(entry_id)
+    if before is None and event.type == "event.corrected" and "type" not in data["replacement"]:
+        return  # another time for what has never come: an entry without type would keep its event out
+    if before is None or not _folded(before, place):
+        after = entries[entry_id] = row.pending[entry_id] = _placed(_after(before, entry_id, event, data), place)
+        counts = [*([] if before is None else _entries(before, -1.0)), *_entries(after, 1.0)]
+        block.count(row, counts, place)
+    if not fresh:
+        return
+    row.state.facts = fold_timeline(sorted(entries.values(), key=lambda entry: (entry.received, entry.position)))
+    block.refresh_facts(row)
+    raised = judge(row, entries[entry_id], at, playbook, place)
+    for key, flag in list(row.state.flags.items()):
+        if target in flag.evidence.events and flag.until and key != raised:
+            change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), at, place)
+
+
+def _folded(entry: Touchpoint, place: Fence) -> bool:
+    return same_log(entry, place) and entry.offset >= place.offset
+
+
+def _placed(entry: Touchpoint, place: Fence) -> Touchpoint:
+    return msgspec.structs.replace(entry, incarnation=place.incarnation, partition=place.partition, offset=place.offset)
+
+
+def _entries(touch: Touchpoint, amount: float) -> list[Entry]:
+    metric = touch.metric
+    return [] if metric is None else [Entry(metric, touch.person, day_of(touch.time), amount)]
+
+
+def _after(before: Touchpoint | None, entry_id: str, event: Interaction, data: JsonObject) -> Touchpoint:
+    """The entry as it stands after the correction; one without type when its event has not been seen."""
+    mine = event_key(event.source, event.id)
+    if before is None:
+        before = Touchpoint(id=entry_id, tenant=event.tenant, relationship=event.relationship, type="", time=event.time)
+    if event.type == "event.retracted":
+        return msgspec.structs.replace(before, retracted=True, retracted_by=mine)
+    return _replaced(before, data["replacement"], mine)
+
+
+def _replaced(before: Touchpoint, replacement: JsonObject, by: str) -> Touchpoint:
+    type_name = str(replacement.get("type", before.type))
+    data: dict[str, Any] = replacement.get("data", before.data)
+    return msgspec.structs.replace(
+        before,
+        type=type_name,
+        time=parse_moment(replacement["time"]) if "time" in replacement else before.time,
+        direction=event_type(type_name).direction.value,
+        channel=str(data.get("channel") or type_name.split(".")[0]),
+        person=str(data.get("person", before.person)),
+        data=data,
+        corrected_by=by,
+    )

@@ -1,0 +1,119 @@
+"""A run: events of one partition as columns, those of each relationship side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from shared.domain.columns.dedup import id_hash
+from shared.domain.columns.months import USE
+from shared.domain.columns.row import Entry
+from shared.domain.contract.days import day_number, day_of
+from shared.domain.contract.events import (
+    EventClass,
+    Interaction,
+    JsonObject,
+    Millis,
+    Use,
+    event_type,
+    relationship_key,
+)
+from shared.domain.relationship.touchpoints import Touchpoint
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """One decoded event: where it lies in the log, when it was received, and its `data` (usage: as an entry)."""
+
+    offset: int
+    received: Millis
+    event: Interaction
+    data: JsonObject
+    usage: Entry | None = None
+
+    @property
+    def source(self) -> str:
+        """The source of its event."""
+        return self.event.source
+
+    @property
+    def id(self) -> str:
+        """The id of its event."""
+        return self.event.id
+
+
+class Span(NamedTuple):
+    """Events of one relationship that follow one another in a run: `tenant/relationship`, the first and the end."""
+
+    id: str
+    start: int
+    end: int
+
+
+class Run(msgspec.Struct):
+    """Events of one partition as columns, plain uses as they are, all others as items.
+
+    Those of each relationship are in the order of the log, and follow one another in one span, or in several.
+    """
+
+    events: list[Use | Item] = []
+    hashes: list[int] = []  # of the events' ids
+    offsets: list[int] = []
+    received: list[Millis] = []
+    spans: list[Span] = []
+    others: list[int] = []  # where the items are
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> Run:
+        """These items as a run."""
+        run = cls()
+        for item in items:
+            key = relationship_key(item.event.tenant, item.event.relationship)
+            run.append(key, [item], [item.offset], [item.received])
+        return run
+
+    def append(self, id: str, events: Sequence[Use | Item], offsets: Sequence[int], received: Sequence[Millis]) -> None:
+        """Append events of a relationship, their offsets and moments of receipt, in the order of the log."""
+        if not events:
+            return
+        start = len(self.events)
+        self.events += events
+        self.hashes += [id_hash(event.source, event.id) for event in events]
+        self.offsets += offsets
+        self.received += received
+        self.spans.append(Span(id, start, len(self.events)))
+        if Item in set(map(type, events)):
+            self.others += [at for at, event in enumerate(events, start) if event.__class__ is Item]
+
+    def items(self) -> list[Item]:
+        """All that are not plain uses."""
+        return [self.item(at) for at in self.others]
+
+    def item(self, at: int) -> Item:
+        """The event there as an item."""
+        event = self.events[at]
+        if isinstance(event, Item):
+            return event
+        entry = Entry(USE + event.feature, event.data.person, day_of(event.time), event.data.quantity)
+        whole = Interaction(event.tenant, event.relationship, event.id, event.source, event.type, event.time)
+        return Item(self.offsets[at], self.received[at], whole, {}, entry)
+
+
+class Known(msgspec.Struct):
+    """What was read from the store for a run: timeline entries that exist, and whole timelines for corrections."""
+
+    touchpoints: dict[str, Touchpoint]
+    timelines: dict[str, list[Touchpoint]]
+
+
+def usage_entry(event: Interaction, data: JsonObject) -> Entry | None:
+    """What a usage event counts; None for other types."""
+    if event_type(event.type).kind is not EventClass.USAGE:
+        return None
+    feature = str(data.get("feature") or event.type.split(".")[1])
+    day = day_number(data["day"]) if event.type == "usage.daily_total" else day_of(event.time)
+    return Entry(USE + feature, str(data.get("person", "")), day, float(data.get("quantity", 1)))

@@ -1,0 +1,1 @@
+"""What a playbook says. Its loader, which reads files, is shared.playbooks."""

@@ -1,0 +1,1 @@
+"""Red and green flags: each rule in one declaration."""

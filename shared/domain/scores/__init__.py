@@ -1,0 +1,1 @@
+"""Relationship Intelligence and Relationship Value, factor by factor."""
