@@ -77,7 +77,7 @@ def test_a_broken_promise_is_not_called_overdue() -> None:
 
 def test_a_flag_from_loaded_history_is_not_dated_by_the_loading() -> None:
     loud = StandingFlag(Rule.EXPECTATION_VIOLATED, "p", Severity.CRITICAL, 9, "promise broken: p")
-    quiet = msgspec.structs.replace(loud, quiet=True)
+    quiet = msgspec.structs.replace(loud, suppressed=True)
     assert "<time" in parts.flag_card(a_head(), loud, {})
     assert "<time" not in parts.flag_card(a_head(), quiet, {})
     assert "nobody was alerted" in parts.flag_card(a_head(), quiet, {})

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain import scores
 from shared.domain.columns.block import Block
 from shared.domain.columns.row import Entry
 from shared.domain.columns.view import View
@@ -20,6 +19,7 @@ from shared.domain.contract.events import DAY
 from shared.domain.relationship.facts import Facts, Person, Promise, Survey
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.state import Band, Directory, Factor, RelationshipState, Scores
+from shared.domain.scores import factors
 from shared.domain.scores.factors import band_of, explained, score, score_columns
 from tests.domain.builders import LOG, at, state
 

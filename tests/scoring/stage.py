@@ -79,7 +79,7 @@ class Stage:
             writer=writer,
             memory=overrides.get("memory", 1 << 30),
             pause=overrides.get("pause", asyncio.sleep),
-            rate=overrides.get("pace"),
+            rate=overrides.get("rate"),
         )
 
     async def say(

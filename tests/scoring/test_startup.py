@@ -58,13 +58,13 @@ async def test_a_start_asks_the_store_as_often_with_many_relationships_as_with_f
     asked = await asked_at_start(few)
     assert asked == await asked_at_start(many)
     assert asked["states"] == 1
-    assert not asked["partition_heads"]
+    assert not asked["states_of_partition"]
 
 
 async def test_only_a_new_topic_of_updates_has_all_relationships_looked_through() -> None:
     stage = await with_relationships(700)
     await stage.store.set_incarnation(Incarnation(UPDATES, "made anew", 1))
-    assert (await asked_at_start(stage))["partition_heads"] == 3  # two pages, and the end
+    assert (await asked_at_start(stage))["states_of_partition"] == 3  # two pages, and the end
 
 
 async def test_a_log_without_a_record_of_it_is_refused() -> None:
