@@ -18,15 +18,12 @@ from services.scoring.storing import Storing
 from services.scoring.upkeep import Upkeep
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import DAY, Millis
-from shared.domain.engine.evaluation import CHANGES_KEPT
+from shared.domain.engine.changes import CHANGES_KEPT
 from shared.domain.engine.run import Run
 from shared.domain.engine.step import step_many, tick
 from shared.domain.engine.terms import Terms
-from shared.domain.playbooks.model import DropParams, Playbook
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Rule
 from shared.domain.relationship.state import RelationshipState
-from shared.domain.rules.baseline import days_needed
 from shared.patience import Pause, Retry
 from shared.storage.store import PartitionState, StateStore
 from shared.stream.ports import Batch, Publisher, Record
@@ -37,7 +34,6 @@ from shared.telemetry import Metrics, logger
 WAITING_MOST = 2 * FOLD_MOST  # records of all partitions that are gathered to be folded together
 NEW_AT_LEAST = 1_000  # relationships may be brought into memory at once, whether they fit or not
 DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
-SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
 
 
 class Scoring:
@@ -66,7 +62,7 @@ class Scoring:
         self._garbage = garbage
         self._rate = rate or RateController()
         self._retry = Retry(metrics, pause)
-        self._memory = MemoryBudget(memory, _feature_days(terms.playbook), terms.dedup_days, metrics)
+        self._memory = MemoryBudget(memory, terms, metrics)
         self._block = self._memory.block
         self._loader = Loader(store, self._block, terms.dedup_days)
         self._owned: dict[int, PartitionProgress] = {}
@@ -322,9 +318,3 @@ def _loud(row: Row, since: Fence) -> bool:
 def _crowded(row: Row) -> bool:
     """Whether it holds more changes of its flags than it should, until they are told."""
     return len(row.state.changes) > CHANGES_KEPT
-
-
-def _feature_days(playbook: Playbook) -> int:
-    """How far back the features' series must reach for the rules of this playbook."""
-    looks = [playbook.params(rule, DropParams) for rule in (Rule.USAGE_DROP, Rule.FEATURE_DECLINE)]
-    return max(days_needed(params.window_days, params.baseline_weeks) for params in looks) + SLACK_DAYS

@@ -13,7 +13,7 @@ from services.scoring.updates import update_batches
 from shared import wire
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import Millis
-from shared.domain.engine.evaluation import forget_published
+from shared.domain.engine.changes import forget_published
 from shared.domain.errors import Misconfigured, Passing, Unavailable
 from shared.domain.relationship.fence import Fence
 from shared.patience import Retry

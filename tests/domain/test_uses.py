@@ -61,7 +61,7 @@ def state(block: Block) -> dict[str, Any]:
 
 
 def _state(block: Block, row: Row) -> dict[str, Any]:
-    horizon = int(block.horizons[row.index])
+    horizon = int(block.columns.horizons[row.index])
     view = block.view([row], [horizon * DAY]) if row.cells else None
     return {
         "months": {name: month_document(row, name) for name in row.cells},
@@ -73,7 +73,7 @@ def _state(block: Block, row: Row) -> dict[str, Any]:
         "active": sorted(active_days(row)),
         "horizon": horizon,
         "totals": view and view.total(USAGE, TOTAL_DAYS).tolist(),
-        "features": view and {name: view.daily(0, name, block.feature_days).tolist() for name in row.slots},
+        "features": view and {name: view.daily(0, name, block.columns.feature_days).tolist() for name in row.slots},
     }
 
 

@@ -58,7 +58,7 @@ class Uses:
                 continue
             month.offset = offset
             slot = row.slots.get(feature)
-            slots.append(self._block.slot_on(row, feature, day) if slot is None else slot)
+            slots.append(self._block.columns.slot_on(row, feature, day) if slot is None else slot)
             days.append(day)
             amounts.append(amount)
         self._index.append(row.index)
@@ -68,4 +68,4 @@ class Uses:
         """Enter what has been counted into the series."""
         if self._slots:
             index = np.repeat(np.array(self._index), self._lengths)
-            self._block.record_uses(index, np.array(self._slots), np.array(self._days), np.array(self._amounts))
+            self._block.columns.count_uses(index, np.array(self._slots), np.array(self._days), np.array(self._amounts))

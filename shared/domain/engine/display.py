@@ -12,9 +12,9 @@ import numpy as np
 from shared.domain.columns.block import Block
 from shared.domain.columns.months import Month
 from shared.domain.columns.row import INBOUND, OUTBOUND, USAGE, Row
-from shared.domain.playbooks.model import DropParams
 from shared.domain.relationship.state import RelationshipState, Windows
-from shared.domain.rules.baseline import compare, days_needed
+from shared.domain.rules.baseline import days_needed, levels
+from shared.domain.rules.usage import DropParams
 from shared.domain.scores.factors import score_columns
 
 WINDOWS = (7, 30, 90, 365)  # days
@@ -50,8 +50,10 @@ def features(state: RelationshipState, months: Iterable[Month]) -> dict[str, tup
     """
     block = Block(FEATURE_DAYS + _EARLY_DAYS, capacity=1)
     view = block.view([block.add(state, months)], [state.clock])
-    position, names, counts = view.features(FEATURE_DAYS)
-    found = compare(counts, view.elapsed[position], USUAL.window_days, USUAL.baseline_weeks)
+    position, slots, counts = view.features(np.arange(1), FEATURE_DAYS)
+    used = np.flatnonzero(counts.any(axis=1))
+    found = levels(counts[used], view.elapsed[position[used]], USUAL.window_days, USUAL.baseline_weeks)
+    names = [view.feature_name(0, slot) for slot in slots[used].tolist()]
     return {
         name: (round(float(seen), 2), round(float(usual), 2))
         for name, seen, usual in zip(names, found.seen, np.nan_to_num(found.expected), strict=True)

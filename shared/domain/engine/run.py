@@ -103,7 +103,7 @@ class Run(msgspec.Struct):
         return Item(self.offsets[at], self.received[at], whole, {}, entry)
 
 
-class Known(msgspec.Struct):
+class Prefetched(msgspec.Struct):
     """What was read from the store for a run: timeline entries that exist, and whole timelines for corrections."""
 
     touchpoints: dict[str, Touchpoint]

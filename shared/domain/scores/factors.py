@@ -274,6 +274,10 @@ class ScoreColumns(msgspec.Struct, frozen=True):
     rv: Floats
     numbers: Floats
 
+    def indices(self) -> list[tuple[float | None, float | None]]:
+        """RI and RV of each row."""
+        return list(zip(_known(self.ri), _known(self.rv), strict=True))
+
     def rows(self) -> list[tuple[Scores, tuple[float | None, ...]]]:
         """For each row its scores, without factors, and the numbers that explain them."""
         return [
