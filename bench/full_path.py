@@ -77,6 +77,13 @@ class Watched:
     def full(self) -> bool:
         return self._processor.full()
 
+    @property
+    def behind(self) -> bool:
+        return self._processor.behind
+
+    async def advance(self) -> None:
+        await self._processor.advance()
+
     async def flush(self) -> Mapping[int, int] | None:
         stored = await self._processor.flush()
         if stored is None:

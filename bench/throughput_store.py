@@ -24,7 +24,7 @@ from shared.domain.relationship.touchpoints import Touchpoint
 from shared.embedded.ports import LOOPBACK
 from shared.storage.documents import Document, document, parse
 from shared.storage.lookup import lookup, written
-from shared.storage.store import DedupChunk, Incarnation, PartitionState, Write
+from shared.storage.store import DedupChunk, Due, Incarnation, PartitionState, Write
 
 T = TypeVar("T")
 NAME = "acct-{:07d}"  # all names are equally long, so that one can stand for another within encoded bytes
@@ -205,7 +205,7 @@ class RemoteStore:
     async def partition_state(self, partition: int) -> PartitionState | None:
         return (await self._parsed("get", "partitions", [str(partition)], PartitionState)).get(str(partition))
 
-    async def due(self, partition: int, now: Millis, limit: int) -> list[str]:
+    async def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[Due]:
         raise NotImplementedError("the bench's log ends before anything is due")
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:

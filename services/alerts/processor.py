@@ -20,7 +20,7 @@ from shared.domain.relationship.flags import FlagChange, StandingFlag, Update, U
 from shared.patience import Pause, Retry
 from shared.storage.store import Store
 from shared.stream.feed import publish_scores
-from shared.stream.ports import Batch, Publisher, Record
+from shared.stream.ports import Batch, NeverBehind, Publisher, Record
 from shared.stream.quarantine import Reason, quarantine_message
 from shared.stream.topics import QUARANTINE, UPDATES
 from shared.telemetry import Metrics
@@ -43,7 +43,7 @@ class PendingChange(msgspec.Struct, frozen=True):
         return fingerprint(self.update.tenant, self.update.relationship, self.change.rule, self.change.subject)
 
 
-class AlertProcessor:
+class AlertProcessor(NeverBehind):
     """Processor on `rapport.updates`. Everything in `flush` may be done again from its start: see settlement.py."""
 
     def __init__(

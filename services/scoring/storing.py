@@ -156,6 +156,7 @@ class Storing:
         messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
         await self.hand_on(UPDATES, number, messages, "publish")
         self._metrics.events_out.labels(UPDATES).inc(len(rows))
+        owned.note_published({row.state.id for row in rows})
         for row in rows:
             if not forget_published(row, self.incarnation):
                 del owned.touched[row.state.id]

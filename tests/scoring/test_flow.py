@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from shared import wire
 from shared.domain.contract.days import day_name, day_of
 from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, event_key
+from shared.domain.engine.terms import Terms
 from shared.domain.relationship.flags import Severity
 from shared.domain.relationship.touchpoints import touchpoint_id
 from shared.stream.ports import Message
@@ -308,7 +309,7 @@ async def test_a_flag_of_an_event_rule_is_cleared_once_the_rule_is_switched_off(
     await worker.kill()
     playbook = stage.terms.playbook
     off = replace(playbook.rules["nps_detractor"], enabled=False)
-    stage.terms = replace(stage.terms, playbook=replace(playbook, rules={**playbook.rules, "nps_detractor": off}))
+    stage.terms = Terms(replace(playbook, rules={**playbook.rules, "nps_detractor": off}), phase=lambda id: 0)
     await run_clock(stage, await stage.worker("w2"), START + 2 * HOUR)
     assert [(change.raised, change.moment) for change in stage.published()] == [(True, START), (False, START + HOUR)]
 

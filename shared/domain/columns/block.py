@@ -127,10 +127,11 @@ class Block:
         row.state.next_due_at = due
         self.columns.due[row.index] = due
 
-    def due(self, now: Millis) -> list[Row]:
-        """The rows that are due by `now`."""
+    def due(self, now: Millis, partition: int) -> list[Row]:
+        """The rows of a partition that are due by `now`."""
         due = self.columns.due
-        return [self._by_place[place] for place in np.flatnonzero((due > 0) & (due <= now)).tolist()]
+        rows = [self._by_place[place] for place in np.flatnonzero((due > 0) & (due <= now)).tolist()]
+        return [row for row in rows if row.state.partition == partition]
 
     def first_seen(self, row: Row, time: Millis) -> None:
         """The row is known from an earlier moment on."""

@@ -144,9 +144,13 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StateRule(Rule, frozen=True, kw_only=True):
-    """A rule over columns. `ended_by`: events that may end its condition at once (what compares counts of a window is
-    judged at canonical moments only, since within the hour it goes by the order in which uses arrive). `lookback`: days of counts by feature it looks at, from its parameters; `of_today`: of a
-    row and a subject, whether it has nothing to do with history that is being loaded."""
+    """A rule over columns.
+
+    `ended_by`: events that may end its condition at once (what compares counts of a window is judged at canonical
+    moments only: within the hour it goes by the order in which uses arrive). `lookback`: days of counts by feature it
+    looks at, from its parameters. `of_today`: of a row and a subject, whether it has nothing to do with history that is
+    being loaded.
+    """
 
     evaluate: Callable[[View, Any], RuleResult]
     triggers: Trigger
