@@ -131,9 +131,10 @@ def scoring(
     clock: Callable[[], Millis],
     partitions: int,
     garbage: Garbage | None = None,
+    settings: Settings | None = None,
 ) -> Scoring:
     """The processor as `rapport scoring` makes it, where a process of its own is given `garbage`."""
-    settings = Settings()
+    settings = settings or Settings()
     return Scoring(
         store,
         publisher,

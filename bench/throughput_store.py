@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,7 +54,7 @@ class Server:
         self._templates = templates
         self._kept: dict[str, dict[str, bytes]] = {}  # collection → id → document
         self._suffixes: dict[tuple[str, str], set[str]] = {}  # collection and relationship → written ids' ends
-        self._due: dict[int, Millis] = {}  # partition → nothing there is due before
+        self._due: dict[int, dict[str, Millis]] = {}  # partition → when its relationships that were written are due
 
     def get(self, collection: str, ids: list[str]) -> list[bytes]:
         """Documents by id; missing ones are left out."""
@@ -90,15 +90,25 @@ class Server:
                 lost.append(id)
         return lost
 
+    def expect(self, partition: int, ids: Iterable[str], at: Millis) -> None:
+        """These are due then, although nobody has written them. All others were made such that it is after all else."""
+        self._due.setdefault(partition, {}).update(dict.fromkeys(ids, at))
+
+    def due(self, partition: int, now: Millis, limit: int) -> list[str]:
+        """What is due, first things first."""
+        found = self._due.get(partition, {})
+        return sorted([id for id, at in found.items() if at <= now], key=lambda id: (found[id], id))[:limit]
+
     def earliest_due(self, partitions: list[int]) -> dict[int, Millis]:
-        """A moment before which nothing is due; that of the templates lies after all traffic."""
-        return {number: self._due[number] for number in partitions if number in self._due}
+        """When the first in these partitions is due."""
+        return {number: min(self._due[number].values()) for number in partitions if self._due.get(number)}
 
     def _note(self, collection: str, id: str, found: Document) -> None:
         if collection == "relationships":
-            at, partition = found.get("next_due_at", 0), found["partition"]
-            if at:
-                self._due[partition] = min(at, self._due.get(partition, at))
+            due = self._due.setdefault(found["partition"], {})
+            due.pop(id, None)
+            if at := found.get("next_due_at", 0):
+                due[id] = at
         elif "relationship" in found:
             key = f"{found['tenant']}/{found['relationship']}"
             self._suffixes.setdefault((collection, key), set()).add(id[len(key) :])
@@ -206,7 +216,8 @@ class RemoteStore:
         return (await self._parsed("get", "partitions", [str(partition)], PartitionState)).get(str(partition))
 
     async def due(self, partition: int, now: Millis, limit: int) -> list[str]:
-        raise NotImplementedError("the bench's log ends before anything is due")
+        found: list[str] = await self._call("due", partition, now, limit)
+        return found
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:
         return []  # nobody has flags that another topic of updates was told of
@@ -217,6 +228,17 @@ class RemoteStore:
 
     async def purge_dedup(self, partition: int, newest_before: Millis) -> int:
         return 0  # of what never was asked for, nothing is kept
+
+
+class LocalStore(RemoteStore):
+    """The same on a Server within this process."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(0)
+        self._server = server
+
+    async def _call(self, method: str, *arguments: Any) -> Any:
+        return getattr(self._server, method)(*arguments)
 
 
 async def serve(templates: Templates, port: int) -> None:
