@@ -1,13 +1,14 @@
 """What it costs to evaluate relationships at their canonical moments: `python -m bench.evaluation`.
 
 Nothing but Rapport's own code on stores and logs in memory: rules and scores over relationships with 90 days of
-history, and loading these. CPU time of this process, medians of some rounds. What exactly is measured:
-docs/benchmarks.md.
+history, loading these, a storm in which very many are due at once, and a replay. CPU time of this process, medians of
+some rounds. What exactly is measured: docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import sys
@@ -18,14 +19,19 @@ from typing import Any
 
 import msgspec
 
+from bench.evaluation_replay import replaying
 from bench.evaluation_rows import alone, loading, parts, templates, together
+from bench.evaluation_storm import storm
 from bench.throughput_report import machine
 from bench.throughput_store import Templates
 from services.scoring.garbage import Garbage
 
 
 class Size(msgspec.Struct, frozen=True):
-    """How much is measured: rounds, kinds of history, relationships evaluated together, and at how many full hours."""
+    """How much is measured: rounds, kinds of history, relationships evaluated together, and at how many full hours;
+
+    relationships that are loaded; those of each storm; relationships, days and events a day of the replays.
+    """
 
     rounds: int = 3
     kinds: int = 16
@@ -33,9 +39,16 @@ class Size(msgspec.Struct, frozen=True):
     alone: int = 20
     moments: int = 24
     loaded: int = 200
+    storms: tuple[int, ...] = (10_000, 100_000)
+    replayed: int = 500
+    days: int = 60
+    daily: tuple[int, ...] = (2, 20)
 
 
-FULL, QUICK = Size(), Size(rounds=1, kinds=3, batch=50, alone=3, moments=3, loaded=20)
+FULL = Size()
+QUICK = Size(
+    rounds=1, kinds=3, batch=50, alone=3, moments=3, loaded=20, storms=(50, 200), replayed=10, days=3, daily=(2, 20)
+)
 Figures = dict[str, Any]
 
 
@@ -73,7 +86,22 @@ def load(made: Templates, size: Size) -> Figures:
     return {"load_us": rounded(repeated(lambda: loading(made, size.loaded), size.rounds))}
 
 
-PARTS: dict[str, Callable[[Templates, Size], Figures]] = {"rows": rows, "load": load}
+def storms(made: Templates, size: Size) -> Figures:
+    """Very many due at once; each storm once, since it takes minutes."""
+    return {"storm": {str(count): asyncio.run(storm(made, count)) for count in size.storms}}
+
+
+def replays(made: Templates, size: Size) -> Figures:
+    """Through the pure engine, without any history before; each once."""
+    return {"replay_us": {str(daily): round(replaying(size.replayed, size.days, daily), 1) for daily in size.daily}}
+
+
+PARTS: dict[str, Callable[[Templates, Size], Figures]] = {
+    "rows": rows,
+    "load": load,
+    "replay": replays,
+    "storm": storms,
+}
 
 
 def repeated(measure: Callable[[], float], rounds: int) -> list[float]:
@@ -98,7 +126,21 @@ def table(figures: Figures) -> str:
         if name in figures:
             lines.append(f"{name.removesuffix('_us'):28}{figures[name]:10,.1f}")
     lines += [f"    {name:24}{spent:10,.1f}" for name, spent in figures.get("parts_us", {}).items()]
+    lines += [
+        f"replay, {daily:>2} events a day: {spent:10,.1f} an event"
+        for daily, spent in figures.get("replay_us", {}).items()
+    ]
+    lines += [f"storm of {int(count):>7,}: {words(one)}" for count, one in figures.get("storm", {}).items()]
     return "\n".join(lines)
+
+
+def words(found: Figures) -> str:
+    """A storm in a line."""
+    return (
+        f"longest turn {found['slice_ms_max']:,.0f} ms ({found['longest']}; of CPU {found['slice_cpu_ms_max']:,.0f}),"
+        f" {found['seconds']:,.1f} s in all, {found['cpu_seconds']:,.1f} s of CPU; {found['events']:,} events waited"
+        + "".join(f" {name} {value:,.0f} ms" for name, value in found["wait_ms"].items())
+    )
 
 
 def arguments() -> argparse.ArgumentParser:

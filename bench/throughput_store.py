@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from bench.due_index import DueIndex
 from shared.domain.columns.months import Month
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.state import RelationshipState
@@ -54,7 +56,7 @@ class Server:
         self._templates = templates
         self._kept: dict[str, dict[str, bytes]] = {}  # collection → id → document
         self._suffixes: dict[tuple[str, str], set[str]] = {}  # collection and relationship → written ids' ends
-        self._due: dict[int, dict[str, Millis]] = {}  # partition → when its relationships that were written are due
+        self._due: defaultdict[int, DueIndex] = defaultdict(DueIndex)  # partition → relationships that were written
 
     def get(self, collection: str, ids: list[str]) -> list[bytes]:
         """Documents by id; missing ones are left out."""
@@ -92,23 +94,21 @@ class Server:
 
     def expect(self, partition: int, ids: Iterable[str], at: Millis) -> None:
         """These are due then, although nobody has written them. All others were made such that it is after all else."""
-        self._due.setdefault(partition, {}).update(dict.fromkeys(ids, at))
+        for id in ids:
+            self._due[partition].put(id, at)
 
     def due(self, partition: int, now: Millis, limit: int) -> list[str]:
         """What is due, first things first."""
-        found = self._due.get(partition, {})
-        return sorted([id for id, at in found.items() if at <= now], key=lambda id: (found[id], id))[:limit]
+        return self._due[partition].first(now, limit)
 
     def earliest_due(self, partitions: list[int]) -> dict[int, Millis]:
-        """When the first in these partitions is due."""
-        return {number: min(self._due[number].values()) for number in partitions if self._due.get(number)}
+        """When the first of each of these partitions is due."""
+        found = {number: self._due[number].earliest() for number in partitions}
+        return {number: at for number, at in found.items() if at}
 
     def _note(self, collection: str, id: str, found: Document) -> None:
         if collection == "relationships":
-            due = self._due.setdefault(found["partition"], {})
-            due.pop(id, None)
-            if at := found.get("next_due_at", 0):
-                due[id] = at
+            self._due[found["partition"]].put(id, found.get("next_due_at", 0))
         elif "relationship" in found:
             key = f"{found['tenant']}/{found['relationship']}"
             self._suffixes.setdefault((collection, key), set()).add(id[len(key) :])

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bench.due_index import DueIndex
 from bench.evaluation import PARTS, Size, arguments, measured, medians, rounded, table
 from bench.evaluation_rows import a_day, filled, load, new_block, templates
+from bench.evaluation_storm import Driver, Turn, figures, storm, waits
 from bench.evaluation_story import DAYS, PERSONS, START, history, key_of
 from bench.throughput_store import LocalStore, Server, Templates
 from shared.domain.contract.events import DAY, HOUR
 from shared.domain.relationship.flags import Rule
 from shared.playbooks.loader import load_playbook
+from shared.stream.memory import MemoryLog
+from shared.stream.ports import Batch, Message
+from shared.stream.topics import INTERACTIONS
 
-TINY = Size(rounds=1, kinds=2, batch=6, alone=2, moments=2, loaded=3)
+TINY = Size(rounds=1, kinds=2, batch=6, alone=2, moments=2, loaded=3, storms=(30,), replayed=2, days=2, daily=(3,))
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +74,89 @@ def test_figures_are_medians() -> None:
 
 def test_every_part_runs_and_is_told(made: Templates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("bench.evaluation.templates", lambda count: made)
-    figures = json.loads(json.dumps({"load": 1.0, **measured(TINY, list(PARTS))}))
-    assert figures["row_us"] > 0
-    assert figures["single_us"] > figures["row_us"]
-    assert figures["load_us"] > 0
-    assert figures["parts_us"].keys() == {*(rule.value for rule in STATE), "scores"}
-    shown = table(figures)
-    assert all(name in shown for name in ("single", "silence", "scores"))
+    told = json.loads(json.dumps({"load": 1.0, **measured(TINY, list(PARTS))}))
+    assert told["row_us"] > 0
+    assert told["single_us"] > told["row_us"]
+    assert told["load_us"] > 0
+    assert told["replay_us"].keys() == {"3"}
+    assert told["storm"]["30"]["slice_ms_max"] > 0
+    assert told["parts_us"].keys() == {*(rule.value for rule in STATE), "scores"}
+    shown = table(told)
+    assert all(name in shown for name in ("single", "silence", "scores", "3 events a day", "storm of      30"))
+
+
+async def test_in_a_storm_all_are_evaluated_and_every_event_is_stored(made: Templates) -> None:
+    found = await storm(made, 30)
+    assert found["longest"] == "apply" or found["turns"] > 3
+    assert found["wait_ms"].keys() == {"p50", "p95", "p99", "p100"}
+
+
+class Slices:
+    """A processor that has some slices left to do after each batch."""
+
+    def __init__(self) -> None:
+        self.left, self.calls = 0, list[str]()
+
+    async def assigned(self, partitions: Sequence[int]) -> None: ...
+
+    async def revoked(self, partitions: Sequence[int]) -> None: ...
+
+    async def apply(self, batch: Batch) -> None:
+        self.calls.append(f"apply {len(batch.records)}")
+        self.left = 3
+
+    def full(self) -> bool:
+        return False
+
+    async def flush(self) -> Mapping[int, int] | None:
+        self.calls.append("flush")
+        return {0: 1}
+
+    async def advance(self) -> bool:
+        self.calls.append(f"advance {self.left}")
+        self.left = max(0, self.left - 1)
+        return self.left > 0
+
+
+async def test_a_processor_that_works_in_slices_is_asked_for_one_between_batches() -> None:
+    log, processor = MemoryLog(), Slices()
+    driver = Driver(processor, log)
+    for _ in range(2):
+        await log.append(INTERACTIONS, 0, [Message(b"")] * 2)
+        await driver.step()
+    for _ in range(3):
+        await driver.step()
+    steps = [call for call in processor.calls if call != "flush"]
+    assert steps == ["apply 2", "advance 3", "apply 2", "advance 3", "advance 2", "advance 1", "advance 0"]
+    assert {turn.call for turn in driver.turns} == {"apply", "advance", "flush"}
+    assert driver.stored == 1
+
+
+def test_an_event_waits_until_its_relationship_is_stored_with_it() -> None:
+    offered = [(5, 1, 1_000), (6, 2, 1_010), (7, 1, 1_020)]
+    told = {key_of(1): [(4, 1_001), (5, 1_100), (9, 1_500)], key_of(2): [(8, 1_200)]}
+    assert waits(offered, told) == [100, 190, 480]
+    with pytest.raises(RuntimeError, match="offset 7 was never stored"):
+        waits(offered, {**told, key_of(1): told[key_of(1)][:2]})
+
+
+def test_the_longest_turn_is_told_with_its_call() -> None:
+    turns = [Turn("flush", 0.1, 0.1), Turn("apply", 2.5, 1.5), Turn("advance", 0.05, 0.05)]
+    found = figures(turns, 3.0, 2.0, [10, 20, 30])
+    assert (found["slice_ms_max"], found["longest"], found["slice_cpu_ms_max"]) == (2_500.0, "apply", 1_500.0)
+    assert found["wait_ms"]["p50"] == 20
+    assert found["events"] == 3
+
+
+def test_first_things_are_due_first() -> None:
+    due = DueIndex()
+    for id, at in (("b", 5), ("a", 5), ("c", 3), ("d", 9), ("c", 7), ("c", 3), ("a", 0), ("a", 5)):
+        due.put(id, at)
+    assert due.first(8, 10) == ["c", "a", "b"]
+    assert due.first(8, 2) == ["c", "a"]
+    assert (due.earliest(), len(due)) == (3, 4)
+    due.put("c", 0)
+    assert (due.first(8, 10), due.earliest()) == (["a", "b"], 5)
 
 
 STATE = (Rule.USAGE_DROP, Rule.FEATURE_DECLINE, Rule.SILENCE, Rule.EXPECTATION_VIOLATED)
