@@ -15,7 +15,7 @@ from bench.throughput_store import NAME, Templates
 from shared import wire
 from shared.clock import new_id
 from shared.domain.contract.days import day_of, month_of
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, Clock, Millis
+from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, Clock, Millis
 from shared.settings import Settings
 from shared.storage.documents import document
 from shared.storage.memory import MemoryStore
@@ -49,10 +49,10 @@ def history(number: int, rng: np.random.Generator) -> list[Received]:
 
 
 def templates(seed: int = 11) -> Templates:
-    """Documents of TEMPLATES relationships with history, evaluated up to the hour before the traffic."""
+    """Documents of TEMPLATES relationships with history, evaluated at noon: of use, again only after the traffic."""
     rng = np.random.default_rng(seed)
     events = [event for number in range(TEMPLATES) for event in history(number, rng)]
-    return asyncio.run(scored(events, TEMPLATES, BASE - HOUR, Settings()))
+    return asyncio.run(scored(events, TEMPLATES, BASE - 15 * MINUTE, Settings()))
 
 
 async def scored(
