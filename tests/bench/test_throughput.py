@@ -19,7 +19,7 @@ from bench.throughput_report import Measured, differences, machine, markdown, re
 from bench.throughput_rows import ROWS, Figures
 from shared import wire
 from shared.domain.contract.events import HOUR, Interaction
-from shared.domain.rules.declaration import STATE_RULES
+from shared.domain.rules.table import RULES
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
 from shared.stream.memory import MemoryLog
@@ -130,8 +130,8 @@ def test_the_log_begins_with_the_past_of_few() -> None:
 
 
 async def test_evaluations_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for rule, entry in STATE_RULES.items():
-        monkeypatch.setitem(STATE_RULES, rule, entry)
+    for name, rule in RULES.items():
+        monkeypatch.setitem(RULES, name, rule)
     evaluations = Evaluations()
     await scored(all_of(SMALL), SMALL.partitions, batch=100)
     assert SMALL.relationships < evaluations.count <= 4 * SMALL.relationships

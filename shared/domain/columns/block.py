@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.columns.columns import Columns
+from shared.domain.columns.columns import NOW, Columns
 from shared.domain.columns.counters import DayCells, MonthCells
 from shared.domain.columns.dedup import SeenIds
 from shared.domain.columns.fact_columns import FACT_COLUMNS, fact_values
@@ -64,6 +64,8 @@ class Block:
         row = Row(self.columns.take(), self.ids.enter(), state, self._phase(state.id))
         row.unknown_months = unknown_months
         self.columns.due[row.index] = state.next_due_at
+        for name, due in state.due.items():
+            self.columns.due_column(name)[row.index] = due
         self.refresh_facts(row)
         self.rows[state.id] = self._by_place[row.index] = row
         self.add_months((row, month) for month in months)
@@ -132,6 +134,10 @@ class Block:
         due = self.columns.due
         rows = [self._by_place[place] for place in np.flatnonzero((due > 0) & (due <= now)).tolist()]
         return [row for row in rows if row.state.partition == partition]
+
+    def dues(self, row: Row) -> dict[str, Millis]:
+        """When the row is due for what: each rule that has been run, and the scores."""
+        return {name: due for name, column in self.columns.due_for.items() if (due := int(column[row.index])) != NOW}
 
     def first_seen(self, row: Row, time: Millis) -> None:
         """The row is known from an earlier moment on."""

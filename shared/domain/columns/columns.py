@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from shared.domain.columns.fact_columns import FACT_COLUMNS
 from shared.domain.columns.row import NEVER, TOTAL_DAYS, USAGE, Row, totals_of
 from shared.domain.contract.days import Day
+from shared.domain.contract.events import Millis
+
+NOW: Millis = 1  # due since for ever
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,6 +28,7 @@ class Columns:
         self.facts: Floats = np.full((capacity, len(FACT_COLUMNS)), np.nan)
         self.horizons: Ints = np.full(capacity, NEVER)  # the newest day the series of a row reach
         self.due: Ints = np.zeros(capacity, np.int64)  # when its state falls due (ms), 0 = never
+        self.due_for: dict[str, Ints] = {}  # the same by what is due then: a rule, or the scores; NOW until it is known
         self.features: Floats = np.zeros((capacity * 4, feature_days))
         self.whole = True  # no amount so far had decimals
         self._free_places = list(range(capacity - 1, -1, -1))
@@ -40,6 +44,8 @@ class Columns:
         self.totals[place] = 0
         self.horizons[place] = NEVER
         self.due[place] = 0
+        for due in self.due_for.values():
+            due[place] = NOW
         return place
 
     def give_back(self, row: Row) -> None:
@@ -64,12 +70,20 @@ class Columns:
         """The series of a feature, -1 where this day is beyond its reach."""
         return self.slot(row, feature) if self.horizons[row.index] - day < self.feature_days else -1
 
+    def due_column(self, name: str) -> Ints:
+        """When this is due for each place."""
+        known = self.due_for.get(name)
+        if known is None:
+            known = self.due_for[name] = np.full(len(self.due), NOW)
+        return known
+
     def _grow(self) -> None:
         had = len(self.totals)
         self.totals = np.concatenate([self.totals, np.zeros_like(self.totals)])
         self.facts = np.concatenate([self.facts, np.full_like(self.facts, np.nan)])
         self.horizons = np.concatenate([self.horizons, np.full_like(self.horizons, NEVER)])
         self.due = np.concatenate([self.due, np.zeros_like(self.due)])
+        self.due_for = {name: np.concatenate([due, np.full_like(due, NOW)]) for name, due in self.due_for.items()}
         self._free_places.extend(range(2 * had - 1, had - 1, -1))
 
     # --- counting -----------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ class View:
         self.index = np.fromiter((row.index for row in rows), np.int64, len(rows))
         self.phase = np.fromiter((row.phase for row in rows), np.int64, len(rows))
         self._one_day = bool(len(rows)) and bool((self.day == self.day[0]).all())  # as after a flush
+        self._rings: dict[int, Floats] = {}
         self._totals: dict[int, Floats] = {}
         self._people: tuple[Ints, Ints] | None = None  # position and last active day of everybody
 
@@ -43,7 +44,6 @@ class View:
         if len(positions) == len(self):
             return self
         part = View(self.columns, [self.rows[at] for at in positions.tolist()], self.at[positions])
-        part._totals = {which: counts[positions] for which, counts in self._totals.items()}
         return part
 
     def next_day(self) -> Ints:
@@ -65,9 +65,35 @@ class View:
     def _total(self, which: int, days: int) -> Floats:
         back = np.arange(days)
         if self._one_day:  # no index a cell
-            return self._rounded(self.columns.totals[self.index, which][:, (self.day[0] - back) % TOTAL_DAYS])
+            return self._ring(which)[:, (self.day[0] - back) % TOTAL_DAYS]
         columns = (self.day[:, None] - back[None, :]) % TOTAL_DAYS
         return self._rounded(self.columns.totals[self.index[:, None], which, columns])
+
+    def window(self, which: int, days: int) -> Floats:
+        """The sum of a total over the last `days` days."""
+        if not self._one_day:
+            return self.total(which, days).sum(axis=1)
+        ring, (first, rest) = self._ring(which), self._slices(days)
+        return ring[:, first].sum(axis=1) + ring[:, rest].sum(axis=1)
+
+    def days_with(self, totals: Sequence[int], days: int) -> Floats:
+        """How many of the last `days` days have any of these totals."""
+        if not self._one_day:
+            return _nonzero([self.total(which, days) for which in totals])
+        rings, (first, rest) = [self._ring(which) for which in totals], self._slices(days)
+        return _nonzero([ring[:, first] for ring in rings]) + _nonzero([ring[:, rest] for ring in rings])
+
+    def _slices(self, days: int) -> tuple[slice, slice]:
+        """Where the last days lie in a ring: up to today, and at its end."""
+        today = int(self.day[0]) % TOTAL_DAYS
+        return slice(max(0, today + 1 - days), today + 1), slice(TOTAL_DAYS + min(0, today + 1 - days), TOTAL_DAYS)
+
+    def _ring(self, which: int) -> Floats:
+        """A total as it lies in its ring."""
+        known = self._rings.get(which)
+        if known is None:
+            known = self._rings[which] = self._rounded(self.columns.totals[self.index, which])
+        return known
 
     def _rounded(self, counts: Floats) -> Floats:
         return counts if self.columns.whole else counts.round(_DIGITS)
@@ -107,3 +133,9 @@ class View:
         position, last = self._people
         counted = position[last > self.day[position] - days]
         return np.bincount(counted, minlength=len(self.rows)).astype(np.int64)
+
+
+def _nonzero(series: Sequence[Floats]) -> Floats:
+    """For each row, on how many days any of its series has something."""
+    found: Floats = np.count_nonzero(sum(series), axis=1).astype(np.float64)
+    return found

@@ -25,18 +25,19 @@ _EARLY_DAYS = 2  # events come up to 24 hours ahead of the clock
 
 
 def refresh(block: Block, rows: Sequence[Row]) -> None:
-    """Renew windows, sparkline and scores of these rows: a pure function of what has been folded."""
+    """Renew windows, sparkline, scores and due moments of these rows: a pure function of what has been folded."""
     if not rows:
         return
     view = block.view(rows, [row.state.clock for row in rows])
-    totals = [view.total(which, max(WINDOWS)) for which in (USAGE, INBOUND, OUTBOUND)]
-    sums = [np.stack([counts[:, :days].sum(axis=1) for days in WINDOWS], axis=1).tolist() for counts in totals]
+    totals = (USAGE, INBOUND, OUTBOUND)
+    sums = [np.stack([view.window(which, days) for days in WINDOWS], axis=1).tolist() for which in totals]
     people = np.stack([view.people(days) for days in WINDOWS], axis=1).tolist()
-    use, inbound, outbound = (counts[:, :SPARK_DAYS] for counts in totals)
+    use, inbound, outbound = (view.total(which, SPARK_DAYS) for which in totals)
     spark = (use + inbound + outbound)[:, ::-1].tolist()
     shown = zip(rows, *sums, people, spark, score_columns(view).rows(), strict=True)
     for row, used, came, went, active, days, (scores, numbers) in shown:
         state = row.state
+        state.due = block.dues(row)
         state.windows = Windows(tuple(used), tuple(came), tuple(went), tuple(active))
         state.spark = tuple(days)
         state.scores = scores

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shared.domain.columns.block import Block
+from shared.domain.columns.columns import NOW
 from shared.domain.columns.row import Row
 from shared.domain.columns.view import View
 from shared.domain.contract.days import day_of
@@ -26,11 +27,11 @@ from shared.domain.rules.declaration import SEVERITIES, Bools, Ints, RuleResult,
 from shared.domain.rules.table import RULES, ended_by, state_rules
 from shared.domain.scores.factors import score_columns
 
+_NEVER = np.iinfo(np.int64).max
+
 SCORES = "scores"  # what is due beside the rules
 SCORE_DAYS_KEPT = 32  # days of recorded scores a state carries until its months have them
 ACTIVE_DAYS = 400  # a relationship silent for longer is scored only when something comes in
-
-_AT_ONCE: Millis = 1  # due since for ever: it has never been run
 
 
 class Hit(NamedTuple):
@@ -90,7 +91,7 @@ class _Evaluation:
 
     def _wanting(self, name: str, triggered: Bools, enabled: Bools | None = None) -> Ints:
         """The rows for which this is triggered, due, or has never been run."""
-        known = np.fromiter((row.state.due.get(name, _AT_ONCE) for row in self.rows), np.int64, len(self.rows))
+        known = self.block.columns.due_column(name)[self.view.index]
         wanted = self.anew | triggered | ((known > 0) & (known <= self.view.at))
         if enabled is not None:
             wanted &= enabled
@@ -146,20 +147,23 @@ class _Evaluation:
 
     def plan(self) -> None:
         """Note when each row is to be evaluated next, and for what."""
-        names = list(self.due)
-        dues = np.stack([self.due[name] for name in names], axis=1)
-        first = np.where(dues > 0, dues, np.iinfo(np.int64).max).min(axis=1).tolist()
-        for row, at, ended, mine, due in zip(
-            self.rows, self.view.at.tolist(), self.ended.tolist(), dues.tolist(), first, strict=True
-        ):
+        columns, index = self.block.columns, self.view.index
+        first = np.full(len(self.rows), _NEVER)
+        for name, due in self.due.items():
+            columns.due_column(name)[index] = np.where(self.ended, NOW, due)
+            np.minimum(first, due, out=first, where=due > 0)
+        first = np.where(self.ended | (first == _NEVER), 0, first)
+        columns.due[index] = first
+        for row, at, due in zip(self.rows, self.view.at.tolist(), first.tolist(), strict=True):
             state = row.state
-            state.due = {} if ended else dict(zip(names, mine, strict=True))
             state.triggered = 0
             state.judged_by = self.judged_by
             state.evaluated_at = at
             state.clock = max(state.clock, at)
-            self.block.schedule(row, 0 if ended else _with_expiries(row, due))
+            state.next_due_at = due
             row.changed = True
+            if state.flags:
+                self.block.schedule(row, _with_expiries(row, due))
 
 
 def clear_at_once(block: Block, row: Row, terms: Terms, place: Fence, trigger: Trigger) -> None:
@@ -247,11 +251,9 @@ def _raise_or_keep(
 
 
 def _with_expiries(row: Row, due: Millis) -> Millis:
-    """The earlier of a moment (a very late one: never) and when flags of known rules end by themselves; 0 = never."""
+    """The earlier of a due moment and when flags of known rules end by themselves; 0 = never."""
     ends = [flag.until for flag in row.state.flags.values() if flag.until and flag.rule in RULES]
-    first = min(ends, default=due)
-    found = min(first, due)
-    return 0 if found == np.iinfo(np.int64).max else found
+    return min([*ends, due] if due else ends, default=0)
 
 
 def _record(row: Row, at: Millis, ri: float | None, rv: float | None) -> None:

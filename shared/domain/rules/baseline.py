@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEAST_WEEKS = 2  # fewer weeks of history are no baseline
+_LAST = 8  # days at the far end of the history, where the first use of most lies
 
 
 class Levels(msgspec.Struct, frozen=True):
@@ -91,20 +92,25 @@ def _history(counts: Floats, window_days: int, weeks: int) -> Floats:
 
 def _known_weeks(counts: Floats, window_days: int, weeks: int) -> Ints:
     """How many whole weeks before the window there are since the first use."""
-    used = counts > 0
     days = counts.shape[1]
-    first = np.where(used.any(axis=1), days - 1 - np.argmax(used[:, ::-1], axis=1), 0)
+    first = _first_use(counts[:, -_LAST:]) + days - _LAST
+    recent = np.flatnonzero(first < days - _LAST)
+    first[recent] = _first_use(counts[recent])
     known: Ints = np.clip((first - window_days) // 7, 0, weeks)
     return known
 
 
+def _first_use(counts: Floats) -> Ints:
+    """How many days ago the first use was, today first; -1 without any."""
+    used = counts[:, ::-1] > 0
+    first: Ints = np.where(used.any(axis=1), counts.shape[1] - 1 - np.argmax(used, axis=1), -1)
+    return first
+
+
 def _weekday_means(history: Floats, known: Ints) -> Floats:
     """The mean of each weekday over the known weeks: shape (series, 7)."""
-    weeks = history.shape[1]
-    if (known < weeks).any():
-        counted = np.arange(weeks)[None, :] < known[:, None]
-        sums = np.einsum("nwk,nw->nk", history, counted.astype(np.float64))
-    else:
-        sums = history.sum(axis=1)
+    sums = history.sum(axis=1)
+    part = np.flatnonzero(known < history.shape[1])  # began within a week, which does not count; none before it has any
+    sums[part] = np.maximum(sums[part] - history[part, known[part]], 0)
     mean: Floats = sums / np.maximum(known, 1)[:, None]
     return mean
