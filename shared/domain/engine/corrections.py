@@ -10,8 +10,9 @@ import msgspec
 from shared.domain.columns.block import Block
 from shared.domain.columns.row import Entry, Row
 from shared.domain.contract.days import day_of
-from shared.domain.contract.events import Interaction, JsonObject, Millis, event_key, event_type
+from shared.domain.contract.events import Interaction, JsonObject, Millis, event_key
 from shared.domain.contract.times import parse_moment
+from shared.domain.contract.types import event_type
 from shared.domain.engine.evaluation import change, judge
 from shared.domain.playbooks.model import Playbook
 from shared.domain.relationship.fence import Fence, same_log
