@@ -42,7 +42,8 @@ Fields = Mapping[str, Kind | Required]
 """The fields of `data` that a declaration names, in the order in which docs show them."""
 
 Demand = Callable[[JsonObject, Millis, str], None]
-"""Given `data` whose fields are each as they must be, the receipt and where `data` stands ("data"): raises Poison."""
+"""Given `data`, the receipt and where `data` stands ("data"), raises Poison. Each known field is as it must be by then,
+and what is not required may be null."""
 
 
 class EventType(msgspec.Struct, frozen=True):
@@ -114,5 +115,5 @@ def _declared(kind: EventClass, direction: Direction, says: str, fields: Fields,
     )
 
 
-GENERIC = touchpoint(Direction.FACT, "Anything else.")
+GENERIC = touchpoint(Direction.FACT, "Something that Rapport knows no more of.")
 """What a type that is not declared is taken for."""
