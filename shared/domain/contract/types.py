@@ -123,7 +123,7 @@ EVENT_TYPES: dict[str, EventType] = {
     "relationship.updated": directory(
         "What is known of the relationship itself.",
         {
-            **dict.fromkeys(("name", "kind", "type", "segment", "owner", "stage", "status", "parent"), TEXT),
+            **dict.fromkeys(("name", "kind", "type", "segment", "tier", "owner", "stage", "status", "parent"), TEXT),
             "seats": WHOLE,
             "renewal_date": MOMENT,
             "domains": NAMES,

@@ -43,6 +43,7 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str = Kind.CUSTOMER
     type: str = ""  # the company's own relationship type: "partner", "bff", ...
     segment: str = ""
+    tier: str = ""
     owner: str = ""
     stage: str = ""
     status: str = ""
