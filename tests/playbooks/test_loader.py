@@ -86,6 +86,7 @@ def test_asking_for_the_wrong_kind_of_thresholds_is_a_defect() -> None:
 
 
 RULES = "usage_drop, feature_decline, silence, expectation_violated, nps_detractor, price_change_planned"
+CHANNELS = ", ".join(ChannelName)
 DROP_KEYS = "window_days, baseline_weeks, warn, critical, minimum, significance"
 SETTINGS = "enabled, severity, cooldown_days, channels, advice, params"
 
@@ -132,8 +133,8 @@ BROKEN = [
         rule("cooldown_days: -1"),
         "4:20: rules.silence.cooldown_days: expected a number of at least 0 and at most 365, not '-1'",
     ),
-    (rule("channels: log"), "4:15: rules.silence.channels: expected a list of one of webhook, log, not 'log'"),
-    (rule("channels: [log, fax]"), "4:21: rules.silence.channels[1]: expected one of webhook, log, not 'fax'"),
+    (rule("channels: log"), f"4:15: rules.silence.channels: expected a list of one of {CHANNELS}, not 'log'"),
+    (rule("channels: [log, fax]"), f"4:21: rules.silence.channels[1]: expected one of {CHANNELS}, not 'fax'"),
     (rule("channels: [log, log]"), "4:21: rules.silence.channels[1]: 'log' is listed twice; leave one"),
     (
         rule("advice: [7]"),
