@@ -12,8 +12,11 @@ from shared.domain.columns.id_chunks import IdChunk, unpack
 from shared.domain.columns.months import Month, month_id
 from shared.domain.columns.row import TOTAL_DAYS, Row
 from shared.domain.contract.days import day_field, day_of, month_of
-from shared.domain.contract.events import DAY, EventClass, Millis, Use, event_key, event_type
+from shared.domain.contract.declaration import EventClass
+from shared.domain.contract.events import DAY, Millis, event_key
 from shared.domain.contract.times import parse_moment
+from shared.domain.contract.types import event_type
+from shared.domain.contract.uses import Use
 from shared.domain.engine.corrections import target_of
 from shared.domain.engine.run import Item, Prefetched, Run
 from shared.domain.errors import Misconfigured

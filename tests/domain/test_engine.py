@@ -16,7 +16,8 @@ from shared.domain.columns.dedup import Stored, id_hash
 from shared.domain.columns.id_chunks import CHUNKS_A_DAY, part_of, seen, unpack
 from shared.domain.columns.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, Row
 from shared.domain.contract.days import day_of
-from shared.domain.contract.events import DAY, HOUR, MINUTE, PLAIN_USE, Interaction, Use, UseData, relationship_key
+from shared.domain.contract.events import DAY, HOUR, MINUTE, Interaction, relationship_key
+from shared.domain.contract.uses import PLAIN_USE, Use, UseData
 from shared.domain.engine.display import refresh
 from shared.domain.engine.run import Item, Prefetched, Run, Span, usage_entry
 from shared.domain.engine.step import step_many, tick

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from shared.domain.contract.events import DAY, HOUR
+from shared.domain.contract.types import EVENT_TYPES
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.flags import Severity
+from shared.domain.rules.declaration import EventRule
+from shared.domain.rules.table import RULES
 from tests.domain.builders import Desk, at, playbook
 
 NOON = at("2026-06-01T12:00:00Z")
@@ -188,3 +191,8 @@ def test_types_are_meant_whatever_their_case() -> None:
     desk.say("relationship.updated", NOON, type="key account")
     desk.say("price.change_planned", NOON, effective_at="2026-07-01")
     assert len(desk.changes) == 1
+
+
+def test_what_a_rule_goes_by_is_a_type_of_the_contract() -> None:
+    judged = {type for rule in RULES.values() if isinstance(rule, EventRule) for type in rule.types}
+    assert judged <= EVENT_TYPES.keys()

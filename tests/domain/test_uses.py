@@ -15,7 +15,8 @@ from shared.domain.columns.months import USE, Month
 from shared.domain.columns.row import TOTAL_DAYS, USAGE, Entry, Row, active_days
 from shared.domain.columns.uses import Uses
 from shared.domain.contract.days import day_of, month_of
-from shared.domain.contract.events import DAY, HOUR, Use, UseData
+from shared.domain.contract.events import DAY, HOUR
+from shared.domain.contract.uses import Use, UseData
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.state import RelationshipState
 from tests.domain.builders import LOG, at, counters_of, month_document

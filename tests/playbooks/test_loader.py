@@ -68,6 +68,7 @@ rules:
 
 
 NAMES = ", ".join(RULES)
+CHANNELS = ", ".join(ChannelName)
 DROP_KEYS = "window_days, baseline_weeks, warn, critical, minimum, significance"
 SETTINGS = "enabled, severity, cooldown_days, channels, advice, params, overrides"
 
@@ -114,8 +115,8 @@ BROKEN = [
         rule("cooldown_days: -1"),
         "4:20: rules.silence.cooldown_days: expected a number of at least 0 and at most 365, not '-1'",
     ),
-    (rule("channels: log"), "4:15: rules.silence.channels: expected a list of one of webhook, log, not 'log'"),
-    (rule("channels: [log, fax]"), "4:21: rules.silence.channels[1]: expected one of webhook, log, not 'fax'"),
+    (rule("channels: log"), f"4:15: rules.silence.channels: expected a list of one of {CHANNELS}, not 'log'"),
+    (rule("channels: [log, fax]"), f"4:21: rules.silence.channels[1]: expected one of {CHANNELS}, not 'fax'"),
     (rule("channels: [log, log]"), "4:21: rules.silence.channels[1]: 'log' is listed twice; leave one"),
     (
         rule("advice: [7]"),

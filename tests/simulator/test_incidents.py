@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from shared.domain.contract.accepting import Acceptance, accept
 from shared.domain.contract.days import Day, day_number, day_of
-from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, EventClass, Interaction, Millis, event_type
+from shared.domain.contract.declaration import EventClass
+from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, Interaction, Millis
 from shared.domain.contract.moments import time_millis
+from shared.domain.contract.types import event_type
 from shared.domain.relationship.facts import Facts
 from shared.domain.relationship.fold import fold_touchpoint
 from shared.domain.relationship.touchpoints import Touchpoint

@@ -11,8 +11,10 @@ from msgspec import json
 
 from shared.domain.contract.accepting import Acceptance, accept
 from shared.domain.contract.days import day_number, day_of
-from shared.domain.contract.events import DAY, MINUTE, Direction, Interaction, Millis, event_type
+from shared.domain.contract.declaration import Direction
+from shared.domain.contract.events import DAY, MINUTE, Interaction, Millis
 from shared.domain.contract.moments import time_millis
+from shared.domain.contract.types import event_type
 from shared.domain.relationship.facts import Facts
 from shared.domain.relationship.fold import fold_touchpoint
 from shared.domain.rules.baseline import compare, days_needed

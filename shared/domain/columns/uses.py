@@ -11,7 +11,8 @@ from shared.domain.columns.counters import CELL_BYTES
 from shared.domain.columns.months import USE
 from shared.domain.columns.row import NEVER, Entry, Row
 from shared.domain.contract.days import Day
-from shared.domain.contract.events import DAY, PLAIN_USE, Use
+from shared.domain.contract.events import DAY
+from shared.domain.contract.uses import PLAIN_USE, Use
 from shared.domain.relationship.fence import Fence
 
 

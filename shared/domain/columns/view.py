@@ -72,9 +72,11 @@ class View:
     def window(self, which: int, days: int) -> Floats:
         """The sum of a total over the last `days` days."""
         if not self._one_day:
-            return self.total(which, days).sum(axis=1)
+            over: Floats = self.total(which, days).sum(axis=1)
+            return over
         ring, (first, rest) = self._ring(which), self._slices(days)
-        return ring[:, first].sum(axis=1) + ring[:, rest].sum(axis=1)
+        whole: Floats = ring[:, first].sum(axis=1) + ring[:, rest].sum(axis=1)
+        return whole
 
     def days_with(self, totals: Sequence[int], days: int) -> Floats:
         """How many of the last `days` days have any of these totals."""

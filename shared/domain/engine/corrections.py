@@ -10,8 +10,9 @@ import msgspec
 from shared.domain.columns.block import Block
 from shared.domain.columns.row import Entry, Row
 from shared.domain.contract.days import day_of
-from shared.domain.contract.events import Interaction, JsonObject, Millis, event_key, event_type
+from shared.domain.contract.events import Interaction, JsonObject, Millis, event_key
 from shared.domain.contract.times import parse_moment
+from shared.domain.contract.types import event_type
 from shared.domain.engine.changes import clear_flag
 from shared.domain.engine.judging import judge
 from shared.domain.engine.terms import Terms

@@ -7,7 +7,9 @@ import msgspec
 from shared.domain.columns.block import Block
 from shared.domain.columns.row import Entry, Row
 from shared.domain.contract.days import day_of
-from shared.domain.contract.events import SECOND, EventClass, Millis, event_key, event_type
+from shared.domain.contract.declaration import EventClass
+from shared.domain.contract.events import SECOND, Millis, event_key
+from shared.domain.contract.types import event_type
 from shared.domain.engine.corrections import correct
 from shared.domain.engine.evaluation import next_boundary
 from shared.domain.engine.judging import judge

@@ -18,7 +18,8 @@ from shared.domain.columns.dedup import Bools
 from shared.domain.columns.id_chunks import HASH, RECEIVED, IdBatch, seen
 from shared.domain.columns.row import Row
 from shared.domain.columns.uses import Uses
-from shared.domain.contract.events import DAY, Millis, Use
+from shared.domain.contract.events import DAY, Millis
+from shared.domain.contract.uses import Use
 from shared.domain.engine.evaluation import clear_at_once, evaluate, next_boundary, watched
 from shared.domain.engine.one_event import fold_event, fresh, is_known_touchpoint, moment, move_fence, overdue
 from shared.domain.engine.run import Item, Prefetched, Run
