@@ -123,9 +123,11 @@ class _Fold:
         blocked: set[str] = set()  # a relationship may have several spans
         self.due, self.endings, self.uses = [], [], Uses(self.block, self.log)
         for row, pieces in waiting:
+            endings = len(self.endings)
             rest = pieces if row.state.id in blocked else self._row(row, pieces)
             if rest:
                 late.append((row, rest))
+            if rest or len(self.endings) > endings:
                 blocked.add(row.state.id)
         self.uses.record()
         return late
