@@ -25,7 +25,7 @@ from shared.domain.relationship.flags import flag_key
 from shared.domain.relationship.state import has_ended
 from shared.domain.rules.declaration import SEVERITIES, Bools, Ints, RuleResult, StateRule, Trigger
 from shared.domain.rules.table import RULES, ended_by, state_rules
-from shared.domain.scores.factors import score_columns
+from shared.domain.scores.formulas import score_columns
 
 _NEVER = np.iinfo(np.int64).max
 
