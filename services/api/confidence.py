@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.domain.relationship.state import RelationshipState, Score
+from shared.domain.scores.declaration import Formula
+from shared.domain.scores.factors import factors_of
 from shared.domain.scores.formulas import PLACES, WIDTH
 
 LITTLE = "little"  # what a score is called instead of its band when it rests on too little evidence
