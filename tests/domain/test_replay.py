@@ -11,20 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.columns.block import Block
 from shared.domain.contract.events import DAY, HOUR, Interaction, Millis
 from shared.domain.engine import replay as replaying
 from shared.domain.engine.replay import Flagged, Replay, Scored
-from shared.domain.engine.run import Item, Known, Run, usage_entry
+from shared.domain.engine.run import Item, Prefetched, Run, usage_entry
 from shared.domain.engine.step import step_many, tick
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import FlagChange, Rule, Severity
+from shared.domain.relationship.flags import FlagChange, Severity
 from shared.domain.relationship.state import RelationshipState
 from tests.domain.builders import at, playbook
 
 START = at("2026-06-01")
-TERMS = Terms(playbook(Rule.USAGE_DROP, params={"baseline_weeks": 2}))  # short tests: soon there is a baseline
+TERMS = Terms(playbook("usage_drop", params={"baseline_weeks": 2}))  # short tests: soon there is a baseline
 _ids = count()
 
 
@@ -67,7 +66,7 @@ def run(
 
 def one_by_one(events: Iterable[Interaction], until: Millis, terms: Terms = TERMS) -> list[tuple[str, FlagChange]]:
     """The same through the engine by hand: a run for each event, and one clock record at the end."""
-    block, found = Block(feature_days=80), list[tuple[str, FlagChange]]()
+    block, found = terms.block(), list[tuple[str, FlagChange]]()
     end = 0
     for offset, one in enumerate(one for one in events if one.time <= until):
         id = f"{one.tenant}/{one.relationship}"
@@ -75,7 +74,7 @@ def one_by_one(events: Iterable[Interaction], until: Millis, terms: Terms = TERM
             block.add(RelationshipState(id=id, tenant=one.tenant, relationship=one.relationship))
         data = msgspec.json.decode(one.data)
         run = Run.of([Item(offset, one.time, one, data, usage_entry(one, data))])
-        step_many(block, run, Known({}, {}), terms, "log", 0)
+        step_many(block, run, Prefetched({}, {}), terms, "log", 0)
         end = offset + 1
     tick(block, list(block.rows.values()), until, terms, Fence("log", 0, end))
     for row in block.rows.values():
@@ -235,7 +234,7 @@ def test_of_a_field_that_is_there_twice_the_last_counts() -> None:
 
 
 def test_series_reach_as_far_back_as_the_rules_look() -> None:
-    long = playbook(Rule.USAGE_DROP, params={"baseline_weeks": 52})
+    long = playbook("usage_drop", params={"baseline_weeks": 52})
     replay = Replay(Terms(long))
     replay.take([event("a", "usage.login", START)])
     assert list(replay.run([], START + DAY)) == []
@@ -262,7 +261,7 @@ STEPS = st.lists(
         KINDS,
         st.integers(0, 60),  # the number of its id: some come twice
     ),
-    max_size=30,
+    max_size=20,
 )
 
 
@@ -279,7 +278,7 @@ def made(steps: Iterable[tuple[str, Millis, tuple[str, dict[str, Any]], int]]) -
     return ordered(*events)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(STEPS, st.sampled_from([1, 2, 7, 50]))
 def test_it_says_the_same_however_it_is_cut_and_what_live_says(steps: list[Any], at_once: int) -> None:
     events = made(steps)

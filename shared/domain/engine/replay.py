@@ -13,25 +13,22 @@ from itertools import groupby, islice, takewhile
 
 import msgspec
 
-from shared.domain.columns.block import Block
 from shared.domain.columns.row import Row
 from shared.domain.contract.days import day_of, month_of
-from shared.domain.contract.events import DAY, PLAIN_USE, Interaction, Millis, Use, UseData, relationship_key
-from shared.domain.engine.evaluation import forget_published
-from shared.domain.engine.run import Item, Known, Run, usage_entry
+from shared.domain.contract.events import DAY, Interaction, Millis, relationship_key
+from shared.domain.contract.uses import PLAIN_USE, Use, UseData
+from shared.domain.engine.changes import forget_published
+from shared.domain.engine.run import Item, Prefetched, Run, usage_entry
 from shared.domain.engine.step import step_many, tick
 from shared.domain.engine.terms import Terms
-from shared.domain.playbooks.model import DropParams, Playbook
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import FlagChange, Rule, Severity
+from shared.domain.relationship.flags import FlagChange, Severity
 from shared.domain.relationship.state import RelationshipState, Scores
-from shared.domain.rules.baseline import days_needed
 from shared.domain.scores.factors import score
 
 LOG = "replay"  # in place of a log's incarnation
 EVENTS_AT_ONCE = 3_000  # folded together
 ROWS_AT_ONCE = 2_000  # evaluated or scored together: what they are judged by is all in memory at the same time
-SLACK_DAYS = 4  # series reach this much further than rules look
 
 
 class Flagged(msgspec.Struct, frozen=True):
@@ -60,7 +57,7 @@ class Replay:
         self.duplicates = 0
         self._terms = terms
         self._events_at_once = events_at_once
-        self._block = Block(_feature_days(terms.playbook), terms.dedup_days)
+        self._block = terms.block()
         self._offset = -1
         self._month = ""
         self._untold: list[Flagged] = []
@@ -105,7 +102,7 @@ class Replay:
             return
         if events[0].time < self.clock:
             raise ValueError(f"an event of {events[0].time} comes after the clock has reached {self.clock}")
-        step = step_many(self._block, self._run(events), Known({}, {}), self._terms, LOG, 0)
+        step = step_many(self._block, self._run(events), Prefetched({}, {}), self._terms, LOG, 0)
         self.clock = events[-1].time
         self.duplicates += step.duplicates
         for row in step.touched.values():
@@ -212,9 +209,3 @@ def _portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 def _midnight(at: Millis) -> Millis:
     """The first midnight (UTC) that is not before this moment."""
     return -(-at // DAY) * DAY
-
-
-def _feature_days(playbook: Playbook) -> int:
-    """How far back the series of features must reach for the rules of this playbook."""
-    looks = [playbook.params(rule, DropParams) for rule in (Rule.USAGE_DROP, Rule.FEATURE_DECLINE)]
-    return max(days_needed(params.window_days, params.baseline_weeks) for params in looks) + SLACK_DAYS

@@ -110,16 +110,16 @@ def quality(view: View) -> Column:
 def frequency(view: View) -> Column:
     """Two-way touch rate over 30 days against what has been usual since the first touch, up to a year."""
     days = (view.at - view.fact("first_touch")) / DAY
-    touches = view.total(INBOUND, 365) + view.total(OUTBOUND, 365)
-    recent = touches[:, :30].sum(axis=1)
-    usual = touches[:, 30:].sum(axis=1) * 30 / np.maximum(np.minimum(days, YEAR) - 30, 1)
+    touches = view.window(INBOUND, 365) + view.window(OUTBOUND, 365)
+    recent = view.window(INBOUND, 30) + view.window(OUTBOUND, 30)
+    usual = (touches - recent) * 30 / np.maximum(np.minimum(days, YEAR) - 30, 1)
     usual = np.where(days > 60, usual, np.nan)
     last = (view.at - np.fmax(view.fact("last_in"), view.fact("last_out"))) / DAY
     fresh = np.exp2(-np.maximum(last - 30, 0) / 60)  # too new for a usual rate: by the age of the last touch
     value = np.where(np.isnan(usual), fresh, np.minimum(1, (recent + 0.5) / (usual + 0.5)))
     return Column(
-        value=np.where(touches.any(axis=1), value, np.nan),  # nothing in a year: nothing to judge by, silence is a rule
-        confidence=_confidence(touches.sum(axis=1), 6),
+        value=np.where(touches > 0, value, np.nan),  # nothing in a year: nothing to judge by, silence is a rule
+        confidence=_confidence(touches, 6),
         inputs=(recent, usual),
     )
 
@@ -149,16 +149,14 @@ def trust(view: View) -> Column:
 
 def _promises_overdue(view: View) -> Floats:
     """Open promises of ours whose deadline has passed (those that were broken in so many words count as broken)."""
-    return np.array(
-        [
-            sum(
-                promise.due <= at and promise.by != "them" and not promise.broken_at
-                for promise in row.state.facts.promises.values()
-            )
-            for row, at in zip(view.rows, view.at, strict=True)
-        ],
-        np.float64,
-    )
+    overdue = np.zeros(len(view))
+    for position in np.flatnonzero(view.fact("promises") > 0).tolist():
+        at = view.at[position]
+        overdue[position] = sum(
+            promise.due <= at and promise.by != "them" and not promise.broken_at
+            for promise in view.rows[position].state.facts.promises.values()
+        )
+    return overdue
 
 
 @factor(
@@ -178,9 +176,9 @@ def _promises_overdue(view: View) -> Floats:
 )
 def mutual_benefit(view: View) -> Column:
     """Realised value to them (people against seats, use against its usual level) and to us (payments, referrals)."""
-    use = view.total(USAGE, 90)
-    used = use.any(axis=1)
-    depth = np.where(used, np.minimum(1, (use[:, :30].sum(axis=1) + 1) / (use.sum(axis=1) / 3 + 1)), np.nan)
+    use, days = view.window(USAGE, 90), view.days_with((USAGE,), 90)
+    used = days > 0
+    depth = np.where(used, np.minimum(1, (view.window(USAGE, 30) + 1) / (use / 3 + 1)), np.nan)
     people = view.people(30).astype(np.float64)
     breadth = np.where(used, np.minimum(1, people / view.fact("seats")), np.nan)
     them = _mean([(depth, 1.0), (breadth, 1.0)])
@@ -189,7 +187,7 @@ def mutual_benefit(view: View) -> Column:
     both = np.where(np.isnan(us), them, np.where(np.isnan(them), us, np.sqrt(them * us)))
     return Column(
         value=both,
-        confidence=_confidence(use.astype(bool).sum(axis=1) + gives, 20),
+        confidence=_confidence(days + gives, 20),
         inputs=(people, view.fact("seats"), depth, us),
     )
 
@@ -219,17 +217,15 @@ def network(view: View) -> Column:
 )
 def engagement(view: View) -> Column:
     """Use and touches of 30 days against the 90 days before."""
-    use = view.total(USAGE, 120)
-    touches = view.total(INBOUND, 120)
     parts = []
-    for counts in (use, touches):
-        usual = counts[:, 30:].sum(axis=1) / 3
-        now = counts[:, :30].sum(axis=1)
+    for which in (USAGE, INBOUND):
+        now = view.window(which, 30)
+        usual = (view.window(which, 120) - now) / 3
         some = (usual + now) > 0
         parts.append((np.where(some, np.minimum(1, (now + 0.5) / (usual + 0.5)), np.nan), 1.0))
     return Column(
         value=_mean(parts),
-        confidence=_confidence((use + touches).astype(bool).sum(axis=1), 20),
+        confidence=_confidence(view.days_with((USAGE, INBOUND), 120), 20),
         inputs=(parts[0][0], parts[1][0]),
     )
 
@@ -273,6 +269,10 @@ class ScoreColumns(msgspec.Struct, frozen=True):
     rv_raw: Floats
     rv: Floats
     numbers: Floats
+
+    def indices(self) -> list[tuple[float | None, float | None]]:
+        """RI and RV of each row."""
+        return list(zip(_known(self.ri), _known(self.rv), strict=True))
 
     def rows(self) -> list[tuple[Scores, tuple[float | None, ...]]]:
         """For each row its scores, without factors, and the numbers that explain them."""
