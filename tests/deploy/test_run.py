@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.embedded.stack import gone, until
 from tests.parts import PARTS, REST, part_of
 
 ROOT = Path(__file__).parents[2]
@@ -90,3 +91,30 @@ def test_every_directory_that_a_part_names_is_there() -> None:
     assert {part_of(tests / name, tests) for parts in PARTS.values() for name in parts} == PARTS.keys()
     assert all((tests / name).is_dir() for parts in PARTS.values() for name in parts)
     assert part_of(tests / "servers.py", tests) == REST
+
+
+def test_a_test_that_hangs_ends_the_run_and_is_told(tmp_path: Path) -> None:
+    (tmp_path / "test_hanging.py").write_text(
+        "import asyncio, subprocess\n"
+        "def test_hangs():\n"
+        "    print('its child is', subprocess.Popen(['sleep', '600']).pid, flush=True)\n"
+        "    asyncio.run(waits_for_nothing())\n"
+        "async def waits_for_nothing():\n"
+        "    await asyncio.Event().wait()\n"
+    )
+    pytest_here = [sys.executable, "-m", "pytest", "--rootdir", tmp_path, tmp_path]
+    done = subprocess.run(
+        [*pytest_here, "-s", "-p", "tests.deadline", "-o", "hang_seconds=1"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "test_hanging.py::test_hangs hangs" in done.stderr
+    assert "in waits_for_nothing" in done.stderr
+    child = re.search(r"its child is (\d+)", done.stdout)
+    assert child
+    until(lambda: gone(int(child[1])))
