@@ -78,7 +78,7 @@ def test_coverage_is_asked_of_the_domains_tests_and_named_servers_of_one_process
 
 def test_every_test_belongs_to_one_part() -> None:
     chosen = {"embedded": "tests/embedded/test_ports.py", "rest": "tests/playbooks/test_loader.py"}
-    done = run(*chosen.values(), "--collect-only")
+    done = run(*chosen.values(), "--collect-only", "--noconftest")
     assert done.returncode == 0, done.stdout
     told = shown(done.stdout)
     assert told.keys() == chosen.keys()
@@ -86,10 +86,12 @@ def test_every_test_belongs_to_one_part() -> None:
         assert [part for part in told if path in told[part]] == [name]
 
 
-def test_every_directory_that_a_part_names_is_there() -> None:
+def test_everything_that_a_part_names_is_there() -> None:
     tests = ROOT / "tests"
     assert {part_of(tests / name, tests) for parts in PARTS.values() for name in parts} == PARTS.keys()
-    assert all((tests / name).is_dir() for parts in PARTS.values() for name in parts)
+    assert all((tests / name).exists() for parts in PARTS.values() for name in parts)
+    assert part_of(tests / "e2e" / "test_faults.py", tests) == "faults"
+    assert part_of(tests / "e2e" / "test_kills.py", tests) == "e2e"
     assert part_of(tests / "servers.py", tests) == REST
 
 
