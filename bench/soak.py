@@ -7,8 +7,8 @@ the end what is stored is compared, field by field, with what one worker makes o
 was sent. Exits with 1 on any difference, and where a round did not come to its end; a round is repeated with
 `--rounds 1 --seed` and the seed it has printed.
 
-Before the rounds it runs what `make test` leaves to it: the tests that are marked `soak`, and the properties of scoring
-(tests/scoring) with many more examples. `--no-tests` leaves them out, and so does `--seed`.
+Before the rounds it runs what `make test` leaves to it: the tests that are marked `soak`, and the properties of the
+domain and of scoring with many more examples (tests/examples.py). `--no-tests` leaves them out, and so does `--seed`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.e2e.trial import Outcome, Trial, undergo
 SECONDS_A_FAULT = 18.0  # on an idle machine, with an outage of 30 s now and then
 LOGS = Path("artifacts") / "soak"
 SHOWN = 20  # differences
-EXAMPLES = 300  # of each property of scoring
+EXAMPLES = 300  # of each property
 HANG_SECONDS = 1_800  # that one of the tests may take
 
 
@@ -63,13 +63,13 @@ def main() -> None:
 def tested() -> list[str]:
     """Run the tests that are left to the soak, and say which have failed."""
     many = {**os.environ, "RAPPORT_EXAMPLES": str(EXAMPLES)}
-    runs = {"soak": ("-m", "soak"), "scoring": ("tests/scoring",)}
+    runs = {"the soak": ("-m", "soak"), "the domain and scoring": ("tests/domain", "tests/scoring")}
     hang = ("-o", f"hang_seconds={HANG_SECONDS}")
     results = {
         name: subprocess.run([sys.executable, "-m", "pytest", *hang, *chosen], env=many, check=False).returncode
         for name, chosen in runs.items()
     }
-    return [f"Of the {name} tests, some failed." for name, result in results.items() if result]
+    return [f"Of the tests of {name}, some failed." for name, result in results.items() if result]
 
 
 def arguments() -> argparse.Namespace:
