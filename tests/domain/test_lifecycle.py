@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,6 +21,7 @@ from shared.domain.alerts.lifecycle import (
     resolve,
 )
 from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, Update
+from tests.examples import examples
 
 CAUSE = Cause("i1", 3, 0)
 UPDATE = Update("acme", "acct-42", "Globex", "eva", "customer", "enterprise", at=900, cause=CAUSE)
@@ -261,6 +262,7 @@ class Desk:
             assert len({entry.version for entry in self.alert.timeline}) == len(self.alert.timeline)
 
 
+@settings(max_examples=examples(100))
 @given(VERDICTS, PEOPLE, st.data())
 def test_redelivery_in_any_interleaving_leaves_the_same_alert(
     verdicts: list[FlagChange], acts: list[str], data: st.DataObject
