@@ -260,7 +260,7 @@ EXAMPLES: dict[str, Any] = {
 NAME_OF = {kind.words: name for name, kind in KINDS.items()}
 
 
-def examples(name: str, fields: Iterable[str]) -> dict[str, Any]:
+def values_of(name: str, fields: Iterable[str]) -> dict[str, Any]:
     """A value for each of these fields of a type."""
     return {field: EXAMPLES[NAME_OF[EVENT_TYPES[name].fields[field].words]] for field in fields}
 
@@ -274,9 +274,9 @@ def test_every_kind_has_an_example_and_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("name", [name for name, row in EVENT_TYPES.items() if row.required])
 def test_every_required_field_is_asked_for_by_name(name: str) -> None:
     required = EVENT_TYPES[name].required
-    assert accepted(event(type=name, data=examples(name, required))).type == name
+    assert accepted(event(type=name, data=values_of(name, required))).type == name
     for missing in required:
-        found = answer(event(type=name, data=examples(name, [field for field in required if field != missing])))
+        found = answer(event(type=name, data=values_of(name, [field for field in required if field != missing])))
         assert isinstance(found, Rejection)
         assert (found.reason, f"`data.{missing}`" in found.detail) == ("missing_field", True)
 
@@ -284,7 +284,7 @@ def test_every_required_field_is_asked_for_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", EVENT_TYPES)
 def test_every_field_of_a_type_is_checked(name: str) -> None:
     row = EVENT_TYPES[name]
-    whole = examples(name, row.fields)
+    whole = values_of(name, row.fields)
     assert data_of(accepted(event(type=name, data=whole))) == whole
     for field, kind in row.fields.items():
         wrong = next(value for value in (-7.5, "7.5 ", []) if not kind.fits(value))
