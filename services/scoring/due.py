@@ -25,7 +25,7 @@ from shared.patience import Retry
 from shared.storage.store import StateStore
 
 SLICE_SECONDS = 0.04  # about how long a slice takes
-LEAST, FIRST, MOST = 10, 100, 2_000  # relationships of a slice
+LEAST, FIRST, MOST = 10, 25, 2_000  # relationships of a slice
 
 
 class SliceSize:
