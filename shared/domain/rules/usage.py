@@ -71,6 +71,9 @@ class _Fallen(NamedTuple):
     critical: Bools
 
 
+_NOTHING = _Fallen(np.zeros(0, np.int64), compare(np.zeros((0, 15)), np.zeros(0), 0, 2), *np.zeros((2, 0), np.bool_))
+
+
 def _fallen(
     counts: Floats, elapsed: Floats, position: Ints, params: DropParams, shares: Thresholds[DropParams]
 ) -> _Fallen:
@@ -83,6 +86,8 @@ def _fallen(
     with np.errstate(invalid="ignore"):
         low = (known.expected >= minimum) & (known.seen < (1 - SETTLED * warn) * known.expected)
     at = np.flatnonzero(low)
+    if not len(at):
+        return _NOTHING
     found = compare(counts[at], elapsed[at], params.window_days, params.baseline_weeks)
     z = critical_z(shares.column("significance")[position[at]])
     fires = (found.seen <= (1 - warn[at]) * found.expected) & (found.z < z)
@@ -197,6 +202,10 @@ def _declines(view: View, rows: Ints, params: DropParams, shares: Thresholds[Dro
     position, slots, counts = view.features(rows, days)
     fallen = _fallen(counts, view.elapsed[position], position, params, shares)
     at = fallen.at
+    if not len(at):
+        return RuleResult(
+            at, (), severities(fallen.fires, fallen.critical), fallen.fires, _numbers(fallen.found, params), rows
+        )
     others = view.total(USAGE, days)[position[at]] - counts[at]
     rest = levels(np.maximum(others, 0), view.elapsed[position[at]], params.window_days, params.baseline_weeks)
     with np.errstate(divide="ignore", invalid="ignore"):
