@@ -26,14 +26,14 @@ WEIGHTS_VERSION = "1"
 
 
 class ScoreColumns(msgspec.Struct, frozen=True):
-    """Scores of every row of a view: raw products and indices (NaN = none), and the numbers they are made of."""
+    """Scores of every row of a view: raw products and indices (NaN = none), and the factors they are made of."""
 
     at: Ints
     ri_raw: Floats
     ri: Floats
     rv_raw: Floats
     rv: Floats
-    numbers: Floats
+    factors: dict[str, Column]
 
     def indices(self) -> list[tuple[float | None, float | None]]:
         """RI and RV of each row."""
@@ -46,7 +46,7 @@ class ScoreColumns(msgspec.Struct, frozen=True):
             for ri_raw, ri, rv_raw, rv, at, numbers in zip(
                 *map(_known, (self.ri_raw, self.ri, self.rv_raw, self.rv)),
                 self.at.tolist(),
-                _known(self.numbers),
+                _known(np.stack([column for one in self.factors.values() for column in _numbers(one)], axis=1)),
                 strict=True,
             )
         ]
@@ -76,8 +76,7 @@ def score_columns(view: View) -> ScoreColumns:
     # Loyalty is known of everybody; without engagement or satisfaction it says nothing about the value
     unknown = np.isnan(found["engagement"].value) & np.isnan(found["satisfaction"].value)
     rv_raw[unknown] = rv[unknown] = np.nan
-    numbers = [number for column in found.values() for number in _numbers(column)]
-    return ScoreColumns(view.at, ri_raw.round(6), ri.round(2), rv_raw.round(6), rv.round(2), np.stack(numbers, axis=1))
+    return ScoreColumns(view.at, ri_raw.round(6), ri.round(2), rv_raw.round(6), rv.round(2), found)
 
 
 def _values(found: dict[str, Column], formula: Formula) -> Floats:
