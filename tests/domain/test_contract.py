@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.contract.accepting import Acceptance, Rejection, accept, accept_all, event_id
 from shared.domain.contract.events import DAY, EVENT_TYPES, HOUR, MINUTE, Interaction
 from shared.domain.contract.fields import CONTROL, FIELDS, holds_control
-from tests.examples import examples
 
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 TERMS = Acceptance("demo", NOW, lambda tenant, subject: subject.strip())
@@ -358,7 +357,6 @@ def test_any_bytes_get_an_answer(raw: bytes) -> None:
     assert isinstance(answer(raw), Rejection)
 
 
-@settings(max_examples=examples(100))
 @given(st.lists(ODD_EVENTS, max_size=6))
 def test_no_item_of_a_batch_depends_on_another(items: list[dict[str, Any]]) -> None:
     raws = [json.dumps(item).encode() for item in items]
