@@ -14,6 +14,7 @@ from pathlib import Path
 BENCHES = {
     "alerts": "from an event, or a rule's canonical moment, to the alert on the live stream",
     "dashboard": "painting and filtering 5,000 relationships in Chromium",
+    "evaluation": "rules and scores at canonical moments, alone and in a storm; loading; replay",
     "ingest": "events a core takes in over HTTP, beside a bare uvicorn app (needs Java 17 and Maven)",
     "latency": "from event to stored state and alert under load (needs Java 17 and Maven)",
     "throughput": "scoring beside a bare loop, Faust, Quix Streams, Bytewax, Kafka Streams (needs Java 17 and Maven)",

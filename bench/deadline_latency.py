@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from shared.clock import now_ms
 from shared.domain.contract.days import day_name, day_of, iso
-from shared.domain.contract.events import DAY, HOUR, Millis
-from shared.domain.relationship.flags import Rule
+from shared.domain.contract.events import DAY, HOUR, SECOND, Millis
 from shared.load.outgoing import Outgoing, encode_event
 
 SOURCE = "bench"
@@ -23,36 +24,45 @@ class Due(msgspec.Struct, frozen=True):
     """A relationship: what is loaded before, and what is posted at `post_at` (0 = nothing); what then is alerted."""
 
     relationship: str
-    rule: Rule
+    rule: str
     subject: str
     history: tuple[Outgoing, ...]
     post_at: Millis = 0
     later: tuple[Outgoing, ...] = ()
 
 
-def deadline_latency(rule: Rule, number: int, now: Millis, due: Millis) -> Due:
+def deadline_latency(rule: str, number: int, now: Millis, due: Millis) -> Due:
     """The `number`-th relationship of which `rule` says something at `due`, or at the first full grain after it.
 
     `now`: when its history is loaded.
     """
-    id = f"bench-{rule.value.replace('_', '-')}-{number}"
+    id = f"bench-{rule.replace('_', '-')}-{number}"
     makers = {
-        Rule.USAGE_DROP: _drop,
-        Rule.FEATURE_DECLINE: _decline,
-        Rule.SILENCE: _silence,
-        Rule.EXPECTATION_VIOLATED: _promise,
+        "usage_drop": _drop,
+        "feature_decline": _decline,
+        "silence": _silence,
+        "expectation_violated": _promise,
     }
     return makers[rule](id, now, due)
 
 
+async def before_midnight(ahead: Millis) -> Millis:
+    """Now, as soon as all of the next `ahead` ms is of one day: else "today" of the histories would be over."""
+    now = now_ms()
+    if day_of(now) != day_of(now + ahead):
+        await asyncio.sleep((day_of(now + ahead) * DAY - now) / SECOND)
+        now = now_ms()
+    return now
+
+
 def _drop(id: str, now: Millis, due: Millis) -> Due:
     history = tuple(_totals(id, "reports", USUAL, now))
-    return Due(id, Rule.USAGE_DROP, "", history, due, tuple(_lost(id, "reports", now, due)))
+    return Due(id, "usage_drop", "", history, due, tuple(_lost(id, "reports", now, due)))
 
 
 def _decline(id: str, now: Millis, due: Millis) -> Due:
     history = (*_totals(id, "reports", USUAL, now), *_totals(id, "exports", STEADY, now))
-    return Due(id, Rule.FEATURE_DECLINE, "reports", history, due, tuple(_lost(id, "reports", now, due)))
+    return Due(id, "feature_decline", "reports", history, due, tuple(_lost(id, "reports", now, due)))
 
 
 def _silence(id: str, now: Millis, due: Millis) -> Due:
@@ -63,14 +73,14 @@ def _silence(id: str, now: Millis, due: Millis) -> Due:
         for back in range(40, -1, -2)
     )
     calendar = _event(id, "relationship.updated", "directory", now, {"custom": {"calendar": "everyday"}}, backfill=True)
-    return Due(id, Rule.SILENCE, "", (calendar, *messages))
+    return Due(id, "silence", "", (calendar, *messages))
 
 
 def _promise(id: str, now: Millis, due: Millis) -> Due:
     # Made less than a day before its deadline, so there is no warning beforehand.
     data = {"promise": "report", "by": "us", "due": iso(due), "text": "Send the report"}
     made = _event(id, "promise.made", "promise", now - HOUR, data, backfill=True)
-    return Due(id, Rule.EXPECTATION_VIOLATED, "report", (made,))
+    return Due(id, "expectation_violated", "report", (made,))
 
 
 def _totals(id: str, feature: str, usual: int, now: Millis) -> Iterator[Outgoing]:

@@ -16,6 +16,7 @@ from time import monotonic
 
 import uvloop
 
+from bench.evaluations import Evaluations
 from bench.peers.fold import DAYS, SCALE, Cell, State, write_states
 from bench.peers.measure import Log, Stopwatch
 from bench.throughput_log import until_committed
@@ -27,13 +28,13 @@ from shared.domain.columns.months import cells_of
 from shared.domain.contract.days import day_of, month_of
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.state import RelationshipState
-from shared.domain.scores.factors import explained
+from shared.domain.scores.formulas import explained
 from shared.settings import Settings
 from shared.storage.memory import MemoryStore
 from shared.storage.mongo import MongoStore
 from shared.storage.store import Incarnation, StateStore, Store
 from shared.stream.member import KafkaMember
-from shared.stream.ports import Batch, Processor, Publisher
+from shared.stream.ports import Batch, Message, Processor, Publisher
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import INTERACTIONS, UPDATES
 from shared.telemetry import Metrics
@@ -77,6 +78,13 @@ class Watched:
     def full(self) -> bool:
         return self._processor.full()
 
+    @property
+    def behind(self) -> bool:
+        return self._processor.behind
+
+    async def advance(self) -> None:
+        await self._processor.advance()
+
     async def flush(self) -> Mapping[int, int] | None:
         stored = await self._processor.flush()
         if stored is None:
@@ -105,11 +113,17 @@ def _beyond(stored: Mapping[int, int], ends: Mapping[int, int]) -> bool:
 
 
 class Heard:
-    """What is told outside on the way: partitions and the half in the file `ready`; and a profile that starts."""
+    """What is told outside on the way: partitions and the half in the file `ready`; what starts with the watch."""
 
-    def __init__(self, ready: Path | None = None, profile: cProfile.Profile | None = None) -> None:
+    def __init__(
+        self,
+        ready: Path | None = None,
+        profile: cProfile.Profile | None = None,
+        evaluations: Evaluations | None = None,
+    ) -> None:
         self._ready = ready
         self._profile = profile
+        self._evaluations = evaluations
 
     def partitions(self, partitions: Sequence[int]) -> None:
         if self._ready:
@@ -120,8 +134,27 @@ class Heard:
             self._ready.write_text(HALF)
 
     def begun(self) -> None:
+        if self._evaluations:
+            self._evaluations.begin()
         if self._profile:
             self._profile.enable()
+
+
+class Written:
+    """A publisher that leaves the log as it was written: other rows read it too.
+
+    So what is due is evaluated when its next event comes, and not by a clock record.
+    """
+
+    def __init__(self, publisher: Publisher, topic: str) -> None:
+        self._publisher = publisher
+        self._topic = topic
+
+    async def publish(self, topic: str, partition: int, messages: Sequence[Message]) -> int:
+        return 0 if topic == self._topic else await self._publisher.publish(topic, partition, messages)
+
+    async def close(self) -> None:
+        await self._publisher.close()
 
 
 def scoring(
@@ -131,9 +164,10 @@ def scoring(
     clock: Callable[[], Millis],
     partitions: int,
     garbage: Garbage | None = None,
+    settings: Settings | None = None,
 ) -> Scoring:
     """The processor as `rapport scoring` makes it, where a process of its own is given `garbage`."""
-    settings = Settings()
+    settings = settings or Settings()
     return Scoring(
         store,
         publisher,
@@ -152,7 +186,7 @@ async def score_log(log: Log, store: StateStore, watch: Stopwatch, heard: Heard,
     metrics, partitions = Metrics("scoring"), len(log.ends)
     for topic in (INTERACTIONS, UPDATES):
         await store.set_incarnation(Incarnation(topic, log.incarnation, partitions))
-    publisher = KafkaPublisher(log.bootstrap)
+    publisher = Written(KafkaPublisher(log.bootstrap), INTERACTIONS)
     processor = scoring(store, publisher, metrics, clock_from(log.last), partitions, Garbage())
     watched = Watched(processor, log, watch, heard)
     member = _member(log, watched, metrics, group)
@@ -202,6 +236,12 @@ async def states(store: Store, keys: Sequence[str], last: int) -> dict[str, Stat
     return {key: (engagement_of(state), cells[key]) for key, state in states.items()}
 
 
+async def flags(store: Store, keys: Sequence[str]) -> int:
+    """How many flags have been raised of these relationships, as far as their states remember."""
+    found = (await store.states(keys)).values()
+    return sum(change.raised for state in found for change in state.changes)
+
+
 async def counters(store: Store, keys: Sequence[str], last: int) -> dict[str, dict[Cell, float]]:
     """The stored counters of these relationships in the DAYS up to `last`."""
     names = sorted({month_of(day_of(last) - back) for back in range(DAYS)})
@@ -222,13 +262,14 @@ async def run(asked: argparse.Namespace) -> None:
     log, watch, store = Log(asked.log), Stopwatch(), open_store(asked.store)
     await store.prepare()
     profile = cProfile.Profile() if asked.profile else None
-    group = f"rapport-scoring-{os.getpid()}"
-    events = await score_log(log, store, watch, Heard(profile=profile), group)
+    group, evaluations = f"rapport-scoring-{os.getpid()}", Evaluations()
+    events = await score_log(log, store, watch, Heard(profile=profile, evaluations=evaluations), group)
     if profile:
         profile.disable()
         profile.dump_stats(asked.profile)
     keys = asked.keys.read_text().split()
-    watch.write(asked.out, events, write_states(asked.states, await states(store, keys, log.last)))
+    digest = write_states(asked.states, await states(store, keys, log.last))
+    watch.write(asked.out, events, digest, evaluations=evaluations.count, flags=await flags(store, keys))
     await store.close()
 
 

@@ -16,7 +16,6 @@ import msgspec
 from bench.listening import Key
 from shared.clock import now_ms
 from shared.domain.contract.events import Millis
-from shared.domain.relationship.flags import Rule
 from shared.load.outgoing import encode_event
 from shared.load.publish import BATCH
 
@@ -74,7 +73,7 @@ class Traffic:
     def body(self, batch: Due) -> tuple[bytes, Key | None]:
         """The JSON array that is sent, and the alert that comes of it."""
         now = now_ms()
-        alert = (f"{self._run}-{batch.number}", Rule.NPS_DETRACTOR.value, "") if batch.alerting else None
+        alert = (f"{self._run}-{batch.number}", "nps_detractor", "") if batch.alerting else None
         events = [self._usage(now) for _ in range(batch.events - batch.alerting)]
         if alert:
             person = f"dana@{alert[0]}.example"

@@ -1,8 +1,9 @@
-"""90 days of history for the scaling bench: a few relationships, scored by the engine itself, as stored documents."""
+"""90 days of history: a few relationships, scored by the engine itself, as stored documents."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -14,7 +15,8 @@ from bench.throughput_store import NAME, Templates
 from shared import wire
 from shared.clock import new_id
 from shared.domain.contract.days import day_of, month_of
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, Clock
+from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, Clock, Millis
+from shared.settings import Settings
 from shared.storage.documents import document
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
@@ -30,9 +32,12 @@ EVENTS = 180  # of each: two a day
 WAVE = 100  # records a batch
 _pack = msgspec.msgpack.Encoder().encode
 
+Received = tuple[Millis, bytes, bytes]
+"""Receipt, key and value of an event."""
 
-def history(number: int, rng: np.random.Generator) -> list[tuple[int, bytes, bytes]]:
-    """Receipt, key and value of each event of one relationship, in order. It ends an hour before the traffic begins."""
+
+def history(number: int, rng: np.random.Generator) -> list[Received]:
+    """The events of one relationship, in order. They end an hour before the traffic begins."""
     times = np.sort(rng.integers(BASE - DAYS * DAY, BASE - HOUR, EVENTS)).tolist()
     name = NAME.format(number)
     found = []
@@ -44,32 +49,39 @@ def history(number: int, rng: np.random.Generator) -> list[tuple[int, bytes, byt
 
 
 def templates(seed: int = 11) -> Templates:
-    """Documents of TEMPLATES relationships with history, evaluated up to the hour before the traffic."""
-    return asyncio.run(_templates(np.random.default_rng(seed)))
+    """Documents of TEMPLATES relationships with history, evaluated at noon: of use, again only after the traffic."""
+    rng = np.random.default_rng(seed)
+    events = [event for number in range(TEMPLATES) for event in history(number, rng)]
+    return asyncio.run(scored(events, TEMPLATES, BASE - 15 * MINUTE, Settings()))
 
 
-async def _templates(rng: np.random.Generator) -> Templates:
-    events = sorted(event for number in range(TEMPLATES) for event in history(number, rng))
-    last = BASE - HOUR
-    records = [Record(offset, at, key, value) for offset, (at, key, value) in enumerate(events)]
+async def scored(
+    events: Iterable[Received], relationships: int, last: Millis, settings: Settings, wave: int = WAVE
+) -> Templates:
+    """What is stored of these events, `wave` of them at a time, when all that is due by `last` has been evaluated.
+
+    The relationships are those called by the first numbers there are.
+    """
+    received = sorted(events)
+    records = [Record(offset, at, key, value) for offset, (at, key, value) in enumerate(received)]
     records.append(Record(len(records), last, CLOCK_KEY, wire.encode(Clock(last))))
     store, log = MemoryStore(), MemoryLog()
     for topic in (INTERACTIONS, UPDATES):
         await store.set_incarnation(Incarnation(topic, new_id(), 1))
-    now = BASE - DAYS * DAY
-    processor = scoring(store, log.publisher(), Metrics("scoring"), lambda: now, 1)
+    now = received[0][0]
+    processor = scoring(store, log.publisher(), Metrics("scoring"), lambda: now, 1, settings=settings)
     await processor.assigned([0])
-    for at in range(0, len(records), WAVE):
+    for at in range(0, len(records), wave):
         now = records[at].timestamp
-        await processor.apply(Batch(INTERACTIONS, 0, records[at : at + WAVE], len(records)))
+        await processor.apply(Batch(INTERACTIONS, 0, records[at : at + wave], len(records)))
         await flush_all(processor)
-    return [await _documents(store, number) for number in range(TEMPLATES)]
+    return [await _documents(store, number, last) for number in range(relationships)]
 
 
-async def _documents(store: MemoryStore, number: int) -> dict[str, dict[str, bytes]]:
+async def _documents(store: MemoryStore, number: int, last: Millis) -> dict[str, dict[str, bytes]]:
     """All but the timeline of one relationship, under the name of number 0."""
     key = f"{TENANT}/{NAME.format(number)}"
-    months = await store.months([key], month_of(day_of(BASE) - DAYS - 31))
+    months = await store.months([key], month_of(day_of(last) - DAYS - 31))
     stored: dict[str, list[Any]] = {
         "relationships": list((await store.states([key])).values()),
         "months": list(months),

@@ -12,17 +12,18 @@ from aiokafka.admin import AIOKafkaAdminClient
 from numpy.typing import NDArray
 
 from bench.peers.fold import Relationship, State, decode
+from bench.throughput_falling import Past, past
 from shared import wire
 from shared.clock import new_id
-from shared.domain.contract.events import DAY, Interaction, Millis, relationship_key
+from shared.domain.contract.events import DAY, HOUR, MINUTE, Interaction, Millis, relationship_key
 from shared.stream.admin import create_topics, ensure_topics
 from shared.stream.ports import Message
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import INCARNATION_HEADER, partition_of
 
 TENANT = "acme"
-BASE: Millis = 1_750_068_300_000  # 2025-06-16 10:05 UTC: fixed, so that the same seed makes the same log
-EVENTS_A_MS = 10  # a million events are received within 100 s: within one hour, and so before any canonical moment
+BASE: Millis = 1_750_077_000_000  # 2025-06-16 12:30 UTC: fixed, so that the same seed makes the same log
+SPAN = 4 * HOUR  # in which all is received: four full hours pass, and no quarter of a day, at which all are looked at
 FEATURES = (
     *("reports", "search", "export", "dashboard", "billing", "alerts"),
     *("api-keys", "imports", "teams", "comments", "automation", "forecast"),
@@ -73,10 +74,12 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
 def records(traffic: Traffic) -> Iterator[list[Sent]]:
     """The log's records in order, in chunks."""
     rng = np.random.default_rng(traffic.seed)
-    weights = _cumulative(traffic)
+    weights, begins = _cumulative(traffic), past(traffic.events, traffic.relationships)
     before: list[Sent] = []
     for first in range(0, traffic.events, CHUNK):
         chunk = _chunk(traffic, rng, weights, first, min(CHUNK, traffic.events - first), before)
+        chunk[: len(begins)] = [_of_the_past(one, at) for at, one in enumerate(begins[: len(chunk)])]
+        begins = begins[len(chunk) :]
         yield chunk
         before = chunk[-RETRY_WITHIN:]
 
@@ -109,7 +112,7 @@ def _chunk(
     made = list(before)
     columns = (column.tolist() for column in (who, kind, feature, person, quantity, mark, age, back))
     for at, (w, k, f, p, q, m, a, b) in enumerate(zip(*columns, strict=True)):
-        received = BASE + (first + at) // EVENTS_A_MS
+        received = BASE + (first + at) * SPAN // traffic.events
         if 0 < b <= len(made):
             again = made[-b]
             made.append(Sent(again.key, again.value, received))
@@ -119,6 +122,14 @@ def _chunk(
         )
         made.append(Sent(relationship_key(TENANT, event.relationship).encode(), wire.encode(event), received))
     return made[len(before) :]
+
+
+def _of_the_past(event: Past, at: int) -> Sent:
+    """An event from before the traffic, which has come late."""
+    who, days_ago, quantity = event
+    time = BASE - days_ago * DAY - at % 60 * MINUTE
+    made = interaction(who, 0.0 if quantity else 1.0, FEATURES[0], 0, quantity, f"past-{at:08x}", time)
+    return Sent(relationship_key(TENANT, made.relationship).encode(), wire.encode(made), BASE)
 
 
 def _used(who: int, person: int, draw: int) -> int:

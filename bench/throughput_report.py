@@ -60,9 +60,18 @@ def _processor() -> str:
 
 def report(measured: Mapping[str, Measured]) -> dict[str, Any]:
     """What the JSON says of the rows."""
-    rows = [{"name": name, "events": row.runs[0].events, **row.spreads()} for name, row in measured.items()]
+    rows = [
+        {"name": name, "events": row.runs[0].events, **row.spreads(), **_verdicts(row.runs)}
+        for name, row in measured.items()
+    ]
     equal = not any(row.wrong for row in measured.values())
     return {"rows": rows, "states_equal": equal}
+
+
+def _verdicts(runs: Sequence[Figures]) -> dict[str, int]:
+    """Evaluations and flags, of rows that have them."""
+    found = {name: round(median(getattr(run, name) for run in runs)) for name in ("evaluations", "flags")}
+    return found if any(found.values()) else {}
 
 
 def markdown(measured: Mapping[str, Measured]) -> str:
@@ -74,6 +83,9 @@ def markdown(measured: Mapping[str, Measured]) -> str:
         cells = [_cell(spreads[metric], ",.0f") for metric in METRICS]
         cells.append(_cell(spreads[OF_BARE], ".1%") if OF_BARE in spreads else "")
         lines.append(f"| {name} | {row.runs[0].events:,} | {' | '.join(cells)} |")
+    for name, row in measured.items():
+        if found := _verdicts(row.runs):
+            lines.append(f"\n`{name}`: {found['evaluations']:,} evaluations, {found['flags']:,} flags raised")
     return "\n".join(lines)
 
 

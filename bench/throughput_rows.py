@@ -27,6 +27,8 @@ class Figures(msgspec.Struct, frozen=True):
     cpu_s: float
     peak_rss_mib: float
     state: str  # SHA-256 of the final states; "" where the row keeps none
+    evaluations: int = 0  # relationships times canonical moments, of a row that has such
+    flags: int = 0  # that were raised
 
     @property
     def events_per_s(self) -> float:

@@ -55,6 +55,7 @@ class Outcome(msgspec.Struct, frozen=True):
     events: int
     cpu_us_an_event: float
     peak_rss_mib: float
+    evaluations: int = 0  # relationships times canonical moments
 
 
 def main() -> None:
@@ -117,7 +118,8 @@ def run(bootstrap: str, here: Path, stored: Path, case: Case, events: int) -> Ou
     figures = [msgspec.convert(out, Figures) for out in outs]
     total = sum(one.events for one in figures)
     cpu = sum(one.cpu_s for one in figures)
-    return Outcome(case, total, 1e6 * cpu / total, max(one.peak_rss_mib for one in figures))
+    evaluations = sum(one.evaluations for one in figures)
+    return Outcome(case, total, 1e6 * cpu / total, max(one.peak_rss_mib for one in figures), evaluations)
 
 
 def prepared(bootstrap: str, traffic: Traffic) -> tuple[Log, Parts]:
@@ -188,6 +190,7 @@ def published(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "cpu_us_an_event": round(outcome.cpu_us_an_event, 2),
             "relative": round(outcome.cpu_us_an_event / first[outcome.case.traffic], 3),
             "peak_rss_mib": round(outcome.peak_rss_mib, 1),
+            "evaluations": outcome.evaluations,
         }
         for outcome in outcomes
     ]
@@ -199,7 +202,8 @@ def line(outcomes: Sequence[Outcome], limit: float) -> str:
     return (
         f"{row['relationships']:>9,} relationships, {row['traffic']:7}, {row['workers']} worker(s): "
         f"{row['cpu_us_an_event']:8.2f} µs of CPU an event, {row['relative']:5.2f} x the fewest, "
-        f"{limit / row['cpu_us_an_event']:5.1%} of the bare loop, {row['peak_rss_mib']:,.0f} MiB a worker"
+        f"{limit / row['cpu_us_an_event']:5.1%} of the bare loop, {row['peak_rss_mib']:,.0f} MiB a worker, "
+        f"{row['evaluations']:,} evaluations"
     )
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from bench.due_index import DueIndex
 from shared.domain.columns.months import Month
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.state import RelationshipState
@@ -24,7 +26,7 @@ from shared.domain.relationship.touchpoints import Touchpoint
 from shared.embedded.ports import LOOPBACK
 from shared.storage.documents import Document, document, parse
 from shared.storage.lookup import lookup, written
-from shared.storage.store import DedupChunk, Incarnation, PartitionState, Write
+from shared.storage.store import DedupChunk, Due, Incarnation, PartitionState, Write
 
 T = TypeVar("T")
 NAME = "acct-{:07d}"  # all names are equally long, so that one can stand for another within encoded bytes
@@ -54,7 +56,7 @@ class Server:
         self._templates = templates
         self._kept: dict[str, dict[str, bytes]] = {}  # collection → id → document
         self._suffixes: dict[tuple[str, str], set[str]] = {}  # collection and relationship → written ids' ends
-        self._due: dict[int, Millis] = {}  # partition → nothing there is due before
+        self._due: defaultdict[int, DueIndex] = defaultdict(DueIndex)  # partition → relationships that were written
 
     def get(self, collection: str, ids: list[str]) -> list[bytes]:
         """Documents by id; missing ones are left out."""
@@ -90,15 +92,23 @@ class Server:
                 lost.append(id)
         return lost
 
+    def expect(self, partition: int, ids: Iterable[str], at: Millis) -> None:
+        """These are due then, although nobody has written them. All others were made such that it is after all else."""
+        for id in ids:
+            self._due[partition].put(id, at)
+
+    def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[tuple[str, Millis]]:
+        """What is due, first things first."""
+        return self._due[partition].first(now, limit, since)
+
     def earliest_due(self, partitions: list[int]) -> dict[int, Millis]:
-        """A moment before which nothing is due; that of the templates lies after all traffic."""
-        return {number: self._due[number] for number in partitions if number in self._due}
+        """When the first of each of these partitions is due."""
+        found = {number: self._due[number].earliest() for number in partitions}
+        return {number: at for number, at in found.items() if at}
 
     def _note(self, collection: str, id: str, found: Document) -> None:
         if collection == "relationships":
-            at, partition = found.get("next_due_at", 0), found["partition"]
-            if at:
-                self._due[partition] = min(at, self._due.get(partition, at))
+            self._due[found["partition"]].put(id, found.get("next_due_at", 0))
         elif "relationship" in found:
             key = f"{found['tenant']}/{found['relationship']}"
             self._suffixes.setdefault((collection, key), set()).add(id[len(key) :])
@@ -205,8 +215,9 @@ class RemoteStore:
     async def partition_state(self, partition: int) -> PartitionState | None:
         return (await self._parsed("get", "partitions", [str(partition)], PartitionState)).get(str(partition))
 
-    async def due(self, partition: int, now: Millis, limit: int) -> list[str]:
-        raise NotImplementedError("the bench's log ends before anything is due")
+    async def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[Due]:
+        found = await self._call("due", partition, now, limit, since)
+        return [Due(id, int(at)) for id, at in found]
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:
         return []  # nobody has flags that another topic of updates was told of
@@ -217,6 +228,17 @@ class RemoteStore:
 
     async def purge_dedup(self, partition: int, newest_before: Millis) -> int:
         return 0  # of what never was asked for, nothing is kept
+
+
+class LocalStore(RemoteStore):
+    """The same on a Server within this process."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(0)
+        self._server = server
+
+    async def _call(self, method: str, *arguments: Any) -> Any:
+        return getattr(self._server, method)(*arguments)
 
 
 async def serve(templates: Templates, port: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench.evaluations import Evaluations
 from bench.full_path import Heard, score_log
 from bench.peers.measure import Log, Stopwatch
 from bench.throughput_store import RemoteStore
@@ -18,9 +19,9 @@ from bench.throughput_store import RemoteStore
 
 async def run(log: Log, out: Path, ready: Path, port: int, group: str) -> None:
     """Score what is ours, and write what it took."""
-    watch, store = Stopwatch(), RemoteStore(port)
-    events = await score_log(log, store, watch, Heard(ready), group)
-    watch.write(out, events, "")
+    watch, store, evaluations = Stopwatch(), RemoteStore(port), Evaluations()
+    events = await score_log(log, store, watch, Heard(ready, evaluations=evaluations), group)
+    watch.write(out, events, "", evaluations=evaluations.count)
     await store.close()
 
 

@@ -10,12 +10,12 @@ from time import perf_counter
 from bench.listening import Key
 from shared import wire
 from shared.domain.contract.events import Millis
-from shared.domain.relationship.flags import Rule, UpdateBatch
+from shared.domain.relationship.flags import UpdateBatch
 from shared.stream.cluster import KafkaCluster
 from shared.stream.reader import KafkaReader
 from shared.stream.topics import INTERACTIONS, SCORING_GROUP, UPDATES
 
-MARK = Rule.NPS_DETRACTOR.value.encode()
+MARK = b"nps_detractor"
 SAMPLE_SECONDS = 1.0
 
 

@@ -1,12 +1,19 @@
-"""Writes event.schema.json beside this file from the table that events are held against: run it when that changes."""
+"""Writes what docs say of event types from the table that events are held against: run it when that changes.
+
+event.schema.json beside this file, and the list of types in ../sending-events.md.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from shared.domain.contract.guide import with_types
 from shared.domain.contract.schema import event_schema
 
+SCHEMA = Path(__file__).with_name("event.schema.json")
+GUIDE = Path(__file__).parents[1] / "sending-events.md"
+
 if __name__ == "__main__":
-    text = json.dumps(event_schema(), indent=2, ensure_ascii=False) + "\n"
-    Path(__file__).with_name("event.schema.json").write_text(text, encoding="utf-8")
+    SCHEMA.write_text(json.dumps(event_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    GUIDE.write_text(with_types(GUIDE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -11,7 +11,6 @@ from shared.domain.alerts.present import alert_json
 from shared.domain.contract.days import iso
 from shared.domain.contract.events import JsonObject, Millis
 from shared.domain.playbooks.model import Playbook
-from shared.domain.relationship.flags import Rule
 from shared.storage.store import Delivery
 
 
@@ -27,7 +26,7 @@ def delivery_id(alert: Alert, notice: Notice, channel: str) -> str:
 
 def deliveries_owed(alert: Alert, playbook: Playbook, available: Iterable[str], now: Millis) -> list[Delivery]:
     """Deliveries for every notice of the alert that may not be in the outbox yet, to the rule's channels."""
-    rule = playbook.rules[Rule(alert.rule)] if alert.rule in playbook.rules else None
+    rule = playbook.rules.get(alert.rule)
     channels = [str(channel) for channel in (rule.channels if rule else ()) if channel in set(available)]
     return [_delivery(alert, notice, channel, now) for notice in owed(alert) for channel in channels]
 

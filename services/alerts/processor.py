@@ -12,15 +12,15 @@ from msgspec.structs import replace
 from services.alerts.publish_pending import PendingPublisher
 from shared import wire
 from shared.domain.alerts.alert import Alert
-from shared.domain.alerts.lifecycle import Transition, What, apply_change
+from shared.domain.alerts.lifecycle import Transition, What, apply_change, renew
 from shared.domain.contract.events import Millis
 from shared.domain.errors import Conflict, Poison
 from shared.domain.playbooks.model import Playbook
-from shared.domain.relationship.flags import FlagChange, Rule, Update, UpdateBatch, fingerprint
+from shared.domain.relationship.flags import FlagChange, StandingFlag, Update, UpdateBatch, fingerprint
 from shared.patience import Pause, Retry
 from shared.storage.store import Store
 from shared.stream.feed import publish_scores
-from shared.stream.ports import Batch, Publisher, Record
+from shared.stream.ports import Batch, NeverBehind, Publisher, Record
 from shared.stream.quarantine import Reason, quarantine_message
 from shared.stream.topics import QUARANTINE, UPDATES
 from shared.telemetry import Metrics
@@ -29,10 +29,13 @@ CHUNK = 64  # alerts being written at once
 
 
 class PendingChange(msgspec.Struct, frozen=True):
-    """One flag change on its way to the alert of its fingerprint; `received` is the receipt of its event, or 0."""
+    """A flag that changed, or that stands in other words, on its way to the alert of its fingerprint.
+
+    `received` is the receipt of its event, or 0.
+    """
 
     update: Update
-    change: FlagChange
+    change: FlagChange | StandingFlag
     received: Millis
 
     @property
@@ -40,7 +43,7 @@ class PendingChange(msgspec.Struct, frozen=True):
         return fingerprint(self.update.tenant, self.update.relationship, self.change.rule, self.change.subject)
 
 
-class AlertProcessor:
+class AlertProcessor(NeverBehind):
     """Processor on `rapport.updates`. Everything in `flush` may be done again from its start: see settlement.py."""
 
     def __init__(
@@ -138,17 +141,12 @@ class AlertProcessor:
             return step.alert
 
     def _step(self, alert: Alert | None, verdict: PendingChange) -> Transition | None:
-        rule = verdict.change.rule
-        settings = self._playbook.rules[Rule(rule)] if rule in self._playbook.rules else None
-        return apply_change(
-            alert,
-            verdict.update,
-            verdict.change,
-            self._clock(),
-            advice=settings.advice if settings else (),
-            severity=settings.severity if settings else None,
-            received=verdict.received,
-        )
+        change, now = verdict.change, self._clock()
+        if isinstance(change, StandingFlag):
+            return renew(alert, change, now)
+        settings = self._playbook.rules.get(change.rule)
+        advice = settings.advice if settings else ()
+        return apply_change(alert, verdict.update, change, now, advice=advice, received=verdict.received)
 
     def _observe(self, alert: Alert, verdict: PendingChange) -> None:
         if verdict.received and alert.timeline[-1].what in (What.OPENED, What.REOPENED, What.ESCALATED):
@@ -161,10 +159,15 @@ def verdicts_of(batches: Iterable[UpdateBatch]) -> dict[str, list[PendingChange]
     queues: dict[str, list[PendingChange]] = {}
     for batch in batches:
         for update in batch.updates:
-            for change in update.changes:
+            said: list[FlagChange | StandingFlag] = [*update.changes, *update.standing]
+            for change in sorted(said, key=_order):
                 verdict = PendingChange(update, change, batch.received)
                 queues.setdefault(verdict.fingerprint, []).append(verdict)
     return queues
+
+
+def _order(change: FlagChange | StandingFlag) -> tuple[int, int]:
+    return change.cause.offset, change.cause.step
 
 
 def _seen(alert: Alert | None) -> Alert | None:

@@ -147,6 +147,7 @@ class RelationshipShort(Shape):
     name: str
     kind: str
     segment: str
+    tier: str
     owner: str
     stage: str
     status: str
@@ -246,6 +247,7 @@ class RelationshipOut(Shape):
     name: str
     kind: str
     segment: str
+    tier: str
     owner: str
     stage: str
     status: str

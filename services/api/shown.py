@@ -13,7 +13,7 @@ from shared.domain.relationship.facts import Facts
 from shared.domain.relationship.flags import Evidence, Severity, StandingFlag
 from shared.domain.relationship.state import Directory, Factor, RelationshipState, Score, Windows
 from shared.domain.relationship.touchpoints import Touchpoint
-from shared.domain.scores.factors import explained
+from shared.domain.scores.formulas import explained
 
 WINDOW_DAYS = [7, 30, 90, 365]
 SHORT_FLAGS = 5
@@ -30,6 +30,7 @@ def relationship_short(state: RelationshipState) -> out.RelationshipShort:
         name=known.name or state.relationship,
         kind=str(known.kind),
         segment=known.segment,
+        tier=known.tier,
         owner=known.owner,
         stage=known.stage,
         status=known.status,
@@ -54,6 +55,7 @@ def relationship_out(state: RelationshipState, features: Mapping[str, tuple[floa
         name=known.name or state.relationship,
         kind=str(known.kind),
         segment=known.segment,
+        tier=known.tier,
         owner=known.owner,
         stage=known.stage,
         status=known.status,

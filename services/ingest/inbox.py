@@ -10,7 +10,7 @@ from services.ingest.access import Access, AccessDenied
 from services.ingest.intake import Delivery, Intake, Item
 from services.ingest.sources.cloudevents import JSON, binary_event
 from shared.domain.errors import Unavailable
-from shared.stream.ports import Batch, Record
+from shared.stream.ports import Batch, NeverBehind, Record
 from shared.stream.quarantine import INBOX
 from shared.telemetry import logger
 
@@ -21,7 +21,7 @@ PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries; the last one f
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Inbox:
+class Inbox(NeverBehind):
     """Processor of rapport.inbox. What was applied is in the log or in quarantine, so offsets may be committed.
 
     After a crash in between, records are handed on again; scoring counts an event id once.

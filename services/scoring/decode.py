@@ -11,14 +11,13 @@ from shared.domain.contract.events import (
     CLOCK_KEY,
     DAY,
     MAX_TIME,
-    PLAIN_USE,
     Clock,
     Interaction,
     Millis,
-    Use,
     relationship_key,
 )
 from shared.domain.contract.payload import checked_data
+from shared.domain.contract.uses import PLAIN_USE, Use
 from shared.domain.engine.run import Item, Run, usage_entry
 from shared.domain.errors import Poison
 from shared.stream.ports import Record

@@ -12,10 +12,13 @@ from shared.domain.columns.id_chunks import IdChunk, unpack
 from shared.domain.columns.months import Month, month_id
 from shared.domain.columns.row import TOTAL_DAYS, Row
 from shared.domain.contract.days import day_field, day_of, month_of
-from shared.domain.contract.events import DAY, EventClass, Millis, Use, event_key, event_type
+from shared.domain.contract.declaration import EventClass
+from shared.domain.contract.events import DAY, Millis, event_key
 from shared.domain.contract.times import parse_moment
+from shared.domain.contract.types import event_type
+from shared.domain.contract.uses import Use
 from shared.domain.engine.corrections import target_of
-from shared.domain.engine.run import Item, Known, Run
+from shared.domain.engine.run import Item, Prefetched, Run
 from shared.domain.errors import Misconfigured
 from shared.domain.relationship.fence import Fence, Fenced, same_log
 from shared.domain.relationship.state import RelationshipState
@@ -33,7 +36,7 @@ class Loader:
         self._block = block
         self._window = dedup_days * DAY
 
-    async def prepare(self, run: Run, end: Fence) -> Known:
+    async def prepare(self, run: Run, end: Fence) -> Prefetched:
         """Everything `step_many` needs for this run. `end` is the end of the partition's log."""
         rows = self._block.rows
         missing = [span.id for span in run.spans if span.id not in rows]
@@ -43,7 +46,7 @@ class Loader:
             if id not in rows:
                 tenant, relationship = id.split("/", 1)
                 self._block.add(RelationshipState(id=id, tenant=tenant, relationship=relationship))
-        known, items = Known({}, {}), run.items()
+        known, items = Prefetched({}, {}), run.items()
         await self._known_touchpoints(items, known)
         await self._timelines(items, known)
         await self._old_months(self._needed_months(run, items, known), end)
@@ -114,7 +117,7 @@ class Loader:
     def _row_of(self, document: Month | DedupChunk) -> Row:
         return self._block.rows[f"{document.tenant}/{document.relationship}"]
 
-    async def _known_touchpoints(self, items: Sequence[Item], known: Known) -> None:
+    async def _known_touchpoints(self, items: Sequence[Item], prefetched: Prefetched) -> None:
         """Timeline entries that these touchpoints may be duplicates of: relationships never stored have none."""
         ids = [
             touchpoint_id(item.event.tenant, item.event.relationship, event_key(item.event.source, item.event.id))
@@ -122,18 +125,18 @@ class Loader:
             if event_type(item.event.type).kind is EventClass.TOUCHPOINT and self._row(item).stored_rev
         ]
         if ids:
-            known.touchpoints.update(await self._store.touchpoints(ids))
+            prefetched.touchpoints.update(await self._store.touchpoints(ids))
 
-    async def _timelines(self, items: Sequence[Item], known: Known) -> None:
+    async def _timelines(self, items: Sequence[Item], prefetched: Prefetched) -> None:
         for item in items:
             row = self._row(item)
-            if event_type(item.event.type).kind is EventClass.CORRECTION and row.state.id not in known.timelines:
+            if event_type(item.event.type).kind is EventClass.CORRECTION and row.state.id not in prefetched.timelines:
                 timeline: list[Touchpoint] = []
                 if row.stored_rev:
                     timeline = await self._store.whole_timeline(row.state.tenant, row.state.relationship)
-                known.timelines[row.state.id] = timeline
+                prefetched.timelines[row.state.id] = timeline
 
-    def _needed_months(self, run: Run, items: Sequence[Item], known: Known) -> dict[str, tuple[Row, str]]:
+    def _needed_months(self, run: Run, items: Sequence[Item], prefetched: Prefetched) -> dict[str, tuple[Row, str]]:
         """Months further back than the series reach, when an event or a correction touches them, by their ids."""
         touched: list[tuple[Row, int]] = []
         for span in run.spans:
@@ -144,7 +147,7 @@ class Loader:
                 touched += [(row, day) for day in days]
         for item in items:
             if (row := self._row(item)).unknown_months:
-                touched += [(row, day) for day in _days(item, known)]
+                touched += [(row, day) for day in _days(item, prefetched)]
         named = {(row.state.id, month_of(day)): row for row, day in touched}
         return {
             month_id(row.state.tenant, row.state.relationship, month): (row, month)
@@ -167,14 +170,14 @@ def _place(day: str) -> tuple[str, str]:
     return month_of(int(day)), day_field(int(day))
 
 
-def _days(item: Item, known: Known) -> set[int]:
+def _days(item: Item, prefetched: Prefetched) -> set[int]:
     """The days whose counters an item may touch."""
     if item.usage is not None:
         return {item.usage.day}
     days = {day_of(item.event.time)}
     if event_type(item.event.type).kind is EventClass.CORRECTION:
         target = target_of(item.event, item.data)
-        timeline = known.timelines[f"{item.event.tenant}/{item.event.relationship}"]
+        timeline = prefetched.timelines[f"{item.event.tenant}/{item.event.relationship}"]
         days.update(day_of(entry.time) for entry in timeline if entry.event == target)
         moved_to = item.data.get("replacement", {}).get("time")
         if moved_to is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.scoring.progress import PartitionProgress
-from shared.domain.columns.block import ROW_BYTES, Block
+from shared.domain.columns.block import ROW_BYTES
+from shared.domain.engine.terms import Terms
 from shared.telemetry import Metrics
 
 ROWS_SHARE = 0.5  # of a worker's memory for relationships; the rest for the program, batches and arrays that grow
@@ -14,11 +15,11 @@ ROWS_SHARE = 0.5  # of a worker's memory for relationships; the rest for the pro
 class MemoryBudget:
     """For the rows of a block. `memory`: bytes of a worker."""
 
-    def __init__(self, memory: int, feature_days: int, dedup_days: int, metrics: Metrics) -> None:
+    def __init__(self, memory: int, terms: Terms, metrics: Metrics) -> None:
         self._budget = round(memory * ROWS_SHARE)
         self._metrics = metrics
         # Room for all that fit, of which the system gives only what is used: to grow would mean to copy
-        self.block = Block(feature_days, dedup_days, capacity=1 + self._budget // ROW_BYTES)
+        self.block = terms.block(capacity=1 + self._budget // ROW_BYTES)
 
     @property
     def over_budget(self) -> bool:

@@ -8,6 +8,7 @@ from functools import partial
 from time import monotonic
 
 from services.scoring.decode import Bad, Tick, segments
+from services.scoring.due import DueWork
 from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
 from services.scoring.memory_budget import MemoryBudget
@@ -18,15 +19,12 @@ from services.scoring.storing import Storing
 from services.scoring.upkeep import Upkeep
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import DAY, Millis
-from shared.domain.engine.evaluation import CHANGES_KEPT
+from shared.domain.engine.changes import CHANGES_KEPT
 from shared.domain.engine.run import Run
-from shared.domain.engine.step import step_many, tick
+from shared.domain.engine.step import step_many
 from shared.domain.engine.terms import Terms
-from shared.domain.playbooks.model import DropParams, Playbook
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Rule
 from shared.domain.relationship.state import RelationshipState
-from shared.domain.rules.baseline import days_needed
 from shared.patience import Pause, Retry
 from shared.storage.store import PartitionState, StateStore
 from shared.stream.ports import Batch, Publisher, Record
@@ -36,8 +34,6 @@ from shared.telemetry import Metrics, logger
 
 WAITING_MOST = 2 * FOLD_MOST  # records of all partitions that are gathered to be folded together
 NEW_AT_LEAST = 1_000  # relationships may be brought into memory at once, whether they fit or not
-DUE_AT_ONCE = 2_000  # relationships evaluated between two writes of a clock record
-SLACK_DAYS = 4  # series reach this much further than rules look: events come early, evaluations late
 
 
 class Scoring:
@@ -66,7 +62,7 @@ class Scoring:
         self._garbage = garbage
         self._rate = rate or RateController()
         self._retry = Retry(metrics, pause)
-        self._memory = MemoryBudget(memory, _feature_days(terms.playbook), terms.dedup_days, metrics)
+        self._memory = MemoryBudget(memory, terms, metrics)
         self._block = self._memory.block
         self._loader = Loader(store, self._block, terms.dedup_days)
         self._owned: dict[int, PartitionProgress] = {}
@@ -81,6 +77,9 @@ class Scoring:
             partitions=partitions,
             rate=self._rate,
             timer=timer,
+        )
+        self._due = DueWork(
+            store, self._loader, self._block, terms, self._storing, self._owned, self._retry, self._publish_early, timer
         )
         self._upkeep = Upkeep(store, terms.dedup_days, self._retry, self._storing.hand_on)
         self._flush: Flush | None = None  # under way: a part of it has been stored
@@ -125,6 +124,23 @@ class Scoring:
         return self._write_backpressure or any(self._many_wait(owned, most) for owned in self._owned.values())
 
     @property
+    def behind(self) -> bool:
+        """Clock records are not over, and more may be folded now."""
+        return self._due.behind and not self._write_backpressure
+
+    async def advance(self) -> None:
+        """A slice of what clock records have made due."""
+        await self._due.advance()
+        if self._memory.over_budget:
+            self._memory.evict(self._owned)
+
+    async def _publish_early(self, number: int, rows: Sequence[Row]) -> None:
+        """Store and publish those whose flags have changed so that somebody is to be told of it."""
+        owned = self._owned[number]
+        loud = [row for row in rows if _loud(row, Fence(self._storing.incarnation, number, owned.flushed))]
+        await self._storing.flush_early(number, loud)
+
+    @property
     def _write_backpressure(self) -> bool:
         """It holds as much that is not stored as it may: nothing more is folded before a flush."""
         if self._storing.entries >= self._rate.entries:
@@ -150,14 +166,12 @@ class Scoring:
         urgent: dict[str, Row] = {}
         for segment in segments(records):
             if isinstance(segment, Tick):
-                owned.folded = segment.offset
-                await self._tick(owned, partition, segment, end)
-                owned.folded = segment.offset + 1
+                self._due.begin(owned, segment)
             elif isinstance(segment, Bad):
                 await self._quarantine(partition, segment)
             else:
                 urgent |= await self._fold(owned, segment, end)
-        owned.folded = records[-1].offset + 1  # not before: runs are not in the order of the log
+        owned.note_folded(records[-1].offset + 1)  # not before: runs are not in the order of the log
         self._rate.folded(len(records), self._storing.entries_so_far - entries)
         await self._storing.flush_early(partition, [row for id, row in urgent.items() if owned.touched.get(id) is row])
         if self._memory.over_budget:
@@ -186,6 +200,7 @@ class Scoring:
         rows = await self._retry(load, "load")
         earlier = [row.state for row in rows if not self._of_this_log(row.state)]
         await self._upkeep.publish_last(batch.partition, earlier, self._clock())
+        owned.state.unpublished = tuple(row.state.id for row in rows)
         owned.touched.update((row.state.id, row) for row in rows)
 
     def _of_this_log(self, state: RelationshipState) -> bool:
@@ -199,6 +214,7 @@ class Scoring:
         self._block.ids.expire(min([owned.reached, *backlogs]) // DAY)
         known = await self._retry(partial(self._loader.prepare, run, end), "load")
         rows = {span.id: self._block.rows[span.id] for span in run.spans}.values()
+        await self._due.catch_up(end.partition, list(rows))
         before = entries_in(rows)
         step = step_many(self._block, run, known, self._terms, self._storing.incarnation, end.partition)
         self._storing.note_entries(entries_in(rows) - before)
@@ -209,42 +225,6 @@ class Scoring:
         since = Fence(self._storing.incarnation, end.partition, min(run.offsets))
         await self._storing.flush_early(end.partition, [row for row in step.touched.values() if _crowded(row)])
         return {id: row for id, row in step.touched.items() if owned.caught_up and _loud(row, since)}
-
-    async def _tick(self, owned: PartitionProgress, partition: int, record: Tick, end: Fence) -> None:
-        """Evaluate what is due, in parts that are stored one after another; then the partition's clock has moved."""
-        if record.now <= owned.state.clock:
-            return
-        place = Fence(self._storing.incarnation, partition, record.offset)
-        done: set[str] = set()
-        while True:
-            # The store must know of every due moment before it is asked
-            await self._store_and_publish({partition: list(owned.touched.values())})
-            owned.all_published()
-            find = partial(self._store.due, partition, record.now, DUE_AT_ONCE + len(done))
-            ids = [id for id in await self._retry(find, "due") if id not in done]
-            if not ids:
-                break
-            rows = await self._retry(partial(self._loader.load, ids, record.now, record.offset, end), "load")
-            tick(self._block, rows, record.now, self._terms, place)
-            await self._note_unpublished(owned, rows, place)
-            owned.touched.update((row.state.id, row) for row in rows)
-            done.update(ids)
-        owned.state.clock = record.now
-        owned.state.incarnation, owned.state.offset = place.incarnation, place.offset
-        owned.moved = True
-
-    async def _note_unpublished(self, owned: PartitionProgress, rows: Sequence[Row], place: Fence) -> None:
-        """Before states are stored whose flags a clock record has changed.
-
-        Events are read again after a crash and find the relationships they changed; a clock record would find nothing
-        due any more, so what it changed would never be told.
-        """
-        here = (place.incarnation, place.offset)
-        latest = [(row.state.id, change.cause) for row in rows for change in row.state.changes[-1:]]
-        changed = [id for id, cause in latest if (cause.incarnation, cause.offset) == here]
-        if changed:
-            owned.state.unpublished = (*owned.state.unpublished, *changed)
-            await self._storing.save_states([owned])
 
     async def _quarantine(self, partition: int, bad: Bad) -> None:
         poison = bad.poison
@@ -294,8 +274,6 @@ class Scoring:
             owned = self._owned[number]
             owned.flushed = max(owned.flushed, checkpoint.next)
             owned.stored = max(owned.stored, owned.flushed)
-            if checkpoint.touched:
-                owned.all_published()
             if checkpoint.waiting_since:
                 self._metrics.event_to_state.observe(max(0, now - checkpoint.waiting_since) / 1000)
         await self._storing.save_moved()
@@ -322,9 +300,3 @@ def _loud(row: Row, since: Fence) -> bool:
 def _crowded(row: Row) -> bool:
     """Whether it holds more changes of its flags than it should, until they are told."""
     return len(row.state.changes) > CHANGES_KEPT
-
-
-def _feature_days(playbook: Playbook) -> int:
-    """How far back the features' series must reach for the rules of this playbook."""
-    looks = [playbook.params(rule, DropParams) for rule in (Rule.USAGE_DROP, Rule.FEATURE_DECLINE)]
-    return max(days_needed(params.window_days, params.baseline_weeks) for params in looks) + SLACK_DAYS

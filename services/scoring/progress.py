@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
+from services.scoring.decode import Tick
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import Millis
 from shared.storage.store import PartitionState
@@ -26,6 +27,9 @@ class PartitionProgress(msgspec.Struct):
     stored: int = -1  # everything before it has been stored
     flushed: int = -1  # and told
     clocked_at: Millis = 0  # when we last appended a clock record
+    ticks: list[Tick] = msgspec.field(default_factory=list)  # clock records that have been read and are not over
+    due_since: Millis = 1  # what fell due before that has been evaluated for them, and these, which did so then
+    due_seen: set[str] = msgspec.field(default_factory=set)
     moved: bool = False  # the state differs from what is stored
     touched: dict[str, Row] = msgspec.field(default_factory=dict)  # to be stored and told
     received: Millis = 0  # receipt of the newest event since the last flush began
@@ -45,17 +49,23 @@ class PartitionProgress(msgspec.Struct):
     @property
     def reaches(self) -> int:
         """The next offset to read if nothing of what waits were kept: -1 if nothing was read."""
-        return self.waiting[0].offset if self.waiting else self.next
+        waiting = self.waiting[0].offset if self.waiting else self.next
+        return min(waiting, self.ticks[0].offset) if self.ticks else waiting
+
+    def note_folded(self, next: int) -> None:
+        """Every record before `next` has been folded, and clock records are over, but for those that are not."""
+        self.folded = min(next, self.ticks[0].offset) if self.ticks else next
 
     def note_stored(self) -> None:
         """Something was stored: perhaps all that was folded is by now."""
         if self.folded > self.stored and not any(row.unsaved for row in self.touched.values()):
             self.stored = self.folded
 
-    def all_published(self) -> None:
-        """Whatever a clock record has changed, before us or since, is stored and told."""
-        if self.state.unpublished:
-            self.state.unpublished = ()
+    def note_published(self, ids: Collection[str]) -> None:
+        """Whatever clock records have changed of these relationships, before us or since, is stored and published."""
+        left = tuple(id for id in self.state.unpublished if id not in ids)
+        if len(left) < len(self.state.unpublished):
+            self.state.unpublished = left
             self.moved = True
 
 

@@ -13,7 +13,7 @@ from services.scoring.updates import update_batches
 from shared import wire
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import Millis
-from shared.domain.engine.evaluation import forget_published
+from shared.domain.engine.changes import forget_published
 from shared.domain.errors import Misconfigured, Passing, Unavailable
 from shared.domain.relationship.fence import Fence
 from shared.patience import Retry
@@ -156,6 +156,7 @@ class Storing:
         messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
         await self.hand_on(UPDATES, number, messages, "publish")
         self._metrics.events_out.labels(UPDATES).inc(len(rows))
+        owned.note_published({row.state.id for row in rows})
         for row in rows:
             if not forget_published(row, self.incarnation):
                 del owned.touched[row.state.id]

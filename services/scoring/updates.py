@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -10,7 +10,7 @@ from shared import wire
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Cause, Update, UpdateBatch
+from shared.domain.relationship.flags import Cause, FlagChange, StandingFlag, Update, UpdateBatch
 from shared.domain.relationship.state import RelationshipState
 
 RECORD_BYTES = 500_000  # a broker takes records of 1 MB
@@ -36,6 +36,19 @@ def published_since(state: RelationshipState, since: Fence) -> Update:
         rv=state.scores.rv.index,
         band=state.scores.ri.band,
         changes=changes,
+        standing=_renewed(state, changes, since),
+    )
+
+
+def _renewed(state: RelationshipState, changes: Sequence[FlagChange], since: Fence) -> tuple[StandingFlag, ...]:
+    """The flags that have got other words since, and stand as they were otherwise."""
+    raised = {change.cause for change in changes}
+    return tuple(
+        flag
+        for flag in state.flags.values()
+        if flag.cause.incarnation == since.incarnation
+        and flag.cause.offset >= since.offset
+        and flag.cause not in raised
     )
 
 
@@ -67,10 +80,18 @@ def batches_of(updates: Iterable[Update], stored_at: Millis, received: Millis) -
 
 
 def _pieces(update: Update) -> list[tuple[Update, int]]:
-    """The update and its size; one that is too large in several, each with a part of the flag changes."""
+    """The update and its size; one that is too large in several, each with a part of what it says of flags."""
     size = len(wire.encode(update)) + 1
-    if size <= RECORD_BYTES or len(update.changes) < 2:
+    said: list[FlagChange | StandingFlag] = [*update.changes, *update.standing]
+    if size <= RECORD_BYTES or len(said) < 2:
         return [(update, size)]
-    half = len(update.changes) // 2
-    parts = (update.changes[:half], update.changes[half:])
-    return [piece for changes in parts for piece in _pieces(msgspec.structs.replace(update, changes=changes))]
+    half = len(said) // 2
+    return [piece for part in (said[:half], said[half:]) for piece in _pieces(_with(update, part))]
+
+
+def _with(update: Update, said: Sequence[FlagChange | StandingFlag]) -> Update:
+    return msgspec.structs.replace(
+        update,
+        changes=tuple(one for one in said if isinstance(one, FlagChange)),
+        standing=tuple(one for one in said if isinstance(one, StandingFlag)),
+    )

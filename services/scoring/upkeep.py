@@ -40,8 +40,10 @@ class Upkeep:
     async def append_clock_records(
         self, partitions: Mapping[int, PartitionProgress], incarnation: str, now: Millis
     ) -> None:
-        """Where something is due, say so in the log itself: on reading it, it is evaluated."""
-        waiting = [number for number, owned in partitions.items() if now - owned.clocked_at >= CLOCK_EVERY]
+        """Where something is due, say so in the log itself: on reading it, it is evaluated. Not while that goes on."""
+        waiting = [
+            number for number, owned in partitions.items() if not owned.ticks and now - owned.clocked_at >= CLOCK_EVERY
+        ]
         if not waiting:
             return
         due = await self._retry(partial(self._store.earliest_due, waiting), "earliest_due")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_group
+from typer.main import get_command, get_group
 
 from shared.cli.failing import fail, or_fail
 
@@ -36,22 +36,31 @@ GROUPS = {
 }
 """Groups of commands: the module of each, which has it as NAME_app, and what it is for."""
 
+COMMANDS = {
+    "replay": (
+        "shared.cli.replay",
+        "Run files of events through the engine as if they had come live: flags and scores.",
+    ),
+}
+"""Commands that are taken in the same way."""
+
 
 class _Commands(TyperGroup):
-    """Takes a group's module when a command of it is called: imports cost far more time than most commands' work."""
+    """Takes a command's module when it is called: imports cost far more time than most commands' work."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        if name in GROUPS:
-            module, about = GROUPS[name]
-            command = get_group(getattr(import_module(module), f"{name}_app"))
+        if name in GROUPS or name in COMMANDS:
+            module, about = (GROUPS | COMMANDS)[name]
+            of = get_group if name in GROUPS else get_command
+            command = of(getattr(import_module(module), f"{name}_app"))
             command.name, command.help = name, about
         return name, command, rest
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 """Everything under `rapport`."""
-for _name, (_, _about) in GROUPS.items():
+for _name, (_, _about) in (GROUPS | COMMANDS).items():
     app.add_typer(typer.Typer(), name=_name, help=_about)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.domain.contract.events import DAY, MAX_NAME, SECOND, Millis
-from shared.domain.contract.fields import CONTROL
+from shared.domain.contract.kinds import CONTROL
 from shared.domain.errors import Misconfigured
 from shared.load.outgoing import Loaded, Outgoing, Rejection, encode_event
 

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import msgspec
 
 from shared.domain.contract.days import iso
-from shared.domain.contract.events import EventClass, Millis, event_type
+from shared.domain.contract.declaration import EventClass
+from shared.domain.contract.events import Millis
+from shared.domain.contract.types import event_type
 
 ENCODER = msgspec.json.Encoder()
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from shared.domain.errors import Misconfigured
-from shared.domain.playbooks.model import Playbook, bare_playbook
-from shared.domain.relationship.flags import Rule
-from shared.playbooks.nodes import InvalidNode, Mark, compose, entries, field_types, read_struct, read_value, refuse
+from shared.domain.playbooks.model import Match, Override, Playbook, RuleSettings, default_playbook
+from shared.domain.playbooks.resolver import laid_over
+from shared.domain.rules.table import RULES
+from shared.playbooks.nodes import (
+    InvalidNode,
+    Key,
+    Mark,
+    compose,
+    entries,
+    field_types,
+    items,
+    read_fields,
+    read_struct,
+    read_value,
+    refuse,
+    replaced,
+)
 
 MAX_BYTES = 256 * 1024
 
@@ -24,9 +38,8 @@ def load_playbook(path: str | Path | None = None) -> Playbook:
 
 
 def builtin_playbook() -> Playbook:
-    """The playbook that comes with Rapport."""
-    source = files("shared.playbooks") / "builtin" / "default.yaml"
-    return parse_playbook(source.read_text(encoding="utf-8"), "built-in playbook", bare_playbook())
+    """The playbook that comes with Rapport: every rule as it declares itself."""
+    return default_playbook()
 
 
 def parse_playbook(text: str, source: str, base: Playbook) -> Playbook:
@@ -60,6 +73,32 @@ def _playbook(root: yaml.Node, base: Playbook) -> Playbook:
     version = read_value(given["version"], field_types(Playbook)["version"], ("version",))
     rules = dict(base.rules)
     if "rules" in given:
-        named = entries(given["rules"], ("rules",), names=tuple(Rule), noun="rule")
-        rules |= {Rule(name): read_struct(node, rules[Rule(name)], ("rules", name)) for name, node in named.items()}
+        named = entries(given["rules"], ("rules",), names=tuple(RULES), noun="rule")
+        rules |= {name: _rule(node, rules[name], ("rules", name)) for name, node in named.items()}
     return Playbook(version=version, rules=rules)
+
+
+def _rule(node: yaml.Node, base: RuleSettings, key: Key) -> RuleSettings:
+    settings = replaced(node, base, read_fields(node, base, key, but=("overrides",)), key)
+    listed = entries(node, key, names=tuple(field_types(RuleSettings))).get("overrides")
+    if listed is None:
+        return settings
+    return replaced(node, settings, {"overrides": tuple(_overrides(listed, settings, (*key, "overrides")))}, key)
+
+
+def _overrides(listed: yaml.Node, settings: RuleSettings, key: Key) -> Iterator[Override]:
+    """The first one that matches a relationship counts, so one that matches all would hide what follows it."""
+    for number, node in enumerate(items(listed, key, "overrides, each with match")):
+        mine = (*key[:-1], f"{key[-1]}[{number}]")
+        given = entries(node, mine, names=tuple(field_types(Override)))
+        if "match" not in given or (match := read_struct(given["match"], Match(), (*mine, "match"))) == Match():
+            raise refuse(node, mine, f"match is missing; say which relationships by {', '.join(field_types(Match))}")
+        values = read_fields(node, Override(match=match), mine, but=("match", "params"))
+        if "params" in given:
+            values["params"] = read_fields(given["params"], settings.params, (*mine, "params"))
+        override = Override(match=match, **values)
+        try:
+            laid_over(settings, override)
+        except ValueError as error:
+            raise refuse(node, mine, str(error)) from error
+        yield override

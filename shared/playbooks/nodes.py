@@ -93,23 +93,39 @@ def field_types(struct: type[msgspec.Struct]) -> dict[str, inspect.Type]:
     """The types of a struct's fields by name."""
     info = inspect.type_info(struct)
     assert isinstance(info, inspect.StructType)
-    return {field.name: field.type for field in info.fields}
+    return {field.name: _undescribed(field.type) for field in info.fields}
+
+
+def _undescribed(kind: inspect.Type) -> inspect.Type:
+    return kind.type if isinstance(kind, inspect.Metadata) else kind
 
 
 def read_struct(node: yaml.Node, base: S, key: Key) -> S:
     """`base` with the fields that the mapping gives; fields that are structs are read into what `base` has there."""
-    types = field_types(type(base))
-    values: dict[str, Any] = {}
-    for name, child in entries(node, key, names=tuple(types)).items():
-        present = getattr(base, name)
-        if isinstance(present, msgspec.Struct):
-            values[name] = read_struct(child, present, (*key, name))
-        else:
-            values[name] = read_value(child, types[name], (*key, name))
+    return replaced(node, base, read_fields(node, base, key), key)
+
+
+def replaced(node: yaml.Node, base: S, values: dict[str, Any], key: Key) -> S:
+    """`base` with these fields; InvalidNode, about the node, where they do not go together."""
     try:
         return msgspec.structs.replace(base, **values)
     except ValueError as error:  # what holds between fields
         raise refuse(node, key, str(error)) from error
+
+
+def read_fields(node: yaml.Node, base: msgspec.Struct, key: Key, but: Sequence[str] = ()) -> dict[str, Any]:
+    """The values that a mapping gives for fields of `base`, except for some, which are allowed and passed over."""
+    types = field_types(type(base))
+    values: dict[str, Any] = {}
+    for name, child in entries(node, key, names=tuple(types)).items():
+        present = getattr(base, name)
+        if name in but:
+            continue
+        if isinstance(present, msgspec.Struct):
+            values[name] = read_struct(child, present, (*key, name))
+        else:
+            values[name] = read_value(child, types[name], (*key, name))
+    return values
 
 
 def read_value(node: yaml.Node, kind: inspect.Type, key: Key) -> Any:
@@ -125,11 +141,16 @@ def read_value(node: yaml.Node, kind: inspect.Type, key: Key) -> Any:
     return _read_scalar(node, kind, key)
 
 
-def _read_list(node: yaml.Node, kind: inspect.Type, key: Key) -> tuple[Any, ...]:
+def items(node: yaml.Node, key: Key, of: str) -> list[yaml.Node]:
+    """The items of a list of what is `of` (in words); InvalidNode for another node."""
     if not isinstance(node, yaml.SequenceNode):
-        raise refuse(node, key, f"expected a list of {allowed(kind)}, not {_shown(node)}")
+        raise refuse(node, key, f"expected a list of {of}, not {_shown(node)}")
+    return list(node.value)
+
+
+def _read_list(node: yaml.Node, kind: inspect.Type, key: Key) -> tuple[Any, ...]:
     found: list[Any] = []
-    for number, item in enumerate(node.value):
+    for number, item in enumerate(items(node, key, allowed(kind))):
         value = read_value(item, kind, (*key[:-1], f"{key[-1]}[{number}]"))
         if value in found:
             raise refuse(item, (*key[:-1], f"{key[-1]}[{number}]"), f"{_shown(item)} is listed twice; leave one")

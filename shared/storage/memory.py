@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -37,6 +38,7 @@ from shared.storage.store import (
     ApiKey,
     DedupChunk,
     Delivery,
+    Due,
     Incarnation,
     Page,
     PartitionState,
@@ -163,10 +165,11 @@ class MemoryStore:
     async def partition_state(self, partition: int) -> PartitionState | None:
         return self._by_id("partitions", [str(partition)], PartitionState).get(str(partition))
 
-    async def due(self, partition: int, now: Millis, limit: int) -> list[str]:
+    async def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[Due]:
         docs = self._find("relationships", Condition("partition", (partition,)))
-        found = sorted((doc.get("next_due_at", 0), doc["_id"]) for doc in docs)
-        return [id for at, id in found if 0 < at <= now][:limit]
+        found = ((doc.get("next_due_at", 0), doc["_id"]) for doc in docs)
+        first = heapq.nsmallest(limit, (one for one in found if since <= one[0] <= now))
+        return [Due(id, at) for at, id in first]
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:
         docs = self._find("relationships", Condition("partition", (partition,)))

@@ -69,6 +69,13 @@ class DedupChunk(Fenced, omit_defaults=True, kw_only=True):
     parts: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class Due(msgspec.Struct, frozen=True):
+    """A relationship (its id) that falls due at a moment."""
+
+    id: str
+    at: Millis
+
+
 class Write(msgspec.Struct, frozen=True):
     """A conditional write: document `id` of `collection` at revision `base` gets `fields` (absolute values).
 
@@ -130,8 +137,8 @@ class StateStore(Protocol):
         """State of a partition of `rapport.interactions` (`_id` = str(partition))."""
         ...
 
-    async def due(self, partition: int, now: Millis, limit: int) -> list[str]:
-        """Ids of relationships of `partition` with 0 < next_due_at ≤ now, earliest first."""
+    async def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[Due]:
+        """Relationships of `partition` with `since` ≤ next_due_at ≤ now (since > 0), earliest first, then by id."""
         ...
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:

@@ -91,8 +91,9 @@ class KafkaMember:
         )
         self._app = app
         flushing = asyncio.create_task(runner.keep_flushing())
+        advancing = asyncio.create_task(runner.keep_advancing())
         watching = asyncio.create_task(self._watch(app))
-        for task in (flushing, watching):
+        for task in (flushing, advancing, watching):
             task.add_done_callback(partial(_fail_with, runner))
         try:
             await self._until_over(app, runner)
@@ -101,7 +102,7 @@ class KafkaMember:
             runner.end()
             await self._end(app, runner)
             flushing.cancel()  # idle, unless its flush has outlasted the patience
-            await asyncio.gather(flushing, watching, return_exceptions=True)
+            await asyncio.gather(flushing, advancing, watching, return_exceptions=True)
         if runner.failure.done():
             raise runner.failure.result()
 
@@ -134,7 +135,7 @@ class KafkaMember:
         """Records that are left (at least one if the processor is behind), and parts of flushes that were stored."""
         if self._app is None or self._runner is None or not self.partitions:
             return 0, 0
-        return max(self._app.consumer.left(), int(self._runner.full)), self._runner.parts
+        return max(self._app.consumer.left(), int(self._runner.full or self._runner.behind)), self._runner.parts
 
     async def stop(self) -> None:
         """Have `run` flush, commit, leave the group and return."""

@@ -80,7 +80,9 @@ class MemoryMember:
     async def step(self) -> int:
         """Take the next batch of every partition that has one, in order; the number of records taken."""
         await self._ensure_joined()
-        return sum([await self._take(partition) for partition in tuple(self._positions)])
+        taken = sum([await self._take(partition) for partition in tuple(self._positions)])
+        await self._catch_up()
+        return taken
 
     async def drain(self) -> int:
         """Take everything there is, then flush and commit; the number of records taken."""
@@ -88,6 +90,9 @@ class MemoryMember:
         while taken := await self.step():
             total += taken
         await self.flush()
+        while self._processor.behind:  # what there was no room for before
+            await self._catch_up()
+            await self.flush()
         return total
 
     async def flush(self) -> None:
@@ -165,6 +170,11 @@ class MemoryMember:
             while self._processor.full():
                 await self._part()
             return len(batch.records)
+
+    async def _catch_up(self) -> None:
+        while self._processor.behind:
+            async with self._turn:
+                await self._processor.advance()
 
     async def _part(self) -> bool:
         stored = await self._processor.flush()

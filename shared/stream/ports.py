@@ -82,6 +82,15 @@ class Processor(Protocol):
         """Whether a flush is to come before the next batch."""
         ...
 
+    @property
+    def behind(self) -> bool:
+        """Whether something that was applied is still to be worked off, in slices."""
+        ...
+
+    async def advance(self) -> None:
+        """Work off a slice of that; called while `behind`, with batches taken in between."""
+        ...
+
     async def flush(self) -> Mapping[int, int] | None:
         """Store a part of what was applied; None while there is more, else the next offset to read, by partition.
 
@@ -93,6 +102,16 @@ class Processor(Protocol):
     async def revoked(self, partitions: Sequence[int]) -> None:
         """These partitions are no longer ours; what was not flushed is to be forgotten, with any flush under way."""
         ...
+
+
+class NeverBehind:
+    """For processors that work off at once what they apply."""
+
+    behind = False
+
+    async def advance(self) -> None:
+        """Never called."""
+        raise AssertionError("nothing is left to be worked off")
 
 
 class GroupMember(Protocol):

@@ -76,10 +76,11 @@ class Runner:
         self._one_flush = asyncio.Lock()  # held from the first part of a flush to the last; the other lock for a part
         self._taking = 0  # batches that are being applied, or wait for their turn
         self._taken = asyncio.Event()
-        self.parts = 0  # of flushes, after which more was to be stored
+        self.parts = 0  # of flushes and of what was to be worked off, after which there was more
         self._to_revoke: tuple[int, ...] = ()
         self._final: asyncio.Task[bool] | None = None
         self._wake = asyncio.Event()
+        self._behind = asyncio.Event()  # perhaps: something was applied, or stored
         self._ending = False
 
     async def assigned(self, partitions: Sequence[int]) -> None:
@@ -108,6 +109,11 @@ class Runner:
     def full(self) -> bool:
         """Whether the processor takes no more before a flush."""
         return bool(self.ledger.partitions) and not self.failure.done() and self._processor.full()
+
+    @property
+    def behind(self) -> bool:
+        """Whether the processor has something to work off."""
+        return bool(self.ledger.partitions) and not self.failure.done() and self._processor.behind
 
     async def _make_room(self) -> bool:
         """Flush; whether that may have to be repeated.
@@ -156,10 +162,31 @@ class Runner:
             if not self._ending:
                 await self.flush()
 
+    async def keep_advancing(self) -> None:
+        """Let the processor work off what it is behind with, slice by slice, until `end`."""
+        while not self._ending:
+            self._behind.clear()
+            while not self._ending and await self._advance():
+                pass
+            await self._behind.wait()
+
+    async def _advance(self) -> bool:
+        """A slice, and then a pause for batches; whether there is more."""
+        began, more = monotonic(), False
+        async with self._turn() as alive:
+            if alive and self.ledger.partitions and self._processor.behind and await self._may_store():
+                await self._processor.advance()
+                self.parts += 1
+                more = True
+        if more:
+            await self._let_batches_in(monotonic() - began)
+        return more
+
     def end(self) -> None:
         """No new partitions, and no flush but that of the release; the one in flight is not interrupted."""
         self._ending = True
         self._wake.set()
+        self._behind.set()
 
     def fail(self, error: BaseException) -> None:
         """End: the first failure is the one that is told."""
@@ -190,6 +217,7 @@ class Runner:
         self._policy.applied(batch.partition, len(batch.records), remaining, monotonic())
         self._count(batch.partition, len(batch.records), remaining)
         self._wake.set()
+        self._behind.set()
 
     async def _part(self, term: int, *, first: bool = False) -> Part:
         """A part of a flush that was asked for in this term, and then a pause for batches if it was not the last."""
@@ -206,6 +234,7 @@ class Runner:
 
     async def _store(self, term: int) -> Part:
         stored = await self._processor.flush()
+        self._behind.set()
         if stored is None:
             return Part.MORE
         self._policy.flushed(monotonic())

@@ -9,14 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.full_path import clock_from, scoring, states
+from bench.evaluations import Evaluations
+from bench.full_path import clock_from, flags, scoring, states
 from bench.peers.fold import DAY, Relationship, decode, engagement, id_of, write_states
 from bench.throughput import QUICK, Size, arguments, size
-from bench.throughput_log import BASE, Sent, Traffic, by_partition, records, reference
+from bench.throughput_falling import A_RELATIONSHIP, past
+from bench.throughput_log import BASE, SPAN, TENANT, Sent, Traffic, by_partition, records, reference
 from bench.throughput_report import Measured, differences, machine, markdown, report
 from bench.throughput_rows import ROWS, Figures
 from shared import wire
 from shared.domain.contract.events import HOUR, Interaction
+from shared.domain.rules.table import RULES
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
 from shared.stream.memory import MemoryLog
@@ -47,11 +50,11 @@ def test_records_are_interactions_under_their_relationships_key() -> None:
         assert 0 <= sent.received - event.time < SMALL.days * DAY + HOUR
 
 
-def test_all_is_received_within_one_hour_in_order() -> None:
+def test_receipts_cross_four_full_hours_in_order_and_no_quarter_of_a_day() -> None:
     received = [sent.received for sent in all_of(SMALL)]
     assert received == sorted(received)
-    million = BASE + 1_000_000 // 10
-    assert million // HOUR == BASE // HOUR
+    assert {at // HOUR - BASE // HOUR for at in received} == set(range(5))
+    assert {at // (6 * HOUR) for at in (*received, BASE + SPAN)} == {BASE // (6 * HOUR)}
 
 
 def test_the_mix_is_as_stated() -> None:
@@ -107,6 +110,35 @@ async def test_the_fold_is_what_rapport_stores() -> None:
     assert await states(store, sorted(expected), all_of(SMALL)[-1].received) == expected
 
 
+async def test_state_rules_fire_for_those_whose_use_has_fallen() -> None:
+    store = await scored(all_of(SMALL), SMALL.partitions, batch=100)
+    fallen = {f"{TENANT}/acct-{one.who:07d}" for one in past(SMALL.events, SMALL.relationships)}
+    rules = {
+        key: {change.rule for change in state.changes}
+        for key, state in (await store.states(list(reference(SMALL)))).items()
+    }
+    assert {key for key, found in rules.items() if found} == fallen
+    assert all("usage_drop" in rules[key] for key in fallen)
+    assert await flags(store, list(rules)) >= len(fallen)
+
+
+def test_the_log_begins_with_the_past_of_few() -> None:
+    begins = past(1_000_000, 10_000)
+    assert len(begins) == pytest.approx(10_000, rel=0.01)
+    assert len({one.who for one in begins}) == len(begins) / A_RELATIONSHIP
+    assert {one.who for one in past(600, 20)} == {0}
+
+
+async def test_evaluations_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, rule in RULES.items():
+        monkeypatch.setitem(RULES, name, rule)
+    evaluations = Evaluations()
+    await scored(all_of(SMALL), SMALL.partitions, batch=100)
+    assert SMALL.relationships < evaluations.count <= 4 * SMALL.relationships
+    evaluations.begin()
+    assert evaluations.count == 0
+
+
 def test_a_duplicate_counts_once() -> None:
     one, event = Relationship(), decode(all_of(SMALL)[0].value)
     assert one.add(event, BASE)
@@ -117,7 +149,7 @@ def test_a_duplicate_counts_once() -> None:
 
 
 def test_the_windows_move_with_the_day_of_receipt() -> None:
-    one, first = Relationship(), decode(all_of(SMALL)[0].value)
+    one, first = Relationship(), decode(all_of(SMALL)[-1].value)
     later = msgspec.structs.replace(first, id="later", time=first.time + 40 * DAY)
     one.add(first, BASE)
     one.add(later, BASE + 40 * DAY)
@@ -163,6 +195,15 @@ def test_rows_have_min_median_and_max() -> None:
     assert told["states_equal"]
     assert machine()["cores"] >= 1
     assert "| bare | 1,000 | 500 | 500 (250–1,000) | 100 |  |" in markdown({"bare": row})
+
+
+def test_evaluations_and_flags_are_told_of_rows_that_have_them() -> None:
+    row = Measured()
+    row.add(msgspec.structs.replace(figures(1_000, 2.0, 1.0), evaluations=40, flags=3), [])
+    assert report({"rapport_memory": row})["rows"][0] | {"evaluations": 40, "flags": 3} == report({"x": row})["rows"][
+        0
+    ] | {"name": "rapport_memory"}
+    assert "`rapport_memory`: 40 evaluations, 3 flags raised" in markdown({"rapport_memory": row})
 
 
 def test_a_row_is_compared_with_the_bare_loop_that_ran_before_it() -> None:

@@ -10,7 +10,7 @@ from shared.domain.columns.months import Month, month_id
 from shared.domain.contract.days import day_name, day_of, month_of
 from shared.domain.contract.events import DAY, HOUR, MINUTE, Millis, relationship_key
 from shared.domain.relationship.facts import Facts, Person, Promise
-from shared.domain.relationship.flags import Cause, Counter, Evidence, Rule, Severity, StandingFlag, fingerprint
+from shared.domain.relationship.flags import Cause, Counter, Evidence, Severity, StandingFlag, fingerprint
 from shared.domain.relationship.state import Band, Directory, RelationshipState, Score, Scores, Windows
 from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 from shared.storage.memory import MemoryStore
@@ -155,17 +155,17 @@ def _flags(id: str, index: float | None, now: Millis) -> dict[str, StandingFlag]
     if id == RED:
         return {
             "feature_decline/exports": StandingFlag(
-                Rule.FEATURE_DECLINE, "exports", Severity.CRITICAL, now - 5 * HOUR,
+                "feature_decline", "exports", Severity.CRITICAL, now - 5 * HOUR,
                 "“exports” was used 31 times in 7 days where 143 are usual (−78 %).",
                 {"seen": 31.0, "expected": 143.0, "change": -0.78, "p": 0.00002}, _drop_evidence(now)),
             "expectation_violated/onboarding": StandingFlag(
-                Rule.EXPECTATION_VIOLATED, "onboarding", Severity.WARNING, now - 2 * DAY,
+                "expectation_violated", "onboarding", Severity.WARNING, now - 2 * DAY,
                 "We promised “migration plan for the second plant” by Friday and it is 2 days late.",
                 {"days_late": 2.0}, Evidence(("crm#t0", "crm#t1"))),
         }  # fmt: skip
     severity = Severity.CRITICAL if index < 35 else Severity.WARNING
     reason = f"Silent for {int(80 - index)} business days, usual are 6."
-    return {"silence": StandingFlag(Rule.SILENCE, "", severity, now - DAY, reason, {"days": 80 - index, "usual": 6.0})}
+    return {"silence": StandingFlag("silence", "", severity, now - DAY, reason, {"days": 80 - index, "usual": 6.0})}
 
 
 def _drop_evidence(now: Millis) -> Evidence:

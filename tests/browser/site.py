@@ -20,7 +20,7 @@ from shared.clock import now_ms
 from shared.domain.contract.events import DAY, relationship_key
 from shared.domain.errors import Unavailable
 from shared.domain.keys import format_key, hash_secret
-from shared.domain.relationship.flags import Cause, Rule, Severity, StandingFlag, Update
+from shared.domain.relationship.flags import Cause, Severity, StandingFlag, Update
 from shared.domain.relationship.state import Band, Score, Scores
 from shared.settings import Settings
 from shared.storage.memory import MemoryStore
@@ -65,7 +65,7 @@ def tricks(deps: Deps, store: MoodyStore) -> FastAPI:
         state = await store.relationship(FULL, id)
         assert state is not None
         reason = f"Silent for 21 business days, usual are 6 ({id})."
-        flag = StandingFlag(Rule.SILENCE, f"live-{now_ms()}", severity, now_ms(), reason, {"days": 21.0})
+        flag = StandingFlag("silence", f"live-{now_ms()}", severity, now_ms(), reason, {"days": 21.0})
         made = an_alert(state, flag, now_ms())
         made = msgspec.structs.replace(made, published_version=0)
         await store.put_alert(made, 0)

@@ -34,7 +34,20 @@ def rapport(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def test_help_names_every_command() -> None:
     done = rapport("--help")
     assert done.returncode == 0
-    commands = ["up", "demo", "doctor", "init", "ingest", "scoring", "alerts", "api", "keys", "load", "quarantine"]
+    commands = [
+        "up",
+        "demo",
+        "doctor",
+        "init",
+        "ingest",
+        "scoring",
+        "alerts",
+        "api",
+        "keys",
+        "load",
+        "replay",
+        "quarantine",
+    ]
     assert not [command for command in commands if not re.search(rf"^\W*{command}\s", done.stdout, re.MULTILINE)]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from shared.stream.member import KafkaMember
-from shared.stream.ports import Batch
+from shared.stream.ports import Batch, NeverBehind
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Options(msgspec.Struct, frozen=True):
     instance: str = ""
 
 
-class Journal:
+class Journal(NeverBehind):
     """A processor whose state is the file."""
 
     def __init__(self, name: str, path: str) -> None:

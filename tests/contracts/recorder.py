@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from shared.stream.ports import Batch
+from shared.stream.ports import Batch, NeverBehind
 
 
 class Store:
@@ -23,7 +23,7 @@ class Store:
         return sum(len(set(self.offsets(partition))) for partition in list(self.rows))
 
 
-class Recorder:
+class Recorder(NeverBehind):
     """`before_apply` may raise or wait; `hold` keeps flush() from storing what lies at or behind an offset.
 
     A part of a flush stores `part` offsets of a partition at most.

@@ -122,9 +122,12 @@ async def test_due_are_the_earliest_of_the_partition(store: Store) -> None:
     moments = {"a": 30, "b": 10, "c": 0, "d": 20, "e": 40}
     await store.write([head_write(name, next_due_at=at) for name, at in moments.items()])
     await store.write([head_write("p", next_due_at=5, partition=4), head_write("never")])
-    assert await store.due(3, 30, 10) == ["acme/b", "acme/d", "acme/a"]
-    assert await store.due(3, 30, 2) == ["acme/b", "acme/d"]
-    assert await store.due(3, 9, 10) == []
+    assert [one.id for one in await store.due(3, 30, 10)] == ["acme/b", "acme/d", "acme/a"]
+    assert [one.id for one in await store.due(3, 30, 2)] == ["acme/b", "acme/d"]
+    assert [one.id for one in await store.due(3, 9, 10)] == []
+    found = await store.due(3, 30, 10)
+    assert [one.at for one in found] == sorted(one.at for one in found)
+    assert await store.due(3, 30, 10, found[1].at) == [one for one in found if one.at >= found[1].at]
     assert await store.earliest_due([3, 4, 5]) == {3: 10, 4: 5}
     assert await store.earliest_due([]) == {}
     await store.write([head_write("b", base=1, next_due_at=0)])
@@ -140,7 +143,7 @@ async def test_due_times_are_plain_integers(store: Store) -> None:
 
 async def test_due_serves_all_tenants_of_the_partition(store: Store) -> None:
     await store.write([head_write("a", next_due_at=2), head_write("a", tenant="other", next_due_at=1)])
-    assert await store.due(3, 5, 10) == ["other/a", "acme/a"]
+    assert [one.id for one in await store.due(3, 5, 10)] == ["other/a", "acme/a"]
 
 
 async def test_heads_of_a_partition_come_in_pages_by_id(store: Store) -> None:

@@ -11,7 +11,7 @@ from services.api.web.rows import SPARK, pack, row_of, spark_text
 from services.api.web.session import _inside
 from services.api.web.words import figure, touchpoint_words
 from shared.domain.relationship.facts import Facts, Promise
-from shared.domain.relationship.flags import Counter, Rule, Severity, StandingFlag
+from shared.domain.relationship.flags import Counter, Severity, StandingFlag
 from shared.domain.relationship.state import Band, Directory, Factor, RelationshipState, Score, Scores
 from shared.domain.relationship.touchpoints import Touchpoint
 
@@ -76,7 +76,7 @@ def test_a_broken_promise_is_not_called_overdue() -> None:
 
 
 def test_a_flag_from_loaded_history_is_not_dated_by_the_loading() -> None:
-    loud = StandingFlag(Rule.EXPECTATION_VIOLATED, "p", Severity.CRITICAL, 9, "promise broken: p")
+    loud = StandingFlag("expectation_violated", "p", Severity.CRITICAL, 9, "promise broken: p")
     quiet = msgspec.structs.replace(loud, suppressed=True)
     assert "<time" in parts.flag_card(a_head(), loud, {})
     assert "<time" not in parts.flag_card(a_head(), quiet, {})

@@ -14,7 +14,7 @@ from services.api.web.series import (
 from shared.domain.columns.months import Cell
 from shared.domain.contract.days import day_name
 from shared.domain.contract.events import DAY
-from shared.domain.relationship.flags import Counter, Evidence, Rule, Severity, StandingFlag
+from shared.domain.relationship.flags import Counter, Evidence, Severity, StandingFlag
 
 TODAY = 20_000
 
@@ -25,7 +25,7 @@ def use(feature: str, counts: dict[int, float], person: str = "") -> list[Cell]:
 
 def a_flag(*days: int, since: int = TODAY, subject: str = "export") -> StandingFlag:
     counters = tuple(Counter("export", day_name(day), 1.0) for day in days)
-    return StandingFlag(Rule.FEATURE_DECLINE, subject, Severity.CRITICAL, since * DAY, evidence=Evidence((), counters))
+    return StandingFlag("feature_decline", subject, Severity.CRITICAL, since * DAY, evidence=Evidence((), counters))
 
 
 def test_counts_are_added_over_persons_and_days_without_use_are_zero() -> None:
@@ -84,5 +84,5 @@ def test_a_drop_belongs_to_its_feature() -> None:
     flags = {"feature_decline/export": a_flag(TODAY)}
     assert drop_of(flags, "export") is flags["feature_decline/export"]
     assert drop_of(flags, "report") is None
-    silence = StandingFlag(Rule.SILENCE, "", Severity.WARNING, 0)
+    silence = StandingFlag("silence", "", Severity.WARNING, 0)
     assert drop_of({"silence": silence}, EVERYTHING) is None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from shared.domain.columns.block import Block
 from shared.domain.columns.counters import MonthCells
@@ -14,19 +16,22 @@ from shared.domain.columns.dedup import Stored
 from shared.domain.columns.id_chunks import Unsaved, chunk_all, unpack
 from shared.domain.columns.months import METRICS_MOST, Month, code_parts, month_id
 from shared.domain.columns.row import Entry, Row
+from shared.domain.columns.view import View
 from shared.domain.contract.days import Day, day_of
 from shared.domain.contract.events import Interaction, JsonObject, Millis
 from shared.domain.contract.times import parse_date_or_moment
 from shared.domain.engine.display import features, refresh
-from shared.domain.engine.run import Item, Known, Run, usage_entry
+from shared.domain.engine.run import Item, Prefetched, Run, usage_entry
 from shared.domain.engine.step import StepResult, step_many, tick
 from shared.domain.engine.terms import Terms
-from shared.domain.playbooks.model import Playbook, RuleSettings, bare_playbook
+from shared.domain.playbooks.model import Playbook, RuleSettings, default_playbook
+from shared.domain.playbooks.resolver import Resolver
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import FlagChange, Rule
+from shared.domain.relationship.flags import FlagChange
 from shared.domain.relationship.fold import fold_timeline
 from shared.domain.relationship.state import RelationshipState
 from shared.domain.relationship.touchpoints import Touchpoint, made_of
+from shared.domain.rules.declaration import CRITICAL, NONE, RuleResult, StateRule
 from shared.domain.scores.factors import FACTORS
 
 TENANT, NAME = "acme", "acct-1"
@@ -56,7 +61,14 @@ def touch(type: str, time: Millis, id: str = "e1", /, **data: Any) -> Touchpoint
     return made_of(interaction(type, time, id, data), data)
 
 
-def playbook(rule: Rule | None = None, **settings: Any) -> Playbook:
+def bare_playbook() -> Playbook:
+    """Every rule with its default thresholds: no cooldown, no channels, no advice."""
+    whole = default_playbook()
+    rules = {name: RuleSettings(params=settings.params) for name, settings in whole.rules.items()}
+    return msgspec.structs.replace(whole, rules=rules)
+
+
+def playbook(rule: str | None = None, **settings: Any) -> Playbook:
     """Default thresholds, except for one rule's settings; `params` may be given in part."""
     bare = bare_playbook()
     if rule is None:
@@ -125,7 +137,7 @@ class Desk:
     def run(self, run: Run) -> StepResult:
         """Fold a run."""
         timelines = {ID: list(self.timeline.values())}
-        return step_many(self.block, run, Known(dict(self.timeline), timelines), self.terms, LOG, 0)
+        return step_many(self.block, run, Prefetched(dict(self.timeline), timelines), self.terms, LOG, 0)
 
     def clock(self, now: Millis) -> None:
         """Fold a clock record."""
@@ -152,7 +164,7 @@ class Desk:
     def reload(self, next: int | None = None) -> Row:
         """The same relationship made anew from documents, in a block of its own; records from `next` on come again."""
         self.store()
-        block = Block(self.block.feature_days, capacity=1)
+        block = Block(self.block.columns.feature_days, capacity=1)
         stored = msgspec.convert(msgspec.to_builtins(self.state), RelationshipState)
         row = block.add(stored, [self.months[name] for name in sorted(self.months)], unknown_months=True)
         again = (0, self.offset + 1 if next is None else next)
@@ -230,3 +242,31 @@ def row_with(touches: Iterable[Touchpoint] = (), **fields: Any) -> tuple[Block, 
         if entry.metric is not None:
             block.count(row, (Entry(entry.metric, entry.person, day_of(entry.time), 1.0),), Fence(LOG, 0, offset))
     return block, row
+
+
+class Looked(NamedTuple):
+    """What a state rule says of a view, with an entry for each row even if it has nothing to say of it."""
+
+    fires: NDArray[np.bool_]
+    stays: NDArray[np.bool_]
+    critical: NDArray[np.bool_]
+    numbers: dict[str, NDArray[np.float64]]
+    due: NDArray[np.int64]
+
+
+def judged(rule: StateRule, view: View, book: Playbook | None = None) -> RuleResult:
+    """What a state rule says of a view under a playbook."""
+    variants = Resolver(book or playbook()).of_rows(view.rows)
+    return rule.evaluate(view, variants.thresholds(rule.name, np.arange(len(view))))
+
+
+def looked(rule: StateRule, view: View, book: Playbook | None = None) -> Looked:
+    """The same of a rule about whole relationships, row by row; numbers are NaN where there are none."""
+    result, size = judged(rule, view, book), len(view)
+    assert result.subject == [""] * len(result.position)
+    severity, stays = np.zeros(size, np.int8), np.zeros(size, np.bool_)
+    severity[result.position], stays[result.position] = result.severity, result.stays
+    numbers = {name: np.full(size, np.nan) for name in result.numbers}
+    for name, column in result.numbers.items():
+        numbers[name][result.position] = column
+    return Looked(severity > NONE, stays, severity == CRITICAL, numbers, result.due)

@@ -96,8 +96,8 @@ def test_no_series() -> None:
 
 
 def test_critical_z() -> None:
-    assert critical_z(0.01) == pytest.approx(-2.3263, abs=1e-4)
-    assert critical_z(0.5) == pytest.approx(0)
+    z = critical_z(np.array([0.01, 0.5, 0.01]))
+    assert z.tolist() == pytest.approx([-2.3263, 0, -2.3263], abs=1e-4)
 
 
 Plain = tuple[float, float, float, int, int]

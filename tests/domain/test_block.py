@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from shared.domain.columns.block import Block
 from shared.domain.columns.months import Month
 from shared.domain.columns.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, active_days
+from shared.domain.columns.view import View
 from shared.domain.contract.days import day_of, month_of
 from shared.domain.contract.events import DAY, HOUR
 from shared.domain.relationship.fence import Fence
@@ -24,6 +26,14 @@ NOON = at("2026-06-01T12:00:00Z")
 
 def other_head(number: int) -> RelationshipState:
     return RelationshipState(id=f"t/{number}", tenant="t", relationship=str(number))
+
+
+def used_features(view: View, days: int) -> tuple[NDArray[np.int64], list[str], NDArray[np.float64]]:
+    """Features used in these days: the position of their row, their names, and daily counts."""
+    position, slots, counts = view.features(np.arange(len(view)), days)
+    used = np.flatnonzero(counts.any(axis=1))
+    names = [view.feature_name(int(position[at]), int(slots[at])) for at in used]
+    return position[used], names, counts[used]
 
 
 def test_totals_and_features_by_hand() -> None:
@@ -44,7 +54,7 @@ def test_totals_and_features_by_hand() -> None:
     assert view.total(USAGE, 3).tolist() == [[3, 3, 0]]
     assert view.total(INBOUND, 3).tolist() == [[1, 1, 0]]
     assert view.total(OUTBOUND, 3).tolist() == [[0, 1, 1]]
-    position, names, counts = view.features(2)
+    position, names, counts = used_features(view, 2)
     assert dict(zip(names, counts.tolist(), strict=True)) == {"export": [3, 2], "import": [0, 1]}
     assert position.tolist() == [0, 0]
     assert view.people(1).tolist() == [1]  # ana today
@@ -72,7 +82,7 @@ def test_rows_of_one_view_have_moments_of_their_own() -> None:
         block.count(row, [Entry("use:export", "", MONDAY, 1.0)], Fence(LOG, 0, row.index))
     view = block.view(rows, [NOON, NOON + DAY, NOON + 2 * DAY])
     assert view.total(USAGE, 3).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    assert view.features(3)[2].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert used_features(view, 3)[2].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
 def test_a_record_counts_once_in_each_month() -> None:
@@ -102,8 +112,8 @@ def test_series_do_not_go_back() -> None:
     row = block.add(state())
     block.count(row, [Entry("use:export", "", MONDAY, 1.0)], Fence(LOG, 0, 0))
     for day in (MONDAY - 1, MONDAY):
-        block.advance(row, day)
-        assert block.horizons[row.index] == MONDAY
+        block.columns.advance(row, day)
+        assert block.columns.horizons[row.index] == MONDAY
     assert block.view([row], [NOON]).total(USAGE, 2).tolist() == [[1, 0]]
 
 
@@ -132,7 +142,7 @@ def test_rows_that_are_let_go_leave_clean_places() -> None:
     block.count(again, [Entry("use:other", "", MONDAY - 2, 1.0)], Fence(LOG, 0, 1))
     view = block.view([again], [NOON])
     assert view.total(USAGE, 3).tolist() == [[0, 0, 1]]
-    assert view.features(3)[2].tolist() == [[0, 0, 1]]
+    assert used_features(view, 3)[2].tolist() == [[0, 0, 1]]
 
 
 def test_the_least_recently_used_that_hold_nothing_unsaved_go_first() -> None:
@@ -200,7 +210,7 @@ def test_a_month_with_nothing_but_scores_enters_no_series() -> None:
     assert (list(row.cells), row.slots, row.people) == (["2026-05", "2026-06"], {}, {})
     view = block.view([row], [NOON])
     assert not view.total(USAGE, TOTAL_DAYS).any()
-    assert view.features(40)[1] == []
+    assert used_features(view, 40)[1] == []
 
 
 @settings(max_examples=50, deadline=None)
@@ -244,7 +254,7 @@ def _check(block: Block, number: int, cells: dict[tuple[int, str, str], float], 
     for (day, metric, _), count in cells.items():
         if metric.startswith("use:") and today - day < 40 and count:
             features[metric[4:]][today - day] += count
-    _, names, counts = view.features(40)
+    _, names, counts = used_features(view, 40)
     assert dict(zip(names, counts.tolist(), strict=True)) == features
     people = {who for (day, metric, who), count in cells.items() if who and count and metric.startswith("use:")}
     newest = {

@@ -14,5 +14,5 @@ def test_a_block_grows_while_it_counts() -> None:
             entry = Entry(f"use:f{feature}", "", 20_000, 2.0)
             block.count(row, (entry, entry), Fence("i", 0, number * 3 + feature))
     for row in block.rows.values():
-        assert block.totals[row.index, USAGE].sum() == 12
-        assert [block.features[slot].sum() for slot in row.slots.values()] == [4, 4, 4]
+        assert block.columns.totals[row.index, USAGE].sum() == 12
+        assert [block.columns.features[slot].sum() for slot in row.slots.values()] == [4, 4, 4]

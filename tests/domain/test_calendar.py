@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.contract.events import DAY, HOUR
-from shared.domain.rules.calendar import (
+from shared.domain.contract.calendar import (
     add_business_days,
     business_clock,
     business_days_between,
     subtract_business_days,
 )
+from shared.domain.contract.events import DAY, HOUR
 from tests.domain.builders import at
 
 MOMENTS = st.integers(0, 40_000 * DAY)

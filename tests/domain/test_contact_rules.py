@@ -8,12 +8,12 @@ import pytest
 
 from shared.domain.contract.events import DAY, HOUR
 from shared.domain.playbooks.model import Playbook
-from shared.domain.relationship.flags import Rule
 from shared.domain.relationship.state import Directory
 from shared.domain.relationship.touchpoints import Touchpoint
-from shared.domain.rules.contact import BROKEN_FOR, expectation_violated, silence
-from shared.domain.rules.declaration import REASONS, STATE_RULES
-from tests.domain.builders import at, playbook, row_with, touch
+from shared.domain.rules.contact import silence
+from shared.domain.rules.declaration import CRITICAL, NONE
+from shared.domain.rules.promises import BROKEN_FOR, expectation_violated
+from tests.domain.builders import at, judged, looked, playbook, row_with, touch
 
 MONDAY = at("2026-06-01T09:00:00Z")
 EVERY_DAY = Directory(custom={"calendar": "everyday"})
@@ -27,26 +27,24 @@ def daily(days: int = 5, person: str = "ana") -> list[Touchpoint]:
 def silent(touches: list[Touchpoint], now: int, **fields: Any) -> tuple[bool, int, dict[str, float]]:
     """Whether silence fires, when it is due, and its numbers."""
     block, row = row_with(touches, **fields)
-    result = silence(block.view([row], [now]), playbook())
+    result = looked(silence, block.view([row], [now]))
     assert result.fires.tolist() == result.stays.tolist()
     assert not result.critical[0]
-    return (
-        bool(result.fires[0]),
-        int(result.due[0]),
-        {name: float(column[0]) for name, column in result.numbers.items()},
-    )
+    numbers = {name: float(column[0]) for name, column in result.numbers.items()}
+    return bool(result.fires[0]), int(result.due[0]), numbers
 
 
 def test_silence_falls_due_over_the_weekend() -> None:
     due = at("2026-06-12T09:00:00Z")  # Friday 9:00 and five business days: Friday 9:00
-    assert silent(daily(), due - 1) == (False, due, {"silent": 0, "limit": 5, "usual": 1})
-    assert silent(daily(), due) == (True, 0, {"silent": 5, "limit": 5, "usual": 1})
+    assert silent(daily(), due - 1)[:2] == (False, due)
+    # while it lasts, its words are renewed every day
+    assert silent(daily(), due) == (True, at("2026-06-13"), {"silent": 5, "limit": 5, "usual": 1})
     assert silent(daily(), due + 4 * DAY)[2]["silent"] == 7  # the Tuesday after: Friday and Monday have passed
 
 
 def test_a_relationship_without_weekends() -> None:
     due = at("2026-06-10T09:00:00Z")
-    assert silent(daily(), due, directory=EVERY_DAY) == (True, 0, {"silent": 5, "limit": 5, "usual": 1})
+    assert silent(daily(), due, directory=EVERY_DAY) == (True, at("2026-06-11"), {"silent": 5, "limit": 5, "usual": 1})
     assert not silent(daily(), due - 1, directory=EVERY_DAY)[0]
 
 
@@ -68,12 +66,12 @@ def test_what_has_no_cadence_yet_is_not_silent(touches: list[Touchpoint]) -> Non
 def test_words_and_evidence_of_silence() -> None:
     numbers = {"silent": 7.4, "usual": 1.0}
     block, row = row_with(daily())
-    assert REASONS[Rule.SILENCE](row, "", numbers) == "ana silent for 7 business days, usual gap 1"
-    assert STATE_RULES[Rule.SILENCE].evidence(block.view([row], [MONDAY]), 0, "", {}).events == ("test#m4",)
+    assert silence.words(row, "", numbers) == "ana silent for 7 business days, usual gap 1"
+    assert silence.evidence(block.view([row], [MONDAY]), 0, "", {}).events == ("test#m4",)
     _, row = row_with([*daily(), touch("person.joined", MONDAY, "p", person="ana", role="champion")])
-    assert REASONS[Rule.SILENCE](row, "", numbers).startswith("ana (champion) silent")
+    assert silence.words(row, "", numbers).startswith("ana (champion) silent")
     _, row = row_with(daily(person=""), directory=EVERY_DAY)
-    assert REASONS[Rule.SILENCE](row, "", numbers) == "they silent for 7 days, usual gap 1"
+    assert silence.words(row, "", numbers) == "they silent for 7 days, usual gap 1"
 
 
 def promise(name: str = "p", due: str = "2026-06-03T09:00:00Z", **more: Any) -> Touchpoint:
@@ -83,10 +81,12 @@ def promise(name: str = "p", due: str = "2026-06-03T09:00:00Z", **more: Any) -> 
 def broken(touches: list[Touchpoint], now: int, book: Playbook | None = None, **fields: Any) -> tuple[Any, int]:
     """Promises flagged (True: critical), and the next moment to look."""
     block, row = row_with(touches, **fields)
-    result = expectation_violated(block.view([row], [now]), book or playbook())
-    assert result.fires.all()
-    assert result.numbers["overdue"].tolist() == result.critical.tolist()
-    return dict(zip(result.subject, result.critical.tolist(), strict=True)), int(result.due[0])
+    result = judged(expectation_violated, block.view([row], [now]), book)
+    assert result.stays.all()
+    assert (result.severity > NONE).all()
+    critical = (result.severity == CRITICAL).tolist()
+    assert result.numbers["overdue"].tolist() == critical
+    return dict(zip(result.subject, critical, strict=True)), int(result.due[0])
 
 
 def test_a_promise_warns_a_day_before_and_is_broken_when_due() -> None:
@@ -108,7 +108,7 @@ def test_the_warning_comes_on_a_business_day() -> None:
 def test_no_warning_for_what_was_promised_at_short_notice_or_if_none_is_wanted() -> None:
     soon = promise(due="2026-06-02T08:00:00Z")
     assert broken([soon], MONDAY + HOUR) == ({}, at("2026-06-02T08:00:00Z"))
-    none = playbook(Rule.EXPECTATION_VIOLATED, params={"warn_hours": 0})
+    none = playbook("expectation_violated", params={"warn_hours": 0})
     assert broken([promise()], MONDAY + 47 * HOUR, none) == ({}, MONDAY + 2 * DAY)
 
 
@@ -139,10 +139,10 @@ def test_words_and_evidence_of_promises() -> None:
     touches = [promise("p", text="the report"), promise("q"), touch("promise.broken", MONDAY, "b", promise="q")]
     touches.append(touch("promise.broken", MONDAY, "never made", promise="r"))
     block, row = row_with(touches)
-    words = REASONS[Rule.EXPECTATION_VIOLATED]
+    words = expectation_violated.words
     assert words(row, "p", {"overdue": 0}) == "promise is due 2026-06-03 09:00 UTC and not kept: the report"
     assert words(row, "p", {"overdue": 1}) == "promise was due 2026-06-03 09:00 UTC and not kept: the report"
     assert words(row, "q", {"overdue": 1}) == "promise broken: q"
     view = block.view([row], [MONDAY])
-    evidence = {name: STATE_RULES[Rule.EXPECTATION_VIOLATED].evidence(view, 0, name, {}).events for name in "pqr"}
+    evidence = {name: expectation_violated.evidence(view, 0, name, {}).events for name in "pqr"}
     assert evidence == {"p": ("test#made p",), "q": ("test#made q", "test#b"), "r": ("test#never made",)}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.contract.accepting import Acceptance, Rejection, accept, accept_all, event_id
-from shared.domain.contract.events import DAY, EVENT_TYPES, HOUR, MINUTE, Interaction
-from shared.domain.contract.fields import CONTROL, FIELDS, holds_control
+from shared.domain.contract.events import DAY, HOUR, MINUTE, Interaction
+from shared.domain.contract.kinds import CONTROL, KINDS, holds_control
+from shared.domain.contract.types import EVENT_TYPES
+from tests.examples import examples
 
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 TERMS = Acceptance("demo", NOW, lambda tenant, subject: subject.strip())
@@ -232,38 +236,67 @@ def test_data_that_is_not_as_its_type_demands_is_rejected(name: str, data: Any) 
     assert reason(event(type=name, data=data)) in {"invalid_field", "missing_field"}
 
 
+EXAMPLES: dict[str, Any] = {
+    "name": "ann",
+    "names": ["ann", "bob"],
+    "text": "As agreed.",
+    "number": -12.5,
+    "count": 30,
+    "quantity": 2.5,
+    "whole": 12,
+    "sentiment": 0.5,
+    "object": {"any": "thing"},
+    "day": "2026-09-01",
+    "time": "2026-09-20T10:00:00Z",
+    "moment": "2027-01-01T00:00:00+02:00",
+    "replacement": {"time": "2026-09-20T10:00:00Z"},
+    "currency": "EUR",
+    "change": 0.2,
+    "side": "them",
+    "instrument": "csat",
+}
+"""A value of every kind."""
+
+NAME_OF = {kind.words: name for name, kind in KINDS.items()}
+
+
+def values_of(name: str, fields: Iterable[str]) -> dict[str, Any]:
+    """A value for each of these fields of a type."""
+    return {field: EXAMPLES[NAME_OF[EVENT_TYPES[name].fields[field].words]] for field in fields}
+
+
+def test_every_kind_has_an_example_and_a_name_of_its_own() -> None:
+    assert EXAMPLES.keys() == KINDS.keys()
+    assert len(NAME_OF) == len(KINDS)
+    assert all(kind.fits(EXAMPLES[name]) for name, kind in KINDS.items())
+
+
 @pytest.mark.parametrize("name", [name for name, row in EVENT_TYPES.items() if row.required])
 def test_every_required_field_is_asked_for_by_name(name: str) -> None:
     required = EVENT_TYPES[name].required
-    assert accepted(event(type=name, data={field: EXAMPLES[field] for field in required})).type == name
+    assert accepted(event(type=name, data=values_of(name, required))).type == name
     for missing in required:
-        found = answer(event(type=name, data={field: EXAMPLES[field] for field in required if field != missing}))
+        found = answer(event(type=name, data=values_of(name, [field for field in required if field != missing])))
         assert isinstance(found, Rejection)
         assert (found.reason, f"`data.{missing}`" in found.detail) == ("missing_field", True)
 
 
-EXAMPLES: dict[str, Any] = {
-    "day": "2026-09-01",
-    "feature": "export",
-    "quantity": 2.5,
-    "ticket": "T-1",
-    "instrument": "nps",
-    "score": 9,
-    "amount": -12.5,
-    "currency": "EUR",
-    "effective_at": "2027-01-01T00:00:00+02:00",
-    "promise": "roadmap",
-    "due": "2027-01-01",
-    "person": "ann",
-    "role": "champion",
-    "id": "e-0",
-    "replacement": {"time": "2026-09-20T10:00:00Z"},
-}
+@pytest.mark.parametrize("name", EVENT_TYPES)
+def test_every_field_of_a_type_is_checked(name: str) -> None:
+    row = EVENT_TYPES[name]
+    whole = values_of(name, row.fields)
+    assert data_of(accepted(event(type=name, data=whole))) == whole
+    for field, kind in row.fields.items():
+        wrong = next(value for value in (-7.5, "7.5 ", []) if not kind.fits(value))
+        found = answer(event(type=name, data={**whole, field: wrong}))
+        assert isinstance(found, Rejection)
+        assert found.detail == f"`data.{field}` must be {kind.words}."
 
 
-def test_every_type_of_the_contract_has_its_fields() -> None:
-    assert FIELDS.keys() == EVENT_TYPES.keys()
-    assert all(set(row.required) <= FIELDS[name].keys() for name, row in EVENT_TYPES.items())
+@pytest.mark.parametrize("name", EVENT_TYPES)
+def test_a_type_is_a_family_and_what_happened_and_says_so_in_a_sentence(name: str) -> None:
+    assert re.fullmatch(r"[a-z_]+\.[a-z_]+", name)
+    assert re.fullmatch(r"[A-Z][^|\n]*\.", EVENT_TYPES[name].says)
 
 
 def test_a_score_lies_where_its_instrument_says() -> None:
@@ -331,7 +364,7 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=12,
 )
-KNOWN = sorted({field for fields in FIELDS.values() for field in fields})
+KNOWN = sorted({field for row in EVENT_TYPES.values() for field in row.fields})
 ODD_EVENTS = st.fixed_dictionaries(
     {"type": st.sampled_from(sorted(EVENT_TYPES)) | st.text(max_size=10)},
     optional={
@@ -357,6 +390,7 @@ def test_any_bytes_get_an_answer(raw: bytes) -> None:
     assert isinstance(answer(raw), Rejection)
 
 
+@settings(max_examples=examples(100))
 @given(st.lists(ODD_EVENTS, max_size=6))
 def test_no_item_of_a_batch_depends_on_another(items: list[dict[str, Any]]) -> None:
     raws = [json.dumps(item).encode() for item in items]

@@ -10,7 +10,6 @@ from shared.domain.engine.corrections import target_of
 from shared.domain.engine.run import Item
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.facts import Facts
-from shared.domain.relationship.flags import Rule
 from tests.domain.builders import LOG, Desk, at, counters_of, interaction, playbook
 
 NOON = at("2026-06-01T12:00:00Z")
@@ -154,7 +153,7 @@ def corrected(desk: Desk, score: float, person: str = "ana") -> None:
 
 
 def test_a_corrected_answer_is_judged_anew() -> None:
-    desk = Desk(Terms(playbook(Rule.NPS_DETRACTOR, cooldown_days=1)))
+    desk = Desk(Terms(playbook("nps_detractor", cooldown_days=1)))
     desk.say("survey.answered", NOON, id="s1", instrument="nps", score=2, person="ana")
     corrected(desk, 5)
     assert desk.state.flags["nps_detractor/ana"].reason == "ana answered NPS with 5"

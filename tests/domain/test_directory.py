@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.contract.events import JsonObject
+from shared.domain.contract.types import EVENT_TYPES
 from shared.domain.relationship.directory import CUSTOM_KEPT, updated
 from shared.domain.relationship.state import Directory
 
@@ -27,6 +28,7 @@ def test_every_field() -> None:
         "kind": "partner",
         "type": "bff",
         "segment": "large",
+        "tier": "gold",
         "owner": "kim",
         "stage": "build",
         "status": "active",
@@ -47,6 +49,11 @@ def test_every_field() -> None:
             [*(name for name in said if name not in ("custom", "unheard_of")), "custom.calendar"], 5
         ),
     }
+
+
+def test_it_knows_what_the_contract_lets_one_say() -> None:
+    known = {field.name for field in msgspec.structs.fields(Directory)}
+    assert EVENT_TYPES["relationship.updated"].fields.keys() == known - {"at", "said_at"}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from shared.domain.contract.events import DAY, HOUR
+from shared.domain.contract.types import EVENT_TYPES
 from shared.domain.engine.terms import Terms
-from shared.domain.relationship.flags import Rule, Severity
+from shared.domain.relationship.flags import Severity
+from shared.domain.rules.declaration import EventRule
+from shared.domain.rules.table import RULES
 from tests.domain.builders import Desk, at, playbook
 
 NOON = at("2026-06-01T12:00:00Z")
@@ -29,7 +32,7 @@ def test_a_detractor_answers_0_to_6(score: float, severity: str | None) -> None:
         assert desk.changes == ()
         return
     (change,) = desk.changes
-    assert (change.rule, change.subject, change.severity) == (Rule.NPS_DETRACTOR, "ana", Severity(severity))
+    assert (change.rule, change.subject, change.severity) == ("nps_detractor", "ana", Severity(severity))
     assert change.reason == f"ana answered NPS with {score:g}"
     assert (change.moment, change.numbers, change.evidence.events) == (NOON, {"score": score}, (key,))
     assert desk.state.flags["nps_detractor/ana"].until == NOON + 90 * DAY
@@ -107,13 +110,13 @@ def test_history_raises_nothing() -> None:
 
 
 def test_a_rule_that_is_off_says_nothing() -> None:
-    desk = Desk(Terms(playbook(Rule.NPS_DETRACTOR, enabled=False)))
+    desk = Desk(Terms(playbook("nps_detractor", enabled=False)))
     answer(desk, NOON, 2)
     assert desk.changes == ()
 
 
 def test_within_its_cooldown_it_is_not_raised_again_unless_it_is_worse() -> None:
-    desk = Desk(Terms(playbook(Rule.NPS_DETRACTOR, cooldown_days=1)))
+    desk = Desk(Terms(playbook("nps_detractor", cooldown_days=1)))
     answer(desk, NOON, 5)
     answer(desk, NOON + HOUR, 9)
     answer(desk, NOON + 2 * HOUR, 5)
@@ -184,7 +187,12 @@ def test_a_plan_stands_until_it_takes_effect_and_for_a_day_at_least() -> None:
 
 
 def test_types_are_meant_whatever_their_case() -> None:
-    desk = Desk(Terms(playbook(Rule.PRICE_CHANGE_PLANNED, params={"kinds": (), "types": ("Key Account",)})))
+    desk = Desk(Terms(playbook("price_change_planned", params={"kinds": (), "types": ("Key Account",)})))
     desk.say("relationship.updated", NOON, type="key account")
     desk.say("price.change_planned", NOON, effective_at="2026-07-01")
     assert len(desk.changes) == 1
+
+
+def test_what_a_rule_goes_by_is_a_type_of_the_contract() -> None:
+    judged = {type for rule in RULES.values() if isinstance(rule, EventRule) for type in rule.types}
+    assert judged <= EVENT_TYPES.keys()

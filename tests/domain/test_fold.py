@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.contract.days import day_of
+from shared.domain.contract.declaration import EventClass
 from shared.domain.contract.events import DAY
+from shared.domain.contract.types import EVENT_TYPES, event_type
 from shared.domain.relationship.facts import Facts, Person, Promise, Survey
-from shared.domain.relationship.fold import DAYS_KEPT, OPEN_KEPT, PEOPLE_KEPT, fold_timeline, fold_touchpoint
+from shared.domain.relationship.fold import DAYS_KEPT, OPEN_KEPT, PEOPLE_KEPT, STEPS, fold_timeline, fold_touchpoint
 from shared.domain.relationship.touchpoints import Touchpoint
 from tests.domain.builders import at, touch
 
@@ -254,3 +256,8 @@ def test_facts_are_never_changed_in_place(timeline: list[Touchpoint]) -> None:
         assert msgspec.json.encode(facts) == before
         facts = after
     assert facts == fold_timeline(timeline)
+
+
+def test_what_has_a_step_is_a_touchpoint_of_the_contract() -> None:
+    assert {event_type(name).kind for name in STEPS} == {EventClass.TOUCHPOINT}
+    assert STEPS.keys() <= EVENT_TYPES.keys()

@@ -93,12 +93,6 @@ def test_a_raised_verdict_opens_an_alert() -> None:
     assert (step.alert.version, step.alert.episode) == (1, 1)
 
 
-def test_the_playbook_may_overrule_the_severity() -> None:
-    step = apply_change(None, UPDATE, verdict(1), 5, severity=Severity.CRITICAL)
-    assert step is not None
-    assert step.alert.severity == Severity.CRITICAL
-
-
 @pytest.mark.parametrize(
     "change", [verdict(1, suppressed=True), verdict(1, raised=False), verdict(1, False, suppressed=True)]
 )

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from shared.domain.columns.row import TOTAL_DAYS
-from shared.domain.playbooks.model import LONGEST_LOOK, DropParams, SilenceParams, bare_playbook
-from shared.domain.relationship.flags import Rule
+from shared.domain.playbooks.model import default_playbook
 from shared.domain.rules.baseline import days_needed
+from shared.domain.rules.table import RULES
+from shared.domain.rules.usage import LONGEST_LOOK, DropParams
 
 
 def test_a_baseline_reaches_no_further_than_counts_are_kept() -> None:
@@ -21,8 +22,7 @@ def test_critical_is_not_below_warn() -> None:
 
 
 def test_every_rule_has_its_own_thresholds() -> None:
-    book = bare_playbook()
-    assert set(book.rules) == set(Rule)
-    assert book.params(Rule.SILENCE, SilenceParams).minimum_days == 5
-    with pytest.raises(TypeError, match="silence has SilenceParams, not DropParams"):
-        book.params(Rule.SILENCE, DropParams)
+    book = default_playbook()
+    assert list(book.rules) == list(RULES)
+    assert all(type(settings.params) is RULES[name].params for name, settings in book.rules.items())
+    assert all(settings.advice for settings in book.rules.values())

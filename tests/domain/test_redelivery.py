@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.domain.contract.events import Use, UseData
+from shared.domain.contract.uses import Use, UseData
 from shared.domain.engine.run import Run
 from tests.domain.builders import ID, NAME, TENANT, Desk, at
 

@@ -13,11 +13,13 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from shared.domain.contract.accepting import Rejection
-from shared.domain.contract.events import EVENT_TYPES
+from shared.domain.contract.guide import BEGIN, with_types
 from shared.domain.contract.schema import event_schema
-from tests.domain.test_contract import ATTRIBUTES, DATA, EXAMPLES, ODD_EVENTS, answer, event
+from shared.domain.contract.types import EVENT_TYPES
+from tests.domain.test_contract import ATTRIBUTES, DATA, ODD_EVENTS, answer, event, values_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "schema"
+GUIDE = DOCS.parent / "sending-events.md"
 SCHEMA = Draft202012Validator(event_schema(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
@@ -26,15 +28,27 @@ def test_the_file_is_current() -> None:
     assert written == event_schema(), "run: .venv/bin/python docs/schema/write.py"
 
 
+def test_the_guide_lists_the_types_there_are() -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+    assert guide == with_types(guide), "run: .venv/bin/python docs/schema/write.py"
+
+
+def test_a_guide_without_marks_is_not_written_to() -> None:
+    with pytest.raises(ValueError, match="where the list of types belongs"):
+        with_types(f"# A guide\n\n{BEGIN}\n")
+
+
 def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(event_schema())
 
 
 @pytest.mark.parametrize("name", sorted(EVENT_TYPES))
 def test_an_example_of_every_type_is_valid_and_accepted(name: str) -> None:
-    example = event(type=name, data={field: EXAMPLES[field] for field in EVENT_TYPES[name].required})
-    SCHEMA.validate(example)
-    assert not isinstance(answer(example), Rejection)
+    row = EVENT_TYPES[name]
+    for fields in (row.required, row.fields):
+        example = event(type=name, data=values_of(name, fields))
+        SCHEMA.validate(example)
+        assert not isinstance(answer(example), Rejection)
 
 
 # What the schema does not say: sizes, how the clock stands, what cannot be parsed or stored.
@@ -92,7 +106,7 @@ def test_the_inbox_is_described_with_this_schema() -> None:
 
 
 def test_what_the_guide_sends_is_valid_and_accepted() -> None:
-    guide = (DOCS.parent / "sending-events.md").read_text(encoding="utf-8")
+    guide = GUIDE.read_text(encoding="utf-8")
     sent = [each for batch in re.findall(r"-d '(\[.*?\])'", guide, re.DOTALL) for each in json.loads(batch)]
     assert {each["type"] for each in sent} >= {"event.retracted", "event.corrected", "usage.daily_total"}
     for each in sent:

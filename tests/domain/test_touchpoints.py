@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from shared.domain.contract.events import event_key, event_type, relationship_key
+from shared.domain.contract.events import event_key, relationship_key
+from shared.domain.contract.types import event_type
 from shared.domain.relationship.touchpoints import made_of, touchpoint_id
 from tests.domain.builders import at, interaction, touch
 

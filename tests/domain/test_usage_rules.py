@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from shared.domain.columns.block import Block
-from shared.domain.columns.row import Entry, Row
+from shared.domain.columns.row import USAGE, Entry, Row
 from shared.domain.contract.days import day_of
 from shared.domain.contract.events import DAY, HOUR
 from shared.domain.playbooks.model import Playbook
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Counter, Rule
-from shared.domain.rules.declaration import REASONS, STATE_RULES, RuleResult
+from shared.domain.relationship.flags import Counter
+from shared.domain.rules.baseline import days_needed, levels
+from shared.domain.rules.declaration import NONE
 from shared.domain.rules.usage import feature_decline, usage_drop
-from tests.domain.builders import LOG, at, playbook, state
+from tests.domain.builders import LOG, Looked, at, judged, looked, playbook, state
 
 NOW = at("2026-06-01T00:00:00Z")
 TODAY = day_of(NOW)
@@ -37,9 +38,9 @@ def used(**features: tuple[float, float]) -> tuple[Block, Row]:
     return block, row
 
 
-def total(history: float, window: float, book: Playbook | None = None, now: int = NOW) -> RuleResult:
+def total(history: float, window: float, book: Playbook | None = None, now: int = NOW) -> Looked:
     block, row = used(export=(history, window))
-    return usage_drop(block.view([row], [now]), book or playbook())
+    return looked(usage_drop, block.view([row], [now]), book)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +60,12 @@ def test_a_drop_by_hand(window: float, fires: bool, stays: bool, critical: bool)
     # 100 a day: 700 are usual; deviation = sqrt(700 × (1 + 1/8)) = 28.06; at 560 z = −140 / 28.06 = −4.99 < −2.33
     result = total(100, 10 * window)
     assert (result.fires[0], result.stays[0], result.critical[0]) == (fires, stays, critical)
-    assert result.numbers["seen"][0] == pytest.approx(70 * window)
-    assert result.numbers["expected"][0] == 700
-    assert result.numbers["weeks"][0] == 8
+    block, row = used(export=(100, 10 * window))
+    found = levels(block.view([row], [NOW]).total(USAGE, days_needed(7, 8)), np.zeros(1), 7, 8)
+    assert (found.seen[0], found.expected[0], found.weeks[0]) == (pytest.approx(70 * window), 700, 8)
+    if stays:
+        said = {name: result.numbers[name][0] for name in ("seen", "expected", "weeks", "days")}
+        assert said == {"seen": pytest.approx(70 * window), "expected": 700, "weeks": 8, "days": 7}
 
 
 def test_chance_is_not_a_drop() -> None:
@@ -69,14 +73,14 @@ def test_chance_is_not_a_drop() -> None:
     # 17.5 (down 50 %): z = −2.79
     assert not total(5, 3).fires[0]
     assert total(5, 2.5).fires[0]
-    assert total(5, 3, playbook(Rule.USAGE_DROP, params={"significance": 0.05})).fires[0]
+    assert total(5, 3, playbook("usage_drop", params={"significance": 0.05})).fires[0]
 
 
 def test_little_use_is_not_looked_at() -> None:
     # 2.75 a day: 19.25 are usual, 20 are needed
     assert not total(2.75, 0).fires[0]
     assert not total(2.75, 0).stays[0]
-    assert total(2.75, 0, playbook(Rule.USAGE_DROP, params={"minimum": 19})).fires[0]
+    assert total(2.75, 0, playbook("usage_drop", params={"minimum": 19})).fires[0]
 
 
 def test_without_history_there_is_no_drop() -> None:
@@ -93,10 +97,10 @@ def test_the_next_look_is_at_the_next_quarter_of_a_day() -> None:
 def declines(book: Playbook | None = None, now: int = NOW, **features: tuple[float, float]) -> dict[str, bool]:
     """Features that hold, and whether they fire."""
     block, row = used(**features)
-    result = feature_decline(block.view([row], [now]), book or playbook())
+    result = judged(feature_decline, block.view([row], [now]), book)
     assert result.position.tolist() == [0] * len(result.subject)
     assert result.due.tolist() == [NOW + 6 * HOUR]
-    return dict(zip(result.subject, result.fires.tolist(), strict=True))
+    return dict(zip(result.subject, (result.severity > NONE).tolist(), strict=True))
 
 
 def test_a_feature_that_falls_by_itself() -> None:
@@ -126,18 +130,18 @@ def test_a_feature_they_had_not_made_their_own() -> None:
     block.count(row, [*burst, Entry("use:trial", "", TODAY - 63, 1.0)], Fence(LOG, 0, 1))
     # 4 of the 8 weeks with any use would make it theirs: day 63 is the fourth
     view = block.view([row], [NOW])
-    lenient = playbook(Rule.FEATURE_DECLINE, params={"significance": 0.99})
-    assert feature_decline(view, lenient).subject == ["trial"]
+    lenient = playbook("feature_decline", params={"significance": 0.99})
+    assert judged(feature_decline, view, lenient).subject == ["trial"]
     block.count(row, [Entry("use:trial", "", TODAY - 63, 0.0)], Fence(LOG, 0, 2), absolute=True)
     # now known since day 40: 4 full weeks before the window (32 … 7 × 4 + 7 = 35 ≤ 40), used in 2 of them: half
-    assert feature_decline(block.view([row], [NOW]), lenient).subject == ["trial"]
+    assert judged(feature_decline, block.view([row], [NOW]), lenient).subject == ["trial"]
     block.count(row, [Entry("use:trial", "", TODAY - 20, 0.0)], Fence(LOG, 0, 3), absolute=True)
-    assert feature_decline(block.view([row], [NOW]), lenient).subject == []  # used in 1 of 4
+    assert judged(feature_decline, block.view([row], [NOW]), lenient).subject == []  # used in 1 of 4
 
 
 def test_rows_without_features() -> None:
     block = Block(feature_days=68, capacity=1)
-    result = feature_decline(block.view([block.add(state())], [NOW]), playbook())
+    result = judged(feature_decline, block.view([block.add(state())], [NOW]))
     assert len(result.position) == len(result.subject) == 0
     assert result.due.tolist() == [0]
 
@@ -146,16 +150,14 @@ def test_words_and_evidence() -> None:
     block, row = used(export=(20, 5), reports=(20, 20))
     view = block.view([row], [NOW])
     numbers = {"seen": 1_035.0, "expected": 4_140.0, "days": 7.0}
-    assert REASONS[Rule.USAGE_DROP](row, "", numbers) == (
-        "use is down 75%: 1,035 in the last 7 days where 4,140 are usual"
-    )
-    assert REASONS[Rule.FEATURE_DECLINE](row, "export", numbers | {"days": 28.0}).startswith(
+    assert usage_drop.words(row, "", numbers) == ("use is down 75%: 1,035 in the last 7 days where 4,140 are usual")
+    assert feature_decline.words(row, "export", numbers | {"days": 28.0}).startswith(
         "use of export is down 75%: 1,035 in the last 28 days"
     )
-    export = STATE_RULES[Rule.FEATURE_DECLINE].evidence(view, 0, "export", {"days": 7}).counters
+    export = feature_decline.evidence(view, 0, "export", {"days": 7}).counters
     assert [counter.day for counter in export] == [f"2026-05-{day}" for day in range(25, 32)]  # today has had nothing
     assert {counter.count for counter in export} == {5}
-    everything = STATE_RULES[Rule.USAGE_DROP].evidence(view, 0, "", {"days": 8}).counters
+    everything = usage_drop.evidence(view, 0, "", {"days": 8}).counters
     assert everything[0] == Counter("", "2026-05-24", 40)  # the window begins with it: it is midnight
     assert everything[-1] == Counter("", "2026-05-31", 25)
 
@@ -165,9 +167,9 @@ def test_the_evidence_adds_up_to_what_the_words_say(hour: int, share: float) -> 
     now = NOW + hour * HOUR
     block, row = used(export=(100, 40))
     view = block.view([row], [now])
-    result = usage_drop(view, playbook())
+    result = looked(usage_drop, view)
     seen = float(result.numbers["seen"][0])
-    counters = STATE_RULES[Rule.USAGE_DROP].evidence(view, 0, "", {"days": 7}).counters
+    counters = usage_drop.evidence(view, 0, "", {"days": 7}).counters
     assert [one.share for one in counters] == [share, *[1.0] * 6]
     assert sum(one.count * one.share for one in counters) == seen == 6 * 40 + share * 40
 
@@ -175,7 +177,7 @@ def test_the_evidence_adds_up_to_what_the_words_say(hour: int, share: float) -> 
 def test_days_that_lie_whole_in_the_window_count_in_full() -> None:
     block, row = used(export=(0, 40))
     view = block.view([row], [NOW + 6 * HOUR])
-    counters = STATE_RULES[Rule.USAGE_DROP].evidence(view, 0, "", {"days": 8}).counters
+    counters = usage_drop.evidence(view, 0, "", {"days": 8}).counters
     assert [one.share for one in counters] == [1.0] * 7
 
 
@@ -191,7 +193,7 @@ def test_many_rows_are_looked_at_as_one_by_one() -> None:
         ]
         block.count(row, entries, Fence(LOG, 0, number))
         rows.append(row)
-    together = usage_drop(block.view(rows, [NOW] * 3), playbook())
+    together = looked(usage_drop, block.view(rows, [NOW] * 3))
     assert together.fires.tolist() == [True, True, False]
-    alone = [usage_drop(block.view([row], [NOW]), playbook()) for row in rows]
-    assert np.array_equal(together.numbers["z"], [result.numbers["z"][0] for result in alone])
+    alone = [looked(usage_drop, block.view([row], [NOW])) for row in rows]
+    assert np.array_equal(together.numbers["z"], [result.numbers["z"][0] for result in alone], equal_nan=True)

@@ -15,7 +15,8 @@ from shared.domain.columns.months import USE, Month
 from shared.domain.columns.row import TOTAL_DAYS, USAGE, Entry, Row, active_days
 from shared.domain.columns.uses import Uses
 from shared.domain.contract.days import day_of, month_of
-from shared.domain.contract.events import DAY, HOUR, Use, UseData
+from shared.domain.contract.events import DAY, HOUR
+from shared.domain.contract.uses import Use, UseData
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.state import RelationshipState
 from tests.domain.builders import LOG, at, counters_of, month_document
@@ -62,7 +63,7 @@ def state(block: Block) -> dict[str, Any]:
 
 
 def _state(block: Block, row: Row) -> dict[str, Any]:
-    horizon = int(block.horizons[row.index])
+    horizon = int(block.columns.horizons[row.index])
     view = block.view([row], [horizon * DAY]) if row.cells else None
     return {
         "months": {name: month_document(row, name) for name in row.cells},
@@ -74,7 +75,7 @@ def _state(block: Block, row: Row) -> dict[str, Any]:
         "active": sorted(active_days(row)),
         "horizon": horizon,
         "totals": view and view.total(USAGE, TOTAL_DAYS).tolist(),
-        "features": view and {name: view.daily(0, name, block.feature_days).tolist() for name in row.slots},
+        "features": view and {name: view.daily(0, name, block.columns.feature_days).tolist() for name in row.slots},
     }
 
 

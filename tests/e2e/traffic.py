@@ -14,7 +14,7 @@ import msgspec
 
 from shared.domain.contract.days import day_name, day_of, iso
 from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, Millis
-from shared.domain.relationship.flags import Rule, fingerprint
+from shared.domain.relationship.flags import fingerprint
 from shared.load.outgoing import Outgoing, encode_event
 
 SOURCE = "upstream"
@@ -145,13 +145,13 @@ def _event(tenant: str, number: int, account: str, turn: int, at: Millis) -> Sen
 
 def _answer(tenant: str, account: str, person: str, id: str, at: Millis) -> Sent:
     data = {"instrument": "nps", "score": 2, "person": person}
-    alert = fingerprint(tenant, account, Rule.NPS_DETRACTOR, person)
+    alert = fingerprint(tenant, account, "nps_detractor", person)
     return Sent(_encoded(account, "survey.answered", id, at, data), alert=alert)
 
 
 def _promise(tenant: str, account: str, promise: str, id: str, at: Millis) -> Sent:
     data: dict[str, object] = {"promise": promise, "by": "us", "due": iso(at + HOUR), "text": "Send the report"}
-    alert = fingerprint(tenant, account, Rule.EXPECTATION_VIOLATED, promise)
+    alert = fingerprint(tenant, account, "expectation_violated", promise)
     return Sent(_encoded(account, "promise.made", id, at, data), alert=alert)
 
 

@@ -70,13 +70,14 @@ async def test_filters_and_sort(world: World) -> None:
 
 
 async def test_an_item_of_the_list(world: World) -> None:
-    await put_head(world.store, a_head(ACME, "acct-42", owner="ann"))
+    await put_head(world.store, a_head(ACME, "acct-42", owner="ann", tier="gold"))
     (item,) = (await world.acme.get("/v1/relationships")).json()["items"]
     assert item == {
         "id": "acct-42",
         "name": "Acct-42",
         "kind": "customer",
         "segment": "",
+        "tier": "gold",
         "owner": "ann",
         "stage": "",
         "status": "",

@@ -7,15 +7,10 @@ from pathlib import Path
 import pytest
 
 from shared.domain.errors import Misconfigured
-from shared.domain.playbooks.model import (
-    ChannelName,
-    DetractorParams,
-    DropParams,
-    ExpectationParams,
-    PriceChangeParams,
-    SilenceParams,
-)
-from shared.domain.relationship.flags import Rule, Severity
+from shared.domain.playbooks.model import ChannelName, Match, Override
+from shared.domain.relationship.flags import Severity
+from shared.domain.rules.table import RULES
+from shared.domain.rules.usage import DropParams
 from shared.playbooks.loader import builtin_playbook, load_playbook, parse_playbook
 
 
@@ -27,22 +22,14 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_the_builtin_playbook_holds_every_rule_with_advice_and_channels() -> None:
     playbook = load_playbook()
-    assert set(playbook.rules) == set(Rule)
+    assert list(playbook.rules) == list(RULES)
     assert playbook.version == "1"
-    for settings in playbook.rules.values():
+    for name, settings in playbook.rules.items():
         assert settings.enabled
-        assert settings.advice
+        assert settings.advice == RULES[name].advice != ()
+        assert settings.params == RULES[name].params()
+        assert settings.cooldown_days == RULES[name].cooldown_days
         assert settings.channels == (ChannelName.WEBHOOK, ChannelName.LOG)
-    assert playbook.params(Rule.USAGE_DROP, DropParams) == DropParams(
-        window_days=7, baseline_weeks=8, warn=0.2, critical=0.5, minimum=20.0, significance=0.01
-    )
-    assert playbook.params(Rule.FEATURE_DECLINE, DropParams) == DropParams()
-    assert playbook.params(Rule.SILENCE, SilenceParams) == SilenceParams(minimum_days=5, factor=1.5, minimum_touches=4)
-    assert playbook.params(Rule.EXPECTATION_VIOLATED, ExpectationParams).warn_hours == 24
-    assert playbook.params(Rule.NPS_DETRACTOR, DetractorParams).detractor_max == 6
-    assert playbook.params(Rule.PRICE_CHANGE_PLANNED, PriceChangeParams) == PriceChangeParams(
-        kinds=("partner",), types=("partner", "bff")
-    )
 
 
 def test_an_empty_path_means_the_builtin_playbook() -> None:
@@ -69,25 +56,21 @@ rules:
     )
     builtin = builtin_playbook()
     assert playbook.version == "team-3"
-    assert not playbook.rules[Rule.SILENCE].enabled
-    assert playbook.rules[Rule.SILENCE].params == builtin.rules[Rule.SILENCE].params
-    drop = playbook.rules[Rule.USAGE_DROP]
+    assert not playbook.rules["silence"].enabled
+    assert playbook.rules["silence"].params == builtin.rules["silence"].params
+    drop = playbook.rules["usage_drop"]
     assert (drop.severity, drop.channels) == (Severity.CRITICAL, (ChannelName.LOG,))
-    assert drop.advice == builtin.rules[Rule.USAGE_DROP].advice
-    assert playbook.params(Rule.USAGE_DROP, DropParams) == DropParams(warn=0.3)
-    assert playbook.rules[Rule.NPS_DETRACTOR].severity is None
-    assert playbook.rules[Rule.NPS_DETRACTOR].advice == ()
-    assert playbook.rules[Rule.FEATURE_DECLINE] == builtin.rules[Rule.FEATURE_DECLINE]
+    assert drop.advice == builtin.rules["usage_drop"].advice
+    assert drop.params == DropParams(warn=0.3)
+    assert playbook.rules["nps_detractor"].severity is None
+    assert playbook.rules["nps_detractor"].advice == ()
+    assert playbook.rules["feature_decline"] == builtin.rules["feature_decline"]
 
 
-def test_asking_for_the_wrong_kind_of_thresholds_is_a_defect() -> None:
-    with pytest.raises(TypeError, match="silence has SilenceParams, not DropParams"):
-        builtin_playbook().params(Rule.SILENCE, DropParams)
-
-
-RULES = "usage_drop, feature_decline, silence, expectation_violated, nps_detractor, price_change_planned"
+NAMES = ", ".join(RULES)
+CHANNELS = ", ".join(ChannelName)
 DROP_KEYS = "window_days, baseline_weeks, warn, critical, minimum, significance"
-SETTINGS = "enabled, severity, cooldown_days, channels, advice, params"
+SETTINGS = "enabled, severity, cooldown_days, channels, advice, params, overrides"
 
 
 def drop(line: str) -> str:
@@ -106,13 +89,13 @@ BROKEN = [
     ('version: ""\n', "1:10: version: expected text of 1 to 50 characters (numbers in quotes), not ''"),
     ('version: "1"\nruels: {}\n', "2:1: ruels: unknown key; allowed are version, rules"),
     ('version: "1"\nversion: "2"\n', "2:1: version: given twice, first at line 1; leave one"),
-    ('version: "1"\nrules: [silence]\n', f"2:8: rules: expected a mapping with {RULES}, not a list"),
-    ('version: "1"\nrules:\n', f"2:7: rules: expected a mapping with {RULES}, not nothing"),
+    ('version: "1"\nrules: [silence]\n', f"2:8: rules: expected a mapping with {NAMES}, not a list"),
+    ('version: "1"\nrules:\n', f"2:7: rules: expected a mapping with {NAMES}, not nothing"),
     (
         'version: "1"\nrules:\n  usage_dorp: {}\n',
-        f"3:3: rules.usage_dorp: unknown rule; allowed are {RULES}",
+        f"3:3: rules.usage_dorp: unknown rule; allowed are {NAMES}",
     ),
-    ('version: "1"\nrules:\n  [a]: {}\n', f"3:3: rules.a list: unknown rule; allowed are {RULES}"),
+    ('version: "1"\nrules:\n  [a]: {}\n', f"3:3: rules.a list: unknown rule; allowed are {NAMES}"),
     (
         'version: "1"\nrules:\n  silence: {}\n  silence: {}\n',
         "4:3: rules.silence: given twice, first at line 3; leave one",
@@ -132,8 +115,8 @@ BROKEN = [
         rule("cooldown_days: -1"),
         "4:20: rules.silence.cooldown_days: expected a number of at least 0 and at most 365, not '-1'",
     ),
-    (rule("channels: log"), "4:15: rules.silence.channels: expected a list of one of webhook, log, not 'log'"),
-    (rule("channels: [log, fax]"), "4:21: rules.silence.channels[1]: expected one of webhook, log, not 'fax'"),
+    (rule("channels: log"), f"4:15: rules.silence.channels: expected a list of one of {CHANNELS}, not 'log'"),
+    (rule("channels: [log, fax]"), f"4:21: rules.silence.channels[1]: expected one of {CHANNELS}, not 'fax'"),
     (rule("channels: [log, log]"), "4:21: rules.silence.channels[1]: 'log' is listed twice; leave one"),
     (
         rule("advice: [7]"),
@@ -218,5 +201,59 @@ def test_the_example_of_the_guide_loads() -> None:
     example = guide.read_text().split("```yaml\n")[1].split("```")[0]
     playbook = parse_playbook(example, "guide", builtin_playbook())
     assert playbook.version == "team-3"
-    assert playbook.params(Rule.USAGE_DROP, DropParams).warn == 0.3
-    assert not playbook.rules[Rule.SILENCE].enabled
+    assert playbook.rules["usage_drop"].params == DropParams(warn=0.3)
+    assert not playbook.rules["silence"].enabled
+
+
+OVERRIDES = """
+version: "1"
+rules:
+  usage_drop:
+    params: {critical: 0.6}
+    overrides:
+      - match: {segment: [Enterprise], tier: [gold, silver]}
+        severity: critical
+        params: {warn: 0.1}
+      - {match: {kind: [partner]}, enabled: false, cooldown_days: 2}
+"""
+
+
+def test_overrides_are_read_in_their_order() -> None:
+    settings = parse_playbook(OVERRIDES, "team.yaml", builtin_playbook()).rules["usage_drop"]
+    assert settings.params == DropParams(critical=0.6)
+    assert settings.overrides == (
+        Override(
+            match=Match(segment=("Enterprise",), tier=("gold", "silver")),
+            severity=Severity.CRITICAL,
+            params={"warn": 0.1},
+        ),
+        Override(match=Match(kind=("partner",)), enabled=False, cooldown_days=2.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("3", "5:16: rules.usage_drop.overrides: expected a list of overrides, each with match, not '3'"),
+        (
+            "[{}]",
+            "5:17: rules.usage_drop.overrides[0]: match is missing; say which relationships by tenant, kind, type,",
+        ),
+        ("[{match: {}}]", "5:17: rules.usage_drop.overrides[0]: match is missing"),
+        ("[{match: {city: [x]}}]", "5:26: rules.usage_drop.overrides[0].match.city: unknown key; allowed are tenant,"),
+        (
+            "[{match: {kind: [x]}, params: {warn: 2}}]",
+            "5:53: rules.usage_drop.overrides[0].params.warn: expected a number above 0 and below 1, not '2'",
+        ),
+        (
+            "[{match: {kind: [x]}, params: {warn: 0.9}}]",
+            "5:17: rules.usage_drop.overrides[0]: critical (0.5) must not be below warn (0.9)",
+        ),
+        ("[{match: {kind: [x]}, channels: [log]}]", "5:38: rules.usage_drop.overrides[0].channels: unknown key"),
+    ],
+)
+def test_an_override_that_cannot_be(line: str, error: str) -> None:
+    text = f'version: "1"\nrules:\n  usage_drop:\n    enabled: true\n    overrides: {line}\n'
+    with pytest.raises(Misconfigured) as refused:
+        parse_playbook(text, "team.yaml", builtin_playbook())
+    assert str(refused.value).startswith(f"team.yaml:{error}")

@@ -51,7 +51,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.new_log()
         self.metrics = Metrics("scoring")
-        self.terms = Terms(load_playbook(None), self.grain, 7)
+        self.terms = Terms(load_playbook(None), self.grain, 7, phase=lambda id: 0)
 
     def new_log(self) -> None:
         """An empty log, in place of what there was."""

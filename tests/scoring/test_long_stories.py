@@ -10,9 +10,8 @@ import pytest
 from services.scoring.rate_controller import FOLD_LEAST
 from shared.domain.columns.months import Month
 from shared.domain.contract.events import DAY, HOUR, relationship_key
-from shared.domain.engine.evaluation import CHANGES_KEPT
+from shared.domain.engine.changes import CHANGES_KEPT
 from shared.domain.errors import Unavailable
-from shared.domain.relationship.flags import Rule
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Write
 from shared.stream.topics import partition_of
@@ -139,7 +138,7 @@ async def test_as_many_entries_as_may_wait_are_stored_at_once_with_a_flag() -> N
         assert not scoring.full()
     await worker.flush()
     assert (await stage.state()).events == FOLD_LEAST + 3_001
-    assert [change.rule for change in stage.published()] == [Rule.NPS_DETRACTOR]
+    assert [change.rule for change in stage.published()] == ["nps_detractor"]
 
 
 async def test_changes_of_a_relationship_do_not_gather_for_a_whole_fold(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from services.scoring.updates import update_batches
 from shared import wire
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import HOUR
-from shared.domain.engine.evaluation import CHANGES_KEPT
+from shared.domain.engine.changes import CHANGES_KEPT
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Cause, FlagChange, Rule, Severity
+from shared.domain.relationship.flags import Cause, FlagChange, Severity
 from shared.domain.relationship.state import RelationshipState
 from shared.stream.ports import Message, Publisher
 from shared.stream.topics import UPDATES
@@ -71,7 +71,7 @@ async def test_what_a_clock_record_has_found_is_told_after_a_crash_between_store
         await stage.say("usage.login", "acct-2", person="ana")
     await (await stage.worker("heir")).drain()
     assert [(change.rule, change.moment) for change in stage.published()] == [
-        (Rule.EXPECTATION_VIOLATED, START + 3 * HOUR)
+        ("expectation_violated", START + 3 * HOUR)
     ]
     state = await stage.store.partition_state(0)
     assert state is not None
@@ -91,7 +91,7 @@ async def test_a_place_in_a_log_that_is_gone_says_nothing_of_what_has_been_told_
     for number in range(CHANGES_KEPT + 20):
         await stage.say("survey.answered", instrument="nps", score=0, person=f"p{number}")
     await heir.drain()
-    raised = [change.subject for change in stage.published() if change.rule == Rule.NPS_DETRACTOR]
+    raised = [change.subject for change in stage.published() if change.rule == "nps_detractor"]
     assert raised == [f"p{number}" for number in range(CHANGES_KEPT + 20)]
 
 
@@ -99,7 +99,7 @@ def flagged(name: str, flags: int, reason: str = "") -> Row:
     """A relationship on which one record has raised so many flags."""
     cause = Cause("one", 0, 5)
     changes = tuple(
-        FlagChange(Rule.FEATURE_DECLINE, f"f{number}", True, START, replace(cause, step=number), reason=reason)
+        FlagChange("feature_decline", f"f{number}", True, START, replace(cause, step=number), reason=reason)
         for number in range(flags)
     )
     state = RelationshipState(id=f"acme/{name}", tenant="acme", relationship=name, changes=changes)

@@ -10,7 +10,7 @@ from msgspec import json
 from shared.domain.columns.block import Block
 from shared.domain.contract.accepting import Acceptance, accept
 from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, Interaction, Millis
-from shared.domain.engine.run import Item, Known, Run, usage_entry
+from shared.domain.engine.run import Item, Prefetched, Run, usage_entry
 from shared.domain.engine.step import step_many, tick
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence
@@ -39,7 +39,7 @@ class Log:
         acceptance = Acceptance("demo", now, lambda _tenant, subject: subject)
         items = [self._item(accept(outgoing(one, backfill).raw, 0, acceptance), now) for one in planned]
         if items:
-            step_many(self.block, Run.of(items), Known({}, {}), self.terms, "i", 0)
+            step_many(self.block, Run.of(items), Prefetched({}, {}), self.terms, "i", 0)
 
     def clock(self, now: Millis) -> None:
         self.offset += 1

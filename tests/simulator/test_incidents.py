@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from shared.domain.contract.accepting import Acceptance, accept
 from shared.domain.contract.days import Day, day_number, day_of
-from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, EventClass, Interaction, Millis, event_type
+from shared.domain.contract.declaration import EventClass
+from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, Interaction, Millis
 from shared.domain.contract.moments import time_millis
-from shared.domain.playbooks.model import DropParams, SilenceParams
+from shared.domain.contract.types import event_type
 from shared.domain.relationship.facts import Facts
 from shared.domain.relationship.fold import fold_touchpoint
 from shared.domain.relationship.touchpoints import Touchpoint
 from shared.domain.rules.baseline import Comparison, compare, critical_z, days_needed
-from shared.domain.rules.cadence import silence_due
+from shared.domain.rules.usage import DropParams
 from shared.simulator.history import account_history, calm_since
 from shared.simulator.incidents import (
     COLLAPSES_AFTER,
@@ -31,6 +32,7 @@ from shared.simulator.incidents import (
     incident_history,
 )
 from shared.simulator.plan import Planned, outgoing
+from tests.simulator.silence import silence_due
 
 NEW_YEAR = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 moments = st.integers(NEW_YEAR, NEW_YEAR + 800 * DAY)
@@ -71,7 +73,7 @@ def test_the_collapse_crosses_its_threshold_after_live_begins(live: Millis) -> N
     before, after = compared(counts, ["api"], live), compared(counts, ["api"], live + COLLAPSES_AFTER + 30 * SECOND)
     assert before.seen[0] >= 0.8 * before.expected[0]
     assert after.seen[0] < 0.8 * after.expected[0]
-    assert after.z[0] < critical_z(DropParams().significance)
+    assert after.z[0] < critical_z(np.array([DropParams().significance]))[0]
     assert after.seen[0] > 0.5 * after.expected[0]
     for seconds in (0, 180):
         # Everything else goes on: the account's use in all is above the threshold, and the feature fell by itself.
@@ -103,7 +105,7 @@ def test_the_silence_becomes_due_after_live_begins(live: Millis) -> None:
     for planned in history_of(live):
         if planned.account == IDS[1] and event_type(planned.type).kind is EventClass.TOUCHPOINT:
             facts = fold_touchpoint(facts, touchpoint(planned))
-    due, limit, usual = silence_due(facts, everyday=True, params=SilenceParams())
+    due, limit, usual = silence_due(facts, everyday=True)
     assert due == live + SILENT_AFTER
     assert limit == 5
     assert 2 <= usual <= 3

@@ -11,18 +11,20 @@ from msgspec import json
 
 from shared.domain.contract.accepting import Acceptance, accept
 from shared.domain.contract.days import day_number, day_of
-from shared.domain.contract.events import DAY, MINUTE, Direction, Interaction, Millis, event_type
+from shared.domain.contract.declaration import Direction
+from shared.domain.contract.events import DAY, MINUTE, Interaction, Millis
 from shared.domain.contract.moments import time_millis
-from shared.domain.playbooks.model import DropParams, SilenceParams
+from shared.domain.contract.types import event_type
 from shared.domain.relationship.facts import Facts
 from shared.domain.relationship.fold import fold_touchpoint
 from shared.domain.rules.baseline import compare, days_needed
-from shared.domain.rules.cadence import silence_due
+from shared.domain.rules.usage import DropParams
 from shared.load.outgoing import Outgoing
 from shared.simulator.accounts import CUSTOMER_TO_TRY, PARTNER_TO_TRY, Account, portfolio
 from shared.simulator.history import account_history, calm_since, missed
 from shared.simulator.live import Live
 from shared.simulator.plan import Planned, outgoing
+from tests.simulator.silence import silence_due
 from tests.simulator.test_incidents import touchpoint
 
 MONDAY_NOON = 1_790_596_800_000  # 2026-09-28T12:00:00Z
@@ -106,7 +108,7 @@ def test_nobody_elses_silence_or_promise_is_near(live: Millis) -> None:
         for one in events:
             if not one.type.startswith("usage."):
                 facts = fold_touchpoint(facts, touchpoint(one))
-        due, _, _ = silence_due(facts, everyday=False, params=SilenceParams())
+        due, _, _ = silence_due(facts, everyday=False)
         assert due > live + TEN_MINUTES, account.id
         for promise in facts.promises.values():
             if not promise.broken_at:

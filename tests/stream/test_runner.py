@@ -10,7 +10,7 @@ import pytest
 from shared.domain.errors import Misconfigured
 from shared.stream.flush_policy import FlushPolicy
 from shared.stream.ledger import Fetched, Lost
-from shared.stream.ports import Batch, Record
+from shared.stream.ports import Batch, NeverBehind, Record
 from shared.stream.runner import Commit, Runner
 from shared.telemetry import Metrics
 
@@ -34,7 +34,7 @@ class Group:
         return self.gone
 
 
-class Processor:
+class Processor(NeverBehind):
     """Flushes in `parts`, each when `open` is set, and fails where it is told to."""
 
     def __init__(self) -> None:

@@ -11,7 +11,6 @@ from services.api.deps import Deps
 from services.api.web.desk import Changes, Desk
 from services.api.web.layout import Look, call, live, shell
 from services.api.web.markup import el
-from services.api.web.theme import RULES
 from services.api.web.words import TouchpointWords, touchpoint_words
 from shared.domain.alerts.alert import Alert
 from shared.domain.alerts.lifecycle import Refused
@@ -19,6 +18,7 @@ from shared.domain.alerts.present import alert_json
 from shared.domain.contract.events import JsonObject
 from shared.domain.errors import Conflict, Unavailable
 from shared.domain.relationship.touchpoints import touchpoint_id
+from shared.domain.rules.table import RULES
 
 TAG = "rapport-inbox"
 MAX_COMMENT = 4_000
@@ -27,7 +27,7 @@ EVIDENCE_SHOWN = 20
 
 def inbox_page(look: Look, who: Principal, desk: Desk, deps: Deps, actions: AlertActions) -> None:
     """Build the page for this client."""
-    rules = msgspec.json.encode({str(rule): words for rule, words in RULES.items()}).decode()
+    rules = msgspec.json.encode({name: rule.title for name, rule in RULES.items()}).decode()
     shell(look, "alerts", "Alerts", who, desk, ("inbox.js",), el(TAG, "", rules=rules))
 
     def changed(changes: Changes) -> None:

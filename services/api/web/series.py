@@ -8,7 +8,8 @@ import msgspec
 
 from shared.domain.columns.months import USE, Cell
 from shared.domain.contract.days import Day, day_name, day_number, day_of
-from shared.domain.relationship.flags import Rule, StandingFlag
+from shared.domain.relationship.flags import StandingFlag
+from shared.domain.rules.table import state_rules
 
 SHOWN_DAYS = 90
 BASELINE_DAYS = 56
@@ -16,7 +17,7 @@ LEAST_BASELINE_DAYS = 14  # fewer days of history are no baseline
 WINDOW_DAYS = 7  # the latest days are never part of their own baseline, flagged or not
 EVERYTHING = ""  # the "feature" that stands for all use
 
-_DROPS = (Rule.USAGE_DROP, Rule.FEATURE_DECLINE)
+_DROPS = frozenset(rule.name for rule in state_rules() if rule.lookback)
 
 
 class Window(msgspec.Struct, frozen=True):

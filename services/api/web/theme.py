@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from services.api.confidence import LITTLE
-from shared.domain.relationship.flags import Rule, Severity
+from shared.domain.relationship.flags import Severity
 from shared.domain.relationship.state import Band
+from shared.domain.rules.table import RULES
 
 
 class Sign(msgspec.Struct, frozen=True):
@@ -30,19 +31,10 @@ SEVERITIES: dict[str, Sign] = {
     Severity.INFO: Sign("Info", "info"),
 }
 
-RULES: dict[str, str] = {
-    Rule.USAGE_DROP: "Usage drop",
-    Rule.FEATURE_DECLINE: "Feature decline",
-    Rule.SILENCE: "Silence",
-    Rule.EXPECTATION_VIOLATED: "Promise not kept",
-    Rule.NPS_DETRACTOR: "NPS detractor",
-    Rule.PRICE_CHANGE_PLANNED: "Price change planned",
-}
-
 
 def rule_words(rule: str) -> str:
     """The name of a rule for people; an unknown one is spelt out."""
-    return RULES.get(rule) or rule.replace("_", " ").capitalize()
+    return RULES[rule].title if rule in RULES else rule.replace("_", " ").capitalize()
 
 
 LIGHT: dict[str, str] = {

@@ -6,7 +6,8 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import msgspec
 
-from shared.domain.contract.events import Direction, Millis
+from shared.domain.contract.declaration import Direction
+from shared.domain.contract.events import Millis
 from shared.domain.relationship.touchpoints import Touchpoint
 
 # The part of a type before the dot → icon.

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from shared.domain.alerts.alert import Alert, AlertEntry, AlertState
 from shared.domain.contract.events import Millis
-from shared.domain.relationship.flags import Cause, FlagChange, Severity, Update, fingerprint
+from shared.domain.relationship.flags import Cause, FlagChange, Severity, StandingFlag, Update, fingerprint
 
 RAPPORT = "rapport"  # who acted, when it was nobody
 TIMELINE_LIMIT = 200
@@ -72,20 +72,37 @@ def apply_change(
     at: Millis,
     *,
     advice: tuple[str, ...] = (),
-    severity: Severity | None = None,
     received: Millis = 0,
 ) -> Transition | None:
     """What a verdict of `update` makes of the current alert of its fingerprint; None where it changes nothing.
 
-    `severity` overrules the verdict's own. A verdict not later than the last one applied changes nothing, so it may be
+    A verdict not later than the last one applied changes nothing, so it may be
     delivered any number of times. A quiet one (loaded history) never opens; it may update, and clear.
     """
     if alert is not None and not later(change.cause, alert.cause):
         return None
-    change = replace(change, severity=severity or change.severity)
     if alert is None or alert.state == AlertState.RESOLVED:
         return _raise(alert, update, change, at, advice, received) if change.raised and not change.suppressed else None
     return Transition(_update(alert, update, change, at) if change.raised else _clear(alert, change, at))
+
+
+def renew(alert: Alert | None, flag: StandingFlag, at: Millis) -> Transition | None:
+    """The alert of a flag that stands on in other words; None where it changes nothing.
+
+    Nobody is told of it, and the timeline does not say so: it is the same alert.
+    """
+    if alert is None or alert.state == AlertState.RESOLVED or not later(flag.cause, alert.cause):
+        return None
+    renewed = replace(
+        alert,
+        reason=flag.reason,
+        numbers=flag.numbers,
+        evidence=flag.evidence,
+        cause=flag.cause,
+        updated_at=at,
+        version=alert.version + 1,
+    )
+    return Transition(renewed)
 
 
 def _raise(

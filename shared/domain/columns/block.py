@@ -7,17 +7,18 @@ of daily counts in rings, facts as numbers); what changes seldom (directory, fac
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.domain.columns.columns import NOW, Columns
 from shared.domain.columns.counters import DayCells, MonthCells
 from shared.domain.columns.dedup import SeenIds
 from shared.domain.columns.fact_columns import FACT_COLUMNS, fact_values
 from shared.domain.columns.history import History
 from shared.domain.columns.months import USE, Month
-from shared.domain.columns.row import NEVER, TOTAL_DAYS, USAGE, Entry, Row, totals_of
+from shared.domain.columns.row import NEVER, TOTAL_DAYS, Entry, Row
 from shared.domain.columns.view import View
 from shared.domain.contract.days import Day, month_of
 from shared.domain.contract.events import Millis
@@ -38,34 +39,35 @@ _FIRST_SEEN = FACT_COLUMNS.index("first_seen")
 class Block:
     """Rows by id, their series, and the numbers of their facts.
 
-    `feature_days`: how far back features must reach; `window`: days within which an event id counts once.
+    `feature_days`: how far back features must reach; `window`: days within which an event id counts once; `phase`: how
+    far into the hour the canonical moments of a relationship lie.
     """
 
-    def __init__(self, feature_days: int, window: int = 7, capacity: int = 64) -> None:
-        self.feature_days = feature_days
+    def __init__(
+        self,
+        feature_days: int,
+        window: int = 7,
+        capacity: int = 64,
+        phase: Callable[[str], Millis] = lambda id: 0,
+    ) -> None:
+        self._phase = phase
+        self.columns = Columns(feature_days, capacity)
         self.rows: OrderedDict[str, Row] = OrderedDict()  # the one used longest ago first
         self.weight = 0  # of all rows
+        self._by_place: dict[int, Row] = {}
         self.ids = SeenIds(window)
-        self.totals: Floats = np.zeros((capacity, 3, TOTAL_DAYS))
-        self.facts: Floats = np.full((capacity, len(FACT_COLUMNS)), np.nan)
-        self.whole = True  # no amount so far had decimals
-        self.horizons: Ints = np.full(capacity, NEVER)  # the newest day the series of a row reach
-        self.features: Floats = np.zeros((capacity * 4, feature_days))
-        self._free_rows = list(range(capacity - 1, -1, -1))
-        self._free_slots = list(range(capacity * 4 - 1, -1, -1))
 
     # --- rows come and go ---------------------------------------------------------------------------------------
 
     def add(self, state: RelationshipState, months: Iterable[Month] = (), *, unknown_months: bool = False) -> Row:
         """Take a relationship in: its state and the month documents that reach back over the series."""
-        if not self._free_rows:
-            self._grow_rows()
-        row = Row(self._free_rows.pop(), self.ids.enter(), state)
+        row = Row(self.columns.take(), self.ids.enter(), state, self._phase(state.id))
         row.unknown_months = unknown_months
-        self.totals[row.index] = 0
-        self.horizons[row.index] = NEVER
+        self.columns.due[row.index] = state.next_due_at
+        for name, due in state.due.items():
+            self.columns.due_column(name)[row.index] = due
         self.refresh_facts(row)
-        self.rows[state.id] = row
+        self.rows[state.id] = self._by_place[row.index] = row
         self.add_months((row, month) for month in months)
         self.weigh(row)
         return row
@@ -77,17 +79,16 @@ class Block:
             row.cells[cells.month] = cells
         packed = [(row, cells.first, cells.packed) for row, cells in loaded if cells.packed]
         if packed:
-            History(self, packed).enter()
+            History(self.columns, packed).enter()
 
     def evict(self, row: Row) -> None:
         """Let a row go; whoever calls has stored it, or means to forget it."""
-        del self.rows[row.state.id]
+        del self.rows[row.state.id], self._by_place[row.index]
         self.weight -= row.weight
         for month in row.cells.values():
             month.days = {}  # days know their month: without this only a look for garbage would free them
         self.ids.leave(row.tag)
-        self._free_rows.append(row.index)
-        self._free_slots.extend(row.slots.values())
+        self.columns.give_back(row)
 
     def touch(self, row: Row) -> None:
         """Note a use: what was used longest ago is let go of first."""
@@ -98,7 +99,7 @@ class Block:
         counters = sum(month.weight for month in row.cells.values())
         state = row.state
         facts = len(state.facts.people) + len(state.facts.inbound_days) + len(state.changes) + len(state.score_days)
-        series = len(row.slots) * self.feature_days * 8
+        series = len(row.slots) * self.columns.feature_days * 8
         weight = ROW_BYTES + series + counters + (len(row.people) + facts) * BYTES_A_FACT
         self.weight += weight - row.weight
         row.weight = weight
@@ -120,20 +121,28 @@ class Block:
 
     def refresh_facts(self, row: Row) -> None:
         """The row's facts have changed: renew their numbers."""
-        self.facts[row.index] = fact_values(row.state)
+        self.columns.facts[row.index] = fact_values(row)
         row.active = None
+
+    def schedule(self, row: Row, due: Millis) -> None:
+        """The row falls due then (0 = never)."""
+        row.state.next_due_at = due
+        self.columns.due[row.index] = due
+
+    def due(self, now: Millis, partition: int) -> list[Row]:
+        """The rows of a partition that are due by `now`."""
+        due = self.columns.due
+        rows = [self._by_place[place] for place in np.flatnonzero((due > 0) & (due <= now)).tolist()]
+        return [row for row in rows if row.state.partition == partition]
+
+    def dues(self, row: Row) -> dict[str, Millis]:
+        """When the row is due for what: each rule that has been run, and the scores."""
+        return {name: due for name, column in self.columns.due_for.items() if (due := int(column[row.index])) != NOW}
 
     def first_seen(self, row: Row, time: Millis) -> None:
         """The row is known from an earlier moment on."""
         row.state.first_seen = time
-        self.facts[row.index, _FIRST_SEEN] = time or np.nan
-
-    def _grow_rows(self) -> None:
-        had = len(self.totals)
-        self.totals = np.concatenate([self.totals, np.zeros_like(self.totals)])
-        self.facts = np.concatenate([self.facts, np.full_like(self.facts, np.nan)])
-        self.horizons = np.concatenate([self.horizons, np.full_like(self.horizons, NEVER)])
-        self._free_rows.extend(range(2 * had - 1, had - 1, -1))
+        self.columns.facts[row.index, _FIRST_SEEN] = time or np.nan
 
     # --- counting -----------------------------------------------------------------------------------------------
 
@@ -161,43 +170,17 @@ class Block:
 
     def open_day(self, row: Row, day: Day, place: Fence) -> DayCells:
         """The counters of a day, into which a record there is about to be folded."""
-        if day > self.horizons[row.index]:
-            self.advance(row, day)
+        self.columns.advance(row, day)
         month = row.month(month_of(day))
         if not same_log(month, place):
             month.move(Fence(place.incarnation, place.partition))  # of this log nothing has been folded in yet
         cells = row.days[day] = month.open(day)
         return cells
 
-    def slot_on(self, row: Row, feature: str, day: Day) -> int:
-        """The series of a feature, -1 where this day is beyond its reach."""
-        return self.slot(row, feature) if self.horizons[row.index] - day < self.feature_days else -1
-
-    def record_uses(self, index: Ints, slots: Ints, days: Ints, amounts: Floats) -> None:
-        """Add uses to the series of rows (by their index) and features (by slot, -1 for none)."""
-        self.whole = self.whole and bool((amounts % 1 == 0).all())
-        age = self.horizons[index] - days
-        near = age < TOTAL_DAYS
-        place = (index * 3 + USAGE) * TOTAL_DAYS + days % TOTAL_DAYS
-        np.add.at(self.totals.reshape(-1), place[near], amounts[near])  # a flat array: numpy adds 5 times faster there
-        near = (age < self.feature_days) & (slots >= 0)
-        np.add.at(
-            self.features.reshape(-1), (slots * self.feature_days + days % self.feature_days)[near], amounts[near]
-        )
-
     def _record(self, row: Row, metric: str, person: str, day: Day, delta: float) -> bool:
         """Enter a change of a counter; whether it leaves open on which day the person was seen last."""
-        if day > self.horizons[row.index]:
-            self.advance(row, day)
-        self.whole = self.whole and delta % 1 == 0
-        age = self.horizons[row.index] - day
         usage = metric.startswith(USE)
-        if usage and age < self.feature_days:
-            slot = self.slot(row, metric[len(USE) :])  # first, for it may put a larger array in place
-            self.features[slot, day % self.feature_days] += delta
-        if age < TOTAL_DAYS:
-            for total in totals_of(metric):
-                self.totals[row.index, total, day % TOTAL_DAYS] += delta
+        self.columns.count(row, metric, metric[len(USE) :] if usage else None, day, delta)
         return usage and bool(person) and self._saw(row, person, day, delta)
 
     def _saw(self, row: Row, person: str, day: Day, delta: float) -> bool:
@@ -219,39 +202,11 @@ class Block:
                 break
         row.active = None
 
-    def slot(self, row: Row, feature: str) -> int:
-        """The series of a feature."""
-        slot = row.slots.get(feature)
-        if slot is None:
-            if not self._free_slots:
-                had = len(self.features)
-                self.features = np.concatenate([self.features, np.zeros_like(self.features)])
-                self._free_slots.extend(range(2 * had - 1, had - 1, -1))
-            slot = row.slots[feature] = self._free_slots.pop()
-            self.features[slot] = 0
-        return slot
-
-    def advance(self, row: Row, day: Day) -> None:
-        """Let the row's series reach `day`: the days in between had nothing so far."""
-        step = day - int(self.horizons[row.index])
-        if step <= 0:
-            return
-        if self.horizons[row.index] == NEVER:  # whatever is there is clean
-            self.horizons[row.index] = day
-            return
-        days = np.arange(day - min(step, TOTAL_DAYS) + 1, day + 1)
-        self.totals[row.index][:, days % TOTAL_DAYS] = 0
-        if row.slots:
-            slots = np.fromiter(row.slots.values(), np.int64)
-            recent = days[-self.feature_days :]
-            self.features[slots[:, None], recent[None, :] % self.feature_days] = 0
-        self.horizons[row.index] = day
-
     # --- what rules and scores look at -----------------------------------------------------------------------------
 
     def view(self, rows: Sequence[Row], at: Sequence[int]) -> View:
         """These rows as of these moments (ms, one a row, none before the row's last evaluation)."""
-        view = View(self, rows, np.asarray(at, np.int64))
-        for position in np.flatnonzero(view.day > self.horizons[view.index]).tolist():
-            self.advance(rows[position], int(view.day[position]))
+        view = View(self.columns, rows, np.asarray(at, np.int64))
+        for position in np.flatnonzero(view.day > self.columns.horizons[view.index]).tolist():
+            self.columns.advance(rows[position], int(view.day[position]))
         return view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import nan
 
-from shared.domain.relationship.state import RelationshipState
+from shared.domain.columns.row import Row
 
 FACT_COLUMNS = (
     "nps",  # 0-10
@@ -28,13 +28,19 @@ FACT_COLUMNS = (
     "last_in",  # ms
     "last_out",  # ms
     "first_seen",  # ms
+    "usual_gap",  # business days between inbound days: median
+    "high_gap",  # their 95th percentile
+    "gaps",  # how many there are
+    "everyday",  # 1 for a calendar without weekends
+    "promises",  # open ones, and those that were broken
 )
 
 _INSTRUMENTS = ("nps", "csat", "ces", "enps", "pulse")
 
 
-def fact_values(state: RelationshipState) -> list[float]:
+def fact_values(row: Row) -> list[float]:
     """The values of FACT_COLUMNS for one relationship."""
+    state, gaps = row.state, row.present_cadence()
     facts = state.facts
     surveys = [facts.surveys[name].score if name in facts.surveys else nan for name in _INSTRUMENTS]
     sentiment = facts.sentiment_sum / facts.sentiment_count if facts.sentiment_count else nan
@@ -56,4 +62,9 @@ def fact_values(state: RelationshipState) -> list[float]:
         facts.last_in or nan,
         facts.last_out or nan,
         state.first_seen or nan,
+        gaps.usual,
+        gaps.high,
+        gaps.gaps,
+        state.directory.everyday,
+        len(facts.promises),
     ]

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.domain.columns.columns import Columns
 from shared.domain.columns.months import METRICS_MOST, USE
 from shared.domain.columns.packed import Packed
 from shared.domain.columns.row import NEVER, TOTAL_DAYS, USAGE, Row, totals_of
 from shared.domain.contract.days import Day
-
-if TYPE_CHECKING:
-    from shared.domain.columns.block import Block
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,10 +22,10 @@ Found = Sequence[tuple[Row, Day, Packed]]
 
 
 class History:
-    """Sealed months of rows of a block, as columns with an entry a counter. The slow way is `Block.count`."""
+    """Packed months of rows, as columns with an entry a counter. The slow way is `Block.count`."""
 
-    def __init__(self, block: Block, found: Found) -> None:
-        self._block = block
+    def __init__(self, columns: Columns, found: Found) -> None:
+        self._columns = columns
         self._found = found
         packed = [one for _, _, one in found]
         lengths = [len(one.days) for one in packed]
@@ -48,18 +45,18 @@ class History:
 
     def enter(self) -> None:
         """Into the series, and the last days of persons."""
-        block, found = self._block, self._found
-        block.whole = block.whole and bool((self._counts % 1 == 0).all())
+        columns, found = self._columns, self._found
+        columns.whole = columns.whole and bool((self._counts % 1 == 0).all())
         self._advance()
         index = np.fromiter((row.index for row, _, _ in found), np.int64, len(found))[self._month]
-        age = block.horizons[index] - self._days
+        age = columns.horizons[index] - self._days
         totals = np.array([_counts_into(name) for name in self._metrics], np.bool_).reshape(-1, 3)
         for which in range(3):
             mine = (age < TOTAL_DAYS) & totals[self._what, which]
             place = (index[mine] * 3 + which) * TOTAL_DAYS + self._days[mine] % TOTAL_DAYS
-            np.add.at(block.totals.reshape(-1), place, self._counts[mine])
+            np.add.at(columns.totals.reshape(-1), place, self._counts[mine])
         uses = totals[self._what, USAGE]
-        self._features(uses & (age < block.feature_days))
+        self._features(uses & (age < columns.feature_days))
         self._people(uses & self._somebody & (self._counts > 0))
 
     def _advance(self) -> None:
@@ -70,16 +67,16 @@ class History:
             if day > last.get(row.state.id, (row, NEVER))[1]:
                 last[row.state.id] = row, day
         for row, day in last.values():
-            self._block.advance(row, day)
+            self._columns.advance(row, day)
             row.active = None
 
     def _features(self, near: NDArray[np.bool_]) -> None:
-        block, slots = self._block, np.full(len(self._metrics), -1)
+        columns, slots = self._columns, np.full(len(self._metrics), -1)
         for at in np.unique(self._what[near]).tolist():
             row, _, _ = self._found[self._whose_metric[at]]
-            slots[at] = block.slot(row, self._metrics[at][len(USE) :])
-        place = slots[self._what[near]] * block.feature_days + self._days[near] % block.feature_days
-        np.add.at(block.features.reshape(-1), place, self._counts[near])
+            slots[at] = columns.slot(row, self._metrics[at][len(USE) :])
+        place = slots[self._what[near]] * columns.feature_days + self._days[near] % columns.feature_days
+        np.add.at(columns.features.reshape(-1), place, self._counts[near])
 
     def _people(self, uses: NDArray[np.bool_]) -> None:
         last = np.full(len(self._persons), NEVER)

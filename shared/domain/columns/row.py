@@ -8,6 +8,8 @@ from shared.domain.columns.counters import DayCells, MonthCells
 from shared.domain.columns.id_chunks import IdBatch, IdChunk
 from shared.domain.columns.months import USE
 from shared.domain.contract.days import Day, day_of, month_of
+from shared.domain.contract.events import Millis
+from shared.domain.relationship.cadence import Cadence, cadence
 from shared.domain.relationship.state import RelationshipState
 from shared.domain.relationship.touchpoints import Touchpoint
 
@@ -34,6 +36,7 @@ class Row:
 
     __slots__ = (
         "active",
+        "cadence",
         "cells",
         "changed",
         "chunks",
@@ -43,6 +46,7 @@ class Row:
         "new_ids",
         "pending",
         "people",
+        "phase",
         "published",
         "slots",
         "state",
@@ -51,13 +55,16 @@ class Row:
         "tag",
         "unknown_months",
         "unrecorded",
+        "watched",
         "weight",
     )
 
-    def __init__(self, index: int, tag: int, state: RelationshipState) -> None:
+    def __init__(self, index: int, tag: int, state: RelationshipState, phase: Millis = 0) -> None:
         self.index = index
         self.tag = tag  # among the event ids of the block
         self.state = state
+        self.phase = phase  # how far into the hour its canonical moments lie
+        self.cadence: tuple[tuple[Day, ...], bool, Cadence] = (), False, Cadence()  # of these days and this calendar
         self.stored_rev = state.rev
         self.stored: tuple[object, ...] = ()  # the values of the state as they are stored, once that is known
         self.folded = -1  # its documents as they were loaded hold records of the present log up to this offset
@@ -73,6 +80,7 @@ class Row:
         self.unknown_months = False  # months that are not in memory may be in the store
         self.unrecorded: dict[Day, Scored] = {}  # scores of these days, which are in the state and not in their months
         self.changed = False  # the state differs from what is stored
+        self.watched: tuple[object, int] = (None, 0)  # of these flags: the triggers that may end one
         self.weight = 0  # about the memory it takes: bytes
 
     @property
@@ -97,6 +105,14 @@ class Row:
         month = self.cells.get(name) or self.month(name)
         month.record_scores(day, scores)
         self.unrecorded.pop(day, None)
+
+    def present_cadence(self) -> Cadence:
+        """How often they get in touch, learned anew only where there is something new to learn from."""
+        days, everyday, _ = self.cadence
+        now, calendar = self.state.facts.inbound_days, self.state.directory.everyday
+        if days is not now or everyday != calendar:
+            self.cadence = now, calendar, cadence(now, calendar)
+        return self.cadence[2]
 
 
 def totals_of(metric: str) -> tuple[int, ...]:

@@ -11,7 +11,8 @@ from shared.domain.columns.counters import CELL_BYTES
 from shared.domain.columns.months import USE
 from shared.domain.columns.row import NEVER, Entry, Row
 from shared.domain.contract.days import Day
-from shared.domain.contract.events import DAY, PLAIN_USE, Use
+from shared.domain.contract.events import DAY
+from shared.domain.contract.uses import PLAIN_USE, Use
 from shared.domain.relationship.fence import Fence
 
 
@@ -58,7 +59,7 @@ class Uses:
                 continue
             month.offset = offset
             slot = row.slots.get(feature)
-            slots.append(self._block.slot_on(row, feature, day) if slot is None else slot)
+            slots.append(self._block.columns.slot_on(row, feature, day) if slot is None else slot)
             days.append(day)
             amounts.append(amount)
         self._index.append(row.index)
@@ -68,4 +69,4 @@ class Uses:
         """Enter what has been counted into the series."""
         if self._slots:
             index = np.repeat(np.array(self._index), self._lengths)
-            self._block.record_uses(index, np.array(self._slots), np.array(self._days), np.array(self._amounts))
+            self._block.columns.count_uses(index, np.array(self._slots), np.array(self._days), np.array(self._amounts))

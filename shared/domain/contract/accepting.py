@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from shared.domain.contract.demands import TIME_FORM, refuse_impossible
 from shared.domain.contract.events import MAX_NAME, Interaction, Millis
-from shared.domain.contract.fields import NAME, holds_control
+from shared.domain.contract.kinds import NAME, holds_control
 from shared.domain.contract.moments import datetime_millis, time_millis
-from shared.domain.contract.payload import TIME_FORM, checked_data, malformed, refuse_impossible
+from shared.domain.contract.payload import checked_data, malformed
 from shared.domain.errors import Poison
 
 MAX_EVENT_BYTES = 32 * 1024

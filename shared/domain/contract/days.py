@@ -16,6 +16,7 @@ def day_of(at: Millis) -> Day:
     return at // DAY
 
 
+@lru_cache(maxsize=4096)
 def day_name(day: Day) -> str:
     """`YYYY-MM-DD`."""
     return (date(1970, 1, 1) + timedelta(days=day)).isoformat()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from shared.domain.contract.events import EVENT_TYPES
-from shared.domain.contract.fields import FIELDS, GENERIC_FIELDS, KINDS, Kind
+from shared.domain.contract.declaration import GENERIC, EventClass
+from shared.domain.contract.kinds import KINDS, Kind
+from shared.domain.contract.types import EVENT_TYPES
 
 ID = "urn:rapport:event:1"
 
@@ -39,21 +40,32 @@ def event_schema() -> dict[str, Any]:
         "$ref": "#/$defs/typed",
         "$defs": {
             **{name: {**kind.schema, "description": kind.words} for name, kind in KINDS.items()},
+            "replacement": _replacement(),
             "typed": {
                 "description": "What `data` must be, by `type`: of an event, and of what replaces one.",
-                "allOf": [*_by_type(), _data({"not": {"enum": sorted(EVENT_TYPES)}}, GENERIC_FIELDS, ())],
+                "allOf": [*_by_type(), _data({"not": {"enum": sorted(EVENT_TYPES)}}, GENERIC.fields, ())],
             },
         },
     }
 
 
+def _replacement() -> dict[str, Any]:
+    """What replaces an event is a touchpoint."""
+    schema = KINDS["replacement"].schema
+    others = sorted(name for name, row in EVENT_TYPES.items() if row.kind is not EventClass.TOUCHPOINT)
+    of_touchpoints = {**schema["properties"]["type"], "not": {"enum": others}}
+    properties = {**schema["properties"], "type": of_touchpoints}
+    return {**schema, "properties": properties, "description": KINDS["replacement"].words}
+
+
 def _by_type() -> Iterator[dict[str, Any]]:
     """What `data` must be, for types of the same shape together."""
-    shapes: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
-    for name in sorted(EVENT_TYPES):
-        shapes.setdefault((EVENT_TYPES[name].required, tuple(FIELDS[name])), []).append(name)
+    shapes: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], list[str]] = {}
+    for name, row in sorted(EVENT_TYPES.items()):
+        fields = tuple((field, kind.words) for field, kind in row.fields.items())
+        shapes.setdefault((row.required, fields), []).append(name)
     for (required, _), names in shapes.items():
-        yield _data({"enum": names}, FIELDS[names[0]], required)
+        yield _data({"enum": names}, EVENT_TYPES[names[0]].fields, required)
 
 
 def _data(types: dict[str, Any], fields: dict[str, Kind], required: tuple[str, ...]) -> dict[str, Any]:

@@ -10,15 +10,15 @@ import msgspec
 from shared.domain.columns.block import Block
 from shared.domain.columns.row import Entry, Row
 from shared.domain.contract.days import day_of
-from shared.domain.contract.events import Interaction, JsonObject, Millis, event_key, event_type
+from shared.domain.contract.events import Interaction, JsonObject, Millis, event_key
 from shared.domain.contract.times import parse_moment
-from shared.domain.engine.evaluation import change, judge
-from shared.domain.playbooks.model import Playbook
+from shared.domain.contract.types import event_type
+from shared.domain.engine.changes import clear_flag
+from shared.domain.engine.judging import judge
+from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence, same_log
-from shared.domain.relationship.flags import Rule
 from shared.domain.relationship.fold import fold_timeline
 from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
-from shared.domain.rules.events import Verdict
 
 
 def target_of(event: Interaction, data: JsonObject) -> str:
@@ -35,7 +35,7 @@ def correct(
     place: Fence,
     *,
     at: Millis,
-    playbook: Playbook,
+    terms: Terms,
     fresh: bool,
 ) -> None:
     """Apply `event.retracted` or `event.corrected` to its target, wherever it has not been applied yet.
@@ -58,10 +58,10 @@ def correct(
         return
     row.state.facts = fold_timeline(sorted(entries.values(), key=lambda entry: (entry.received, entry.position)))
     block.refresh_facts(row)
-    raised = judge(row, entries[entry_id], at, playbook, place)
+    raised = judge(row, entries[entry_id], at, terms, place)
     for key, flag in list(row.state.flags.items()):
-        if target in flag.evidence.events and flag.until and key != raised:
-            change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), at, place)
+        if target in flag.evidence.events and flag.until and key not in raised:
+            clear_flag(row, key, at, place)
 
 
 def _folded(entry: Touchpoint, place: Fence) -> bool:

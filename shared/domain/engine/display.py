@@ -12,10 +12,10 @@ import numpy as np
 from shared.domain.columns.block import Block
 from shared.domain.columns.months import Month
 from shared.domain.columns.row import INBOUND, OUTBOUND, USAGE, Row
-from shared.domain.playbooks.model import DropParams
 from shared.domain.relationship.state import RelationshipState, Windows
-from shared.domain.rules.baseline import compare, days_needed
-from shared.domain.scores.factors import score_columns
+from shared.domain.rules.baseline import days_needed, levels
+from shared.domain.rules.usage import DropParams
+from shared.domain.scores.formulas import score_columns
 
 WINDOWS = (7, 30, 90, 365)  # days
 SPARK_DAYS = 30
@@ -25,18 +25,19 @@ _EARLY_DAYS = 2  # events come up to 24 hours ahead of the clock
 
 
 def refresh(block: Block, rows: Sequence[Row]) -> None:
-    """Renew windows, sparkline and scores of these rows: a pure function of what has been folded."""
+    """Renew windows, sparkline, scores and due moments of these rows: a pure function of what has been folded."""
     if not rows:
         return
     view = block.view(rows, [row.state.clock for row in rows])
-    totals = [view.total(which, max(WINDOWS)) for which in (USAGE, INBOUND, OUTBOUND)]
-    sums = [np.stack([counts[:, :days].sum(axis=1) for days in WINDOWS], axis=1).tolist() for counts in totals]
+    totals = (USAGE, INBOUND, OUTBOUND)
+    sums = [np.stack([view.window(which, days) for days in WINDOWS], axis=1).tolist() for which in totals]
     people = np.stack([view.people(days) for days in WINDOWS], axis=1).tolist()
-    use, inbound, outbound = (counts[:, :SPARK_DAYS] for counts in totals)
+    use, inbound, outbound = (view.total(which, SPARK_DAYS) for which in totals)
     spark = (use + inbound + outbound)[:, ::-1].tolist()
     shown = zip(rows, *sums, people, spark, score_columns(view).rows(), strict=True)
     for row, used, came, went, active, days, (scores, numbers) in shown:
         state = row.state
+        state.due = block.dues(row)
         state.windows = Windows(tuple(used), tuple(came), tuple(went), tuple(active))
         state.spark = tuple(days)
         state.scores = scores
@@ -50,8 +51,10 @@ def features(state: RelationshipState, months: Iterable[Month]) -> dict[str, tup
     """
     block = Block(FEATURE_DAYS + _EARLY_DAYS, capacity=1)
     view = block.view([block.add(state, months)], [state.clock])
-    position, names, counts = view.features(FEATURE_DAYS)
-    found = compare(counts, view.elapsed[position], USUAL.window_days, USUAL.baseline_weeks)
+    position, slots, counts = view.features(np.arange(1), FEATURE_DAYS)
+    used = np.flatnonzero(counts.any(axis=1))
+    found = levels(counts[used], view.elapsed[position[used]], USUAL.window_days, USUAL.baseline_weeks)
+    names = [view.feature_name(0, slot) for slot in slots[used].tolist()]
     return {
         name: (round(float(seen), 2), round(float(usual), 2))
         for name, seen, usual in zip(names, found.seen, np.nan_to_num(found.expected), strict=True)

@@ -1,62 +1,209 @@
-"""Canonical evaluation: what the state rules say of some rows at their due moments, and what that changes."""
+"""Canonical evaluation: scores and state rules of some rows at their due moments, and what that changes.
+
+Only what was triggered, is due, or has not been said under the present playbook is computed. Between canonical moments
+an event may end what a flag stands for: then it is cleared at once, and nothing else happens.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from functools import partial
-from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 
 from shared.domain.columns.block import Block
+from shared.domain.columns.columns import NOW
 from shared.domain.columns.row import Row
 from shared.domain.columns.view import View
 from shared.domain.contract.days import day_of
 from shared.domain.contract.events import DAY, Millis
-from shared.domain.playbooks.model import Playbook
+from shared.domain.engine.changes import Raised, clear_flag, is_worse, keep_fresh, raise_flag
+from shared.domain.engine.terms import Terms
+from shared.domain.playbooks.resolver import Settings, Variants
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Rule, Severity, StandingFlag, flag_key
-from shared.domain.relationship.state import RelationshipState
-from shared.domain.relationship.touchpoints import Touchpoint
-from shared.domain.rules.declaration import REASONS, STATE_RULES, Ints, RuleResult
-from shared.domain.rules.events import EVENT_RULES, Verdict
-from shared.domain.scores.factors import score_columns
+from shared.domain.relationship.flags import flag_key
+from shared.domain.relationship.state import has_ended
+from shared.domain.rules.declaration import SEVERITIES, Bools, Ints, RuleResult, StateRule, Trigger
+from shared.domain.rules.table import RULES, ended_by, state_rules
+from shared.domain.scores.formulas import score_columns
 
-ENDED = frozenset({"churned", "ended", "closed", "lost"})  # statuses for which nothing is watched any more
-CHANGES_KEPT = 64  # flag changes a state remembers; those of one record stay together, those not told yet stay as well
-EVENT_FLAGS_KEPT = 200  # flags raised by events that stand at once; the one that ends first makes room
+_NEVER = np.iinfo(np.int64).max
+
+SCORES = "scores"  # what is due beside the rules
 SCORE_DAYS_KEPT = 32  # days of recorded scores a state carries until its months have them
-ACTIVE_DAYS = 400  # a relationship silent for longer is evaluated only when something comes in
+ACTIVE_DAYS = 400  # a relationship silent for longer is scored only when something comes in
 
 
-def evaluate(block: Block, rows: Sequence[Row], playbook: Playbook, places: Sequence[Fence]) -> None:
-    """Evaluate each row at its own due moment (quietly at the end of loaded history, where that is still to come).
+class Hit(NamedTuple):
+    """An entry of a rule's result: its flag may stand."""
+
+    rule: StateRule
+    view: View
+    result: RuleResult
+    entry: int
+
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+        return self.result.subject[self.entry]
+
+
+Found = dict[int, dict[str, Hit]]
+"""By the row's position and the flag's key."""
+
+
+def evaluate(block: Block, rows: Sequence[Row], terms: Terms, places: Sequence[Fence]) -> None:
+    """Evaluate each row at its own due moment (suppressed at the end of loaded history, where that is still to come).
 
     `places`: for each row, the record that made it due.
     """
-    at = [_moment(row) for row in rows]
-    view = block.view(rows, at)
-    suppressed = [row.state.suppressed_until >= moment for row, moment in zip(rows, at, strict=True)]
-    found: list[dict[str, tuple[Rule, RuleResult, int]]] = [{} for _ in rows]
-    due = np.zeros(len(rows), np.int64)
-    for rule, settings in playbook.rules.items():
-        if rule in STATE_RULES and settings.enabled:
-            result = STATE_RULES[rule].evaluate(view, playbook)
-            for entry in np.flatnonzero(result.stays).tolist():
-                found[result.position[entry]][flag_key(rule, result.subject[entry])] = (rule, result, entry)
-            due = _earlier(due, result.due)
-    due = _earlier(due, _daily(view))
-    recorded = score_columns(view).rows()
-    for position, row in enumerate(rows):
-        ended = has_ended(row.state)
-        _settle(view, position, {} if ended else found[position], suppressed[position], playbook, places[position])
-        scores, _ = recorded[position]
-        _record(row, at[position], scores.ri.index, scores.rv.index)
-        row.state.evaluated_at = at[position]
-        row.state.clock = max(row.state.clock, at[position])
-        row.state.next_due_at = 0 if ended else _with_expiries(row, int(due[position]))
-        row.changed = True
+    evaluation = _Evaluation(block, rows, terms)
+    evaluation.run_rules()
+    evaluation.settle(places)
+    evaluation.score()
+    evaluation.plan()
+
+
+class _Evaluation:
+    def __init__(self, block: Block, rows: Sequence[Row], terms: Terms) -> None:
+        self.block = block
+        self.rows = rows
+        self.view = block.view(rows, [_moment(row) for row in rows])
+        self.variants = terms.resolver.of_rows(rows)
+        self.judged_by = terms.resolver.fingerprint
+        self.ended = np.fromiter((has_ended(row.state) for row in rows), np.bool_, len(rows))
+        self.anew = np.fromiter((row.state.judged_by != self.judged_by for row in rows), np.bool_, len(rows))
+        self.triggered = np.fromiter((row.state.triggered for row in rows), np.int64, len(rows))
+        self.due: dict[str, Ints] = {}
+        self.ran: dict[str, Bools] = {}
+        self.found: Found = {}
+
+    def run_rules(self) -> None:
+        """Run each rule on the rows that it has something new to say of."""
+        for rule in state_rules():
+            enabled = self.variants.enabled(rule.name) & ~self.ended
+            positions = self._wanting(rule.name, (self.triggered & rule.triggers) > 0, enabled)
+            if len(positions):
+                view = self.view.take(positions)
+                result = rule.evaluate(view, self.variants.thresholds(rule.name, positions))
+                self.due[rule.name][positions] = result.due
+                _note_hits(self.found, rule, view, positions, result)
+
+    def _wanting(self, name: str, triggered: Bools, enabled: Bools | None = None) -> Ints:
+        """The rows for which this is triggered, due, or has never been run."""
+        known = self.block.columns.due_column(name)[self.view.index]
+        wanted = self.anew | triggered | ((known > 0) & (known <= self.view.at))
+        if enabled is not None:
+            wanted &= enabled
+            known[~enabled] = 0
+        self.due[name], self.ran[name] = known, wanted
+        return np.flatnonzero(wanted)
+
+    def settle(self, places: Sequence[Fence]) -> None:
+        """Compare what was found with what stands: clear, keep, raise."""
+        for position, row in enumerate(self.rows):
+            found = self.found.get(position, {})
+            if not found and not row.state.flags:
+                continue
+            at, place = int(self.view.at[position]), places[position]
+            suppressed = row.state.suppressed_until >= at
+            settings = self.variants.of(position)
+            for key in self._over(position, row, found, settings, at):
+                clear_flag(row, key, at, place, suppressed=suppressed)
+            for key, hit in found.items():
+                again = _raise_or_keep(row, key, hit, settings, at, place, suppressed)
+                if again:
+                    self._look_again(hit.rule.name, position, again)
+
+    def _over(self, position: int, row: Row, found: dict[str, Hit], settings: Settings, at: Millis) -> list[str]:
+        """The keys of flags that stand no longer. Those of rules that are not known (any more) are left alone."""
+        return [
+            key
+            for key, flag in row.state.flags.items()
+            if flag.rule in RULES
+            and (
+                self.ended[position]
+                or not settings[flag.rule].enabled
+                or (flag.until and at >= flag.until)
+                or (not flag.until and self.ran[flag.rule][position] and key not in found)
+            )
+        ]
+
+    def _look_again(self, rule: str, position: int, at: Millis) -> None:
+        due = self.due[rule]
+        due[position] = min(due[position] or at, at)
+
+    def score(self) -> None:
+        """Score and record the rows about which there is something new, and those for which a day has passed."""
+        positions = self._wanting(SCORES, self.triggered > 0)
+        if not len(positions):
+            return
+        view = self.view.take(positions)
+        last = np.fromiter((row.state.last_seen for row in view.rows), np.int64, len(view))
+        self.due[SCORES][positions] = np.where(view.at - last < ACTIVE_DAYS * DAY, view.next_day(), 0)
+        scores = score_columns(view)
+        for row, at, (ri, rv) in zip(view.rows, view.at.tolist(), scores.indices(), strict=True):
+            _record(row, at, ri, rv)
+
+    def plan(self) -> None:
+        """Note when each row is to be evaluated next, and for what."""
+        columns, index = self.block.columns, self.view.index
+        first = np.full(len(self.rows), _NEVER)
+        for name, due in self.due.items():
+            columns.due_column(name)[index] = np.where(self.ended, NOW, due)
+            np.minimum(first, due, out=first, where=due > 0)
+        first = np.where(self.ended | (first == _NEVER), 0, first)
+        columns.due[index] = first
+        for row, at, due in zip(self.rows, self.view.at.tolist(), first.tolist(), strict=True):
+            state = row.state
+            state.triggered = 0
+            state.judged_by = self.judged_by
+            state.evaluated_at = at
+            state.clock = max(state.clock, at)
+            state.next_due_at = due
+            row.changed = True
+            if state.flags:
+                self.block.schedule(row, _with_expiries(row, due))
+
+
+def clear_at_once(block: Block, row: Row, terms: Terms, place: Fence, trigger: Trigger) -> None:
+    """An event of this kind has just been folded into a row: clear the flags whose condition it has ended."""
+    at = row.state.clock
+    view = block.view([row], [at])
+    variants = terms.resolver.of_rows([row])
+    standing: dict[str, list[str]] = {}
+    for key, flag in row.state.flags.items():
+        standing.setdefault(flag.rule, []).append(key)
+    for name, keys in standing.items():
+        for key in keys if has_ended(row.state) and name in RULES else _ended(view, variants, name, keys, trigger):
+            clear_flag(row, key, at, place, suppressed=row.state.suppressed_until >= at)
+
+
+def _ended(view: View, variants: Variants, name: str, keys: Sequence[str], trigger: Trigger) -> list[str]:
+    rule = RULES.get(name)
+    if not isinstance(rule, StateRule) or not rule.ended_by & trigger:
+        return []
+    found: Found = {}
+    positions = np.zeros(1, np.int64)
+    _note_hits(found, rule, view, positions, rule.evaluate(view, variants.thresholds(name, positions)))
+    return [key for key in keys if key not in found.get(0, {})]
+
+
+def watched(row: Row) -> int:
+    """The triggers of events that may end what a standing flag of the row stands for."""
+    flags, mask = row.watched
+    if flags is not row.state.flags:
+        flags, mask = row.state.flags, Trigger.DIRECTORY if row.state.flags else Trigger(0)  # its end clears them all
+        for flag in flags.values():
+            mask |= ended_by(flag.rule)
+        row.watched = flags, mask
+    return mask
+
+
+def next_boundary(at: Millis, grain: Millis, phase: Millis) -> Millis:
+    """The first moment after `at` that lies `phase` into a grain (hour)."""
+    shift = phase % grain
+    return ((at - shift) // grain + 1) * grain + shift
 
 
 def _moment(row: Row) -> Millis:
@@ -64,197 +211,49 @@ def _moment(row: Row) -> Millis:
     return state.suppressed_until if state.suppressed_until > state.evaluated_at else state.next_due_at
 
 
-def _earlier(one: Ints, other: Ints) -> Ints:
-    """The smaller of two moments where both are set, else the one that is."""
-    return np.where(one == 0, other, np.where(other == 0, one, np.minimum(one, other)))
+def _note_hits(found: Found, rule: StateRule, view: View, positions: Ints, result: RuleResult) -> None:
+    for entry in np.flatnonzero(result.stays).tolist():
+        hit = Hit(rule, view, result, entry)
+        found.setdefault(int(positions[result.position[entry]]), {})[flag_key(rule.name, hit.subject)] = hit
 
 
-def _daily(view: View) -> Ints:
-    """The next midnight (UTC), so that scores and windows age, for relationships seen within ACTIVE_DAYS."""
-    last = np.fromiter((row.state.last_seen for row in view.rows), np.int64, len(view))
-    return np.where(view.at - last < ACTIVE_DAYS * DAY, (view.at // DAY + 1) * DAY, 0)
+def _raise_or_keep(
+    row: Row, key: str, hit: Hit, settings: Settings, at: Millis, place: Fence, suppressed: bool
+) -> Millis:
+    """Raise what fires; of what stands, the words and numbers are kept fresh.
+
+    When to look again, if its cooldown keeps it from being raised, else 0.
+    """
+    rule, result, entry = hit.rule, hit.result, hit.entry
+    standing, fires = row.state.flags.get(key), int(result.severity[entry])
+    if standing is None and not fires:
+        return 0
+    mine = settings[rule.name]
+    severity = mine.severity or SEVERITIES[fires]
+    numbers = {name: round(float(column[entry]), 4) for name, column in result.numbers.items()}
+    reason = rule.words(row, hit.subject, numbers)
+    if standing is not None and not (fires and is_worse(severity, standing.severity)):
+        if reason != standing.reason:
+            evidence = rule.evidence(hit.view, int(result.position[entry]), hit.subject, numbers)
+            keep_fresh(row, key, reason, numbers, evidence, place)
+        return 0
+    of_today = rule.of_today is not None and rule.of_today(row, hit.subject)
+    flag = Raised(
+        rule=rule.name,
+        subject=hit.subject,
+        severity=severity,
+        reason=reason,
+        numbers=numbers,
+        evidence=rule.evidence(hit.view, int(result.position[entry]), hit.subject, numbers),
+        suppressed=suppressed and not of_today,
+    )
+    return raise_flag(row, flag, at, place, round(mine.cooldown_days * DAY))
 
 
 def _with_expiries(row: Row, due: Millis) -> Millis:
-    ends = [flag.until for flag in row.state.flags.values() if flag.until]
+    """The earlier of a due moment and when flags of known rules end by themselves; 0 = never."""
+    ends = [flag.until for flag in row.state.flags.values() if flag.until and flag.rule in RULES]
     return min([*ends, due] if due else ends, default=0)
-
-
-def _settle(
-    view: View,
-    position: int,
-    found: dict[str, tuple[Rule, RuleResult, int]],
-    suppressed: bool,
-    playbook: Playbook,
-    place: Fence,
-) -> None:
-    """Compare what holds with what stands: clear, keep, raise."""
-    row, at = view.rows[position], int(view.at[position])
-    ended = has_ended(row.state)
-    for key, flag in list(row.state.flags.items()):
-        expired = flag.until and at >= flag.until
-        off = not playbook.rules[Rule(flag.rule)].enabled
-        if ended or off or expired or (not flag.until and key not in found):
-            change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), at, place, suppressed=suppressed)
-    for rule, result, entry in found.values():
-        standing = row.state.flags.get(flag_key(rule, result.subject[entry]))
-        if not result.fires[entry]:
-            continue
-        severity = Severity.CRITICAL if result.critical[entry] else Severity.WARNING
-        if standing is not None and not _worse(severity, standing.severity):
-            continue
-        subject = result.subject[entry]
-        numbers = {name: round(float(column[entry]), 4) for name, column in result.numbers.items()}
-        change(
-            row,
-            Verdict(rule, subject, raised=True, severity=severity, numbers=numbers),
-            at,
-            place,
-            suppressed=suppressed and not _of_today(row, rule, subject),
-            evidence=STATE_RULES[rule].evidence(view, position, subject, numbers),
-            reason=REASONS[rule](row, subject, numbers),
-            cooldown=round(playbook.rules[rule].cooldown_days * DAY),
-        )
-
-
-def _of_today(row: Row, rule: Rule, subject: str) -> bool:
-    """Whether a flag has nothing to do with the history that is being loaded: a promise that did not come with it."""
-    return rule is Rule.EXPECTATION_VIOLATED and not row.state.facts.promises[subject].backfill
-
-
-def _worse(severity: Severity, than: Severity) -> bool:
-    order = list(Severity)
-    return order.index(severity) > order.index(than)
-
-
-def has_ended(state: RelationshipState) -> bool:
-    """Whether the relationship is over by its status: nothing is watched, and no flag stands."""
-    return state.directory.status.lower() in ENDED
-
-
-def judge(row: Row, touch: Touchpoint, at: Millis, playbook: Playbook, place: Fence) -> str:
-    """Let the event rule of a touchpoint, if any, speak at once; the key of the flag it raises, or ""."""
-    rule = EVENT_RULES.get(touch.type)
-    if rule is None or touch.backfill or touch.retracted or has_ended(row.state):
-        return ""
-    verdict = rule(touch, row.state, playbook)
-    if verdict is None or not playbook.rules[verdict.rule].enabled or (verdict.raised and at >= verdict.until):
-        return ""
-    cooldown = round(playbook.rules[verdict.rule].cooldown_days * DAY)
-    change(row, verdict, at, place, evidence=Evidence(events=(touch.event,)), cooldown=cooldown)
-    if not verdict.raised:
-        return ""
-    raised = flag_key(verdict.rule, verdict.subject)
-    _make_room(row, raised, at, place)
-    return raised
-
-
-def _make_room(row: Row, raised: str, at: Millis, place: Fence) -> None:
-    """Clear what is beyond EVENT_FLAGS_KEPT: a state has to stay a document of bearable size."""
-    others = sorted((flag.until, key) for key, flag in row.state.flags.items() if flag.until and key != raised)
-    for _, key in others[: max(0, len(others) + 1 - EVENT_FLAGS_KEPT)]:
-        flag = row.state.flags[key]
-        change(row, Verdict(Rule(flag.rule), flag.subject, raised=False), at, place)
-
-
-def change(
-    row: Row,
-    verdict: Verdict,
-    at: Millis,
-    place: Fence,
-    *,
-    suppressed: bool = False,
-    evidence: Evidence | None = None,
-    reason: str = "",
-    cooldown: Millis = 0,
-) -> None:
-    """Raise or clear a flag of a row, and remember that it happened.
-
-    Within `cooldown` of having been raised it is not raised anew, unless it is worse.
-    """
-    state = row.state
-    key = flag_key(verdict.rule, verdict.subject)
-    if verdict.raised and key not in state.flags and cooldown and _raised_since(row, verdict, at - cooldown):
-        return
-    if not verdict.raised and key not in state.flags:
-        return
-    same = _changes_by(place, state.changes)
-    happened = FlagChange(
-        rule=verdict.rule,
-        subject=verdict.subject,
-        raised=verdict.raised,
-        moment=at,
-        cause=Cause(place.incarnation, place.partition, place.offset, same),
-        severity=verdict.severity,
-        reason=reason or verdict.reason,
-        numbers=verdict.numbers,
-        evidence=evidence or Evidence(),
-        suppressed=suppressed,
-    )
-    unpublished = len(state.changes) - bisect_left(
-        state.changes, row.published, key=partial(_offset_in, place.incarnation)
-    )
-    state.changes = (*state.changes, happened)[-max(CHANGES_KEPT, same + 1, unpublished + 1) :]
-    if verdict.raised:
-        state.flags = {**state.flags, key: _standing(happened, state.flags.get(key), verdict.until)}
-    else:
-        state.flags = {name: flag for name, flag in state.flags.items() if name != key}
-
-
-def _standing(raised: FlagChange, known: StandingFlag | None, until: Millis) -> StandingFlag:
-    """The flag that a change raises: it stands since the first of those that raised it."""
-    return StandingFlag(
-        rule=raised.rule,
-        subject=raised.subject,
-        severity=raised.severity,
-        since=known.since if known is not None else raised.moment,
-        reason=raised.reason,
-        numbers=raised.numbers,
-        evidence=raised.evidence,
-        suppressed=raised.suppressed,
-        until=until,
-    )
-
-
-def _raised_since(row: Row, verdict: Verdict, since: Millis) -> bool:
-    return any(
-        past.raised and not past.suppressed and past.moment > since and not _worse(verdict.severity, past.severity)
-        for past in remembered(row.state.changes)
-        if (past.rule, past.subject) == (verdict.rule, verdict.subject)
-    )
-
-
-def remembered(changes: tuple[FlagChange, ...]) -> tuple[FlagChange, ...]:
-    """The changes that verdicts go by, however many more are kept until they are told."""
-    same = _changes_by(changes[-1].cause, changes) if changes else 0
-    return changes[-max(CHANGES_KEPT, same) :]
-
-
-def forget_published(row: Row, incarnation: str) -> bool:
-    """All changes of a row's flags have been told: let go of those beyond CHANGES_KEPT; whether there were any.
-
-    `incarnation`: of the log being read. Of a row that none of it has been folded into yet, all of it is to be told.
-    """
-    kept = remembered(row.state.changes)
-    row.published = row.state.offset + 1 if row.state.incarnation == incarnation else 0
-    if len(kept) == len(row.state.changes):
-        return False
-    row.state.changes = kept
-    row.changed = True
-    return True
-
-
-def _changes_by(cause: Fence | Cause, changes: Sequence[FlagChange]) -> int:
-    """How many of them the record there has made, after which no other has made any."""
-    here = (cause.incarnation, cause.offset)
-    return sum(
-        1 for _ in takewhile(lambda past: (past.cause.incarnation, past.cause.offset) == here, reversed(changes))
-    )
-
-
-def _offset_in(incarnation: str, change: FlagChange) -> int:
-    """The offset of what has caused it: changes are in the order of the log. -1 in an earlier one than this."""
-    return change.cause.offset if change.cause.incarnation == incarnation else -1
 
 
 def _record(row: Row, at: Millis, ri: float | None, rv: float | None) -> None:
@@ -262,9 +261,4 @@ def _record(row: Row, at: Millis, ri: float | None, rv: float | None) -> None:
     day = day_of(at)
     row.record_scores(day, (ri, rv))
     days = {**row.state.score_days, str(day): (ri, rv)}
-    row.state.score_days = dict(list(days.items())[-SCORE_DAYS_KEPT:])
-
-
-def next_boundary(at: Millis, grain: Millis) -> Millis:
-    """The first full grain (hour) after `at`."""
-    return (at // grain + 1) * grain
+    row.state.score_days = dict(list(days.items())[-SCORE_DAYS_KEPT:]) if len(days) > SCORE_DAYS_KEPT else days

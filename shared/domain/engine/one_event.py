@@ -7,16 +7,28 @@ import msgspec
 from shared.domain.columns.block import Block
 from shared.domain.columns.row import Entry, Row
 from shared.domain.contract.days import day_of
-from shared.domain.contract.events import SECOND, EventClass, Millis, event_key, event_type
+from shared.domain.contract.declaration import EventClass
+from shared.domain.contract.events import SECOND, Millis, event_key
+from shared.domain.contract.types import event_type
 from shared.domain.engine.corrections import correct
-from shared.domain.engine.evaluation import judge, next_boundary
-from shared.domain.engine.run import Item, Known
+from shared.domain.engine.evaluation import next_boundary
+from shared.domain.engine.judging import judge
+from shared.domain.engine.run import Item, Prefetched
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.directory import updated
 from shared.domain.relationship.fence import Fence, same_log
 from shared.domain.relationship.fold import fold_touchpoint
 from shared.domain.relationship.state import RelationshipState
 from shared.domain.relationship.touchpoints import made_of, touchpoint_id
+from shared.domain.rules.declaration import Trigger
+
+TRIGGERS = {
+    EventClass.USAGE: Trigger.USE,
+    EventClass.TOUCHPOINT: Trigger.TOUCHPOINT,
+    EventClass.CORRECTION: Trigger.TOUCHPOINT,
+    EventClass.DIRECTORY: Trigger.DIRECTORY,
+}
+"""What an event of a class may change the answer of."""
 
 SETTLE = 5 * SECOND  # loaded history is evaluated when nothing more has come for this long
 
@@ -44,38 +56,43 @@ def move_fence(row: Row, place: Fence) -> None:
     row.state.incarnation, row.state.partition, row.state.offset = place.incarnation, place.partition, place.offset
 
 
-def is_known_touchpoint(row: Row, item: Item, known: Known, place: Fence) -> bool:
+def is_known_touchpoint(row: Row, item: Item, prefetched: Prefetched, place: Fence) -> bool:
     """Whether a touchpoint is on the timeline from an earlier place: touchpoints count once for ever."""
     event = item.event
     if event_type(event.type).kind is not EventClass.TOUCHPOINT:  # nothing else has an entry, or can be retracted
         return False
     entry_id = touchpoint_id(event.tenant, event.relationship, event_key(event.source, event.id))
-    entry = row.pending.get(entry_id) or known.touchpoints.get(entry_id)
+    entry = row.pending.get(entry_id) or prefetched.touchpoints.get(entry_id)
     if entry is None:
         return False
     return entry.incarnation != place.incarnation or entry.offset < place.offset
 
 
-def fold_event(block: Block, row: Row, item: Item, known: Known, terms: Terms, place: Fence) -> None:
-    """Fold one event into every document of its relationship that has not been folded this far."""
+def fold_event(block: Block, row: Row, item: Item, prefetched: Prefetched, terms: Terms, place: Fence) -> Trigger:
+    """Fold one event into every document of its relationship that has not been folded this far.
+
+    What it may have ended: nothing, if it is loaded history or the state had been folded this far.
+    """
     event, state = item.event, row.state
     new = fresh(state, place)
     kind = event_type(event.type).kind
     if kind is EventClass.USAGE and item.usage is not None:
         block.count(row, (item.usage,), place, absolute=event.type == "usage.daily_total")
     elif kind is EventClass.TOUCHPOINT:
-        _fold_touchpoint(block, row, item, known, terms, place)
+        _fold_touchpoint(block, row, item, prefetched, terms, place)
     elif kind is EventClass.CORRECTION:
-        timeline = {entry.id: entry for entry in known.timelines.get(state.id, ())} | row.pending
-        at, playbook = moment(state, item), terms.playbook
-        correct(block, row, event, item.data, timeline.values(), place, at=at, playbook=playbook, fresh=new)
+        timeline = {entry.id: entry for entry in prefetched.timelines.get(state.id, ())} | row.pending
+        at = moment(state, item)
+        correct(block, row, event, item.data, timeline.values(), place, at=at, terms=terms, fresh=new)
     if not new:
-        return
+        return Trigger(0)
     if kind is EventClass.DIRECTORY:
         state.directory = updated(state.directory, item.data, event.time)
         block.refresh_facts(row)
     _advance(block, row, item, terms)
     move_fence(row, place)
+    state.triggered |= TRIGGERS[kind]
+    return Trigger(0) if event.backfill else TRIGGERS[kind]
 
 
 def _advance(block: Block, row: Row, item: Item, terms: Terms) -> None:
@@ -88,15 +105,15 @@ def _advance(block: Block, row: Row, item: Item, terms: Terms) -> None:
     if event.backfill:
         state.clock = max(state.clock, min(event.time, item.received))
         state.suppressed_until = max(state.suppressed_until, item.received)
-        state.next_due_at = item.received + SETTLE
+        block.schedule(row, item.received + SETTLE)
     else:
         state.clock = max(state.clock, item.received)
-        boundary = next_boundary(state.clock, terms.grain)
-        state.next_due_at = min(state.next_due_at or boundary, boundary)
+        boundary = next_boundary(state.clock, terms.grain, row.phase)
+        block.schedule(row, min(state.next_due_at or boundary, boundary))
     row.changed = True
 
 
-def _fold_touchpoint(block: Block, row: Row, item: Item, known: Known, terms: Terms, place: Fence) -> None:
+def _fold_touchpoint(block: Block, row: Row, item: Item, prefetched: Prefetched, terms: Terms, place: Fence) -> None:
     touch = msgspec.structs.replace(
         made_of(item.event, item.data),
         incarnation=place.incarnation,
@@ -105,7 +122,7 @@ def _fold_touchpoint(block: Block, row: Row, item: Item, known: Known, terms: Te
         position=place.offset,
         received=item.received,
     )
-    if touch.id not in known.touchpoints:
+    if touch.id not in prefetched.touchpoints:
         row.pending.setdefault(touch.id, touch)
     if touch.metric is not None:
         block.count(row, (Entry(touch.metric, touch.person, day_of(touch.time), 1.0),), place)
@@ -113,4 +130,4 @@ def _fold_touchpoint(block: Block, row: Row, item: Item, known: Known, terms: Te
         return
     row.state.facts = fold_touchpoint(row.state.facts, touch)
     block.refresh_facts(row)
-    judge(row, touch, moment(row.state, item), terms.playbook, place)
+    judge(row, touch, moment(row.state, item), terms, place)

@@ -11,15 +11,10 @@ from shared.domain.columns.dedup import id_hash
 from shared.domain.columns.months import USE
 from shared.domain.columns.row import Entry
 from shared.domain.contract.days import day_number, day_of
-from shared.domain.contract.events import (
-    EventClass,
-    Interaction,
-    JsonObject,
-    Millis,
-    Use,
-    event_type,
-    relationship_key,
-)
+from shared.domain.contract.declaration import EventClass
+from shared.domain.contract.events import Interaction, JsonObject, Millis, relationship_key
+from shared.domain.contract.types import event_type
+from shared.domain.contract.uses import Use
 from shared.domain.relationship.touchpoints import Touchpoint
 
 
@@ -103,7 +98,7 @@ class Run(msgspec.Struct):
         return Item(self.offsets[at], self.received[at], whole, {}, entry)
 
 
-class Known(msgspec.Struct):
+class Prefetched(msgspec.Struct):
     """What was read from the store for a run: timeline entries that exist, and whole timelines for corrections."""
 
     touchpoints: dict[str, Touchpoint]

@@ -13,19 +13,19 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-import shared.domain.rules.contact
-import shared.domain.rules.usage  # noqa: F401  (enters its rules into the table)
 from shared.domain.columns.block import Block
 from shared.domain.columns.dedup import Bools
 from shared.domain.columns.id_chunks import HASH, RECEIVED, IdBatch, seen
 from shared.domain.columns.row import Row
 from shared.domain.columns.uses import Uses
-from shared.domain.contract.events import DAY, Millis, Use
-from shared.domain.engine.evaluation import evaluate, next_boundary
+from shared.domain.contract.events import DAY, Millis
+from shared.domain.contract.uses import Use
+from shared.domain.engine.evaluation import clear_at_once, evaluate, next_boundary, watched
 from shared.domain.engine.one_event import fold_event, fresh, is_known_touchpoint, moment, move_fence, overdue
-from shared.domain.engine.run import Item, Known, Run
+from shared.domain.engine.run import Item, Prefetched, Run
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence
+from shared.domain.rules.declaration import Trigger
 
 
 class StepResult(msgspec.Struct):
@@ -35,7 +35,9 @@ class StepResult(msgspec.Struct):
     duplicates: int = 0
 
 
-def step_many(block: Block, run: Run, known: Known, terms: Terms, incarnation: str, partition: int) -> StepResult:
+def step_many(
+    block: Block, run: Run, prefetched: Prefetched, terms: Terms, incarnation: str, partition: int
+) -> StepResult:
     """Fold a run of one partition, in order. Every relationship in it must be in the block."""
     rows = [block.rows[span.id] for span in run.spans]
     lengths = [span.end - span.start for span in run.spans]
@@ -43,11 +45,13 @@ def step_many(block: Block, run: Run, known: Known, terms: Terms, incarnation: s
     ids = seen(run.hashes, run.offsets, run.received)
     days = (ids[:, RECEIVED] // np.uint64(DAY)).astype(np.int64)
     counts, new = block.ids.admit(ids[:, HASH], tags, days, run.offsets)
-    fold = _Fold(block, run, ids, new, known, terms, Fence(incarnation, partition))
+    fold = _Fold(block, run, ids, new, prefetched, terms, Fence(incarnation, partition))
     fold.step.duplicates = len(run) - int(np.count_nonzero(counts))
     waiting = _waiting(rows, run, counts)
     while waiting:
         waiting = fold.through(waiting)
+        for row, place, trigger in fold.endings:
+            clear_at_once(block, row, terms, place, trigger)
         _evaluate_due(block, fold.due, terms)
     return fold.step
 
@@ -91,33 +95,39 @@ def _waiting(rows: Sequence[Row], run: Run, counts: Bools) -> Waiting:
 
 
 class _Fold:
-    """Goes through a run, as often as it takes: events of a relationship that is due wait for the next time."""
+    """Goes through a run, as often as it takes.
+
+    What follows an event that may end a flag, and events of a relationship that is due, wait for the next time.
+    """
 
     def __init__(
-        self, block: Block, run: Run, ids: IdBatch, new: Bools, known: Known, terms: Terms, log: Fence
+        self, block: Block, run: Run, ids: IdBatch, new: Bools, prefetched: Prefetched, terms: Terms, log: Fence
     ) -> None:
         self.block = block
         self.run = run
         self.ids = ids
         self.new = new  # by event: its id has never been seen
         self.all_new = bool(new.all())
-        self.known = known
+        self.prefetched = prefetched
         self.terms = terms
         self.log = log
         self.latest = max(run.received)
         self.step = StepResult({})
         self.due: list[tuple[Row, Fence, Millis]] = []  # rows, by what record, up to which moment
+        self.endings: list[tuple[Row, Fence, Trigger]] = []  # rows that stop after an event that may end a flag
         self.uses = Uses(block, log)
 
     def through(self, waiting: Waiting) -> Waiting:
         """One pass over these events; those that must wait for an evaluation."""
         late: Waiting = []
         blocked: set[str] = set()  # a relationship may have several spans
-        self.due, self.uses = [], Uses(self.block, self.log)
+        self.due, self.endings, self.uses = [], [], Uses(self.block, self.log)
         for row, pieces in waiting:
+            endings = len(self.endings)
             rest = pieces if row.state.id in blocked else self._row(row, pieces)
             if rest:
                 late.append((row, rest))
+            if rest or len(self.endings) > endings:
                 blocked.add(row.state.id)
         self.uses.record()
         return late
@@ -133,24 +143,29 @@ class _Fold:
                 elif self._must_wait(row, at):
                     return [Piece(at, end, plain), *pieces[done + 1 :]]
                 else:
-                    self._one(row, at)
+                    may_end = self._one(row, at)
                     at += 1
+                    if may_end:
+                        return [
+                            piece for piece in (Piece(at, end, plain), *pieces[done + 1 :]) if piece.start < piece.end
+                        ]
         return []
 
     def _events_before_due(self, row: Row, at: int, end: int) -> int:
         """Up to where nothing falls due from here on, so that uses need no further look."""
         state, received = row.state, self.run.received
-        if self.run.offsets[at] <= row.folded:
+        if self.run.offsets[at] <= row.folded or watched(row) & Trigger.USE:
             return at
         clock = max(state.clock, received[at])
-        due = next_boundary(clock, self.terms.grain)
+        due = next_boundary(clock, self.terms.grain, row.phase)
         if state.next_due_at:
             due = min(due, state.next_due_at)
         if clock >= due:
             return at
         if self.latest >= due:
             end = next((later for later in range(at, end) if received[later] >= due), end)
-        state.next_due_at = due
+        if due != state.next_due_at:
+            self.block.schedule(row, due)
         return end
 
     def _fold_uses(self, row: Row, start: int, end: int) -> None:
@@ -174,6 +189,7 @@ class _Fold:
         state.last_seen = max(state.last_seen, *times)
         if first and (first < state.first_seen or not state.first_seen):
             self.block.first_seen(row, first)
+        state.triggered |= Trigger.USE
         row.changed = True
         self._touch(row)
         self.uses.count(row, uses, run.offsets[start:end])
@@ -182,23 +198,26 @@ class _Fold:
         """Whether the relationship must be evaluated before this event."""
         item = self.run.item(at)
         place = self._place(item)
-        if not overdue(row, item, place) or is_known_touchpoint(row, item, self.known, place):
+        if not overdue(row, item, place) or is_known_touchpoint(row, item, self.prefetched, place):
             return False  # what does not count brings no evaluation, whether its id is at hand or not
         self.due.append((row, place, moment(row.state, item)))
         self._touch(row)
         return True
 
-    def _one(self, row: Row, at: int) -> None:
-        """Fold one event that is not a plain use, or a use of a row that is not calm."""
+    def _one(self, row: Row, at: int) -> bool:
+        """Fold one event that is not a plain use, or a use that is looked at; whether it may have ended a flag."""
         item = self.run.item(at)
         place = self._place(item)
-        if is_known_touchpoint(row, item, self.known, place):
+        if is_known_touchpoint(row, item, self.prefetched, place):
             self.step.duplicates += 1
-            return
+            return False
         self._touch(row)
         if self.new[at]:
             row.new_ids.append(self.ids[at : at + 1])
-        fold_event(self.block, row, item, self.known, self.terms, place)
+        trigger = fold_event(self.block, row, item, self.prefetched, self.terms, place) & watched(row)
+        if trigger:
+            self.endings.append((row, place, trigger))
+        return bool(trigger)
 
     def _touch(self, row: Row) -> None:
         self.block.touch(row)
@@ -219,4 +238,4 @@ def tick(block: Block, rows: Sequence[Row], now: Millis, terms: Terms, place: Fe
 def _evaluate_due(block: Block, due: Sequence[tuple[Row, Fence, Millis]], terms: Terms) -> None:
     """Evaluate rows at each of their due moments up to the given one, all rows together."""
     while due := [entry for entry in due if 0 < entry[0].state.next_due_at <= entry[2]]:
-        evaluate(block, [row for row, _, _ in due], terms.playbook, [place for _, place, _ in due])
+        evaluate(block, [row for row, _, _ in due], terms, [place for _, place, _ in due])

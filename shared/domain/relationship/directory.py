@@ -11,7 +11,7 @@ from shared.domain.relationship.state import Directory
 
 CUSTOM_KEPT = 100  # custom fields; the one that the oldest word was about goes first
 
-_TEXTS = ("name", "kind", "type", "segment", "owner", "stage", "status", "parent", "renewal_date")
+_TEXTS = tuple(field.name for field in msgspec.structs.fields(Directory) if field.type is str)
 
 
 def updated(directory: Directory, data: JsonObject, at: Millis) -> Directory:

@@ -17,17 +17,6 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class Rule(StrEnum):
-    """The rules there are, by the name used in playbooks, alerts and metrics."""
-
-    USAGE_DROP = "usage_drop"
-    FEATURE_DECLINE = "feature_decline"
-    SILENCE = "silence"
-    EXPECTATION_VIOLATED = "expectation_violated"
-    NPS_DETRACTOR = "nps_detractor"
-    PRICE_CHANGE_PLANNED = "price_change_planned"
-
-
 def flag_key(rule: str, subject: str) -> str:
     """The key of a flag among a relationship's standing ones."""
     return f"{rule}/{subject}" if subject else rule
@@ -84,7 +73,10 @@ class FlagChange(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StandingFlag(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A verdict that stands since `since`, in the words it was raised with; with `until`, it clears by itself then."""
+    """A verdict that stands since `since`, in its latest words; with `until`, it clears by itself then.
+
+    `cause` is the record that brought these words about.
+    """
 
     rule: str
     subject: str
@@ -95,12 +87,14 @@ class StandingFlag(msgspec.Struct, frozen=True, omit_defaults=True):
     evidence: Evidence = Evidence()
     suppressed: bool = False
     until: Millis = 0
+    cause: Cause = Cause("", -1, -1)
 
 
 class Update(msgspec.Struct, frozen=True, omit_defaults=True):
     """What scoring says of one relationship after a flush: its scores now, and the flags that changed.
 
-    Delivered at least once; receivers apply a flag change only if its cause is later than the last one applied.
+    `standing`: flags that stand on in other words than before. Delivered at least once; receivers apply what is said of
+    a flag only if its cause is later than the last one applied.
     """
 
     tenant: str
@@ -115,6 +109,7 @@ class Update(msgspec.Struct, frozen=True, omit_defaults=True):
     rv: float | None = None
     band: str = "unknown"
     changes: tuple[FlagChange, ...] = ()
+    standing: tuple[StandingFlag, ...] = ()
 
 
 class UpdateBatch(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from shared.domain.contract.days import day_of
-from shared.domain.contract.events import Direction, Millis
+from shared.domain.contract.declaration import Direction
+from shared.domain.contract.events import Millis
 from shared.domain.contract.times import parse_date_or_moment
 from shared.domain.relationship.facts import Facts, Person, Promise, Survey
 from shared.domain.relationship.touchpoints import Touchpoint

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from shared.domain.contract.calendar import EVERYDAY
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.facts import Facts
 from shared.domain.relationship.fence import Fenced
@@ -43,6 +44,7 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str = Kind.CUSTOMER
     type: str = ""  # the company's own relationship type: "partner", "bff", ...
     segment: str = ""
+    tier: str = ""
     owner: str = ""
     stage: str = ""
     status: str = ""
@@ -53,6 +55,11 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
     custom: dict[str, Any] = msgspec.field(default_factory=dict)
     at: Millis = 0
     said_at: dict[str, Millis] = msgspec.field(default_factory=dict)
+
+    @property
+    def everyday(self) -> bool:
+        """Whether its calendar has no weekends."""
+        return bool(self.custom.get("calendar") == EVERYDAY)
 
 
 class Factor(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,6 +111,9 @@ class RelationshipState(Fenced, omit_defaults=True, kw_only=True):
     directory: Directory = Directory()
     clock: Millis = 0
     next_due_at: Millis = 0  # 0 = never
+    due: dict[str, Millis] = msgspec.field(default_factory=dict)  # rule (or "scores") → when it is to be run next
+    triggered: int = 0  # what has happened since the last canonical evaluation (rules.declaration.Trigger)
+    judged_by: str = ""  # fingerprint of the playbook of that evaluation
     suppressed_until: Millis = 0  # nothing up to this moment raises an alert (loaded history)
     evaluated_at: Millis = 0  # the last canonical evaluation
     first_seen: Millis = 0
@@ -117,3 +127,11 @@ class RelationshipState(Fenced, omit_defaults=True, kw_only=True):
     score_days: dict[str, tuple[float | None, float | None]] = msgspec.field(default_factory=dict)  # day → RI, RV
     flags: dict[str, StandingFlag] = msgspec.field(default_factory=dict)
     changes: tuple[FlagChange, ...] = ()
+
+
+ENDED = frozenset({"churned", "ended", "closed", "lost"})  # statuses for which nothing is watched any more
+
+
+def has_ended(state: RelationshipState) -> bool:
+    """Whether the relationship is over by its status: nothing is watched, and no flag stands."""
+    return state.directory.status.lower() in ENDED

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.domain.contract.events import Direction, Interaction, JsonObject, Millis, event_key, event_type, segment
+from shared.domain.contract.declaration import Direction
+from shared.domain.contract.events import Interaction, JsonObject, Millis, event_key, segment
+from shared.domain.contract.types import event_type
 from shared.domain.relationship.fence import Fenced
 
 

@@ -9,18 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 LEAST_WEEKS = 2  # fewer weeks of history are no baseline
+_LAST = 8  # days at the far end of the history, where the first use of most lies
 
 
-class Comparison(msgspec.Struct, frozen=True):
-    """One entry a series. `expected` is NaN where there is no baseline; `z` is in standard deviations."""
+class Levels(msgspec.Struct, frozen=True):
+    """One entry a series: uses seen in the window, and how many were to be expected (NaN where there is no baseline).
+
+    `weeks`: of history that the baseline rests on.
+    """
 
     seen: Floats
     expected: Floats
+    weeks: Ints
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """One entry a series: the levels, and how far apart they are. `z` is in standard deviations."""
+
+    seen: Floats
+    expected: Floats
+    weeks: Ints
     z: Floats
-    weeks: NDArray[np.int64]  # weeks of history the baseline rests on
-    active_weeks: NDArray[np.int64]  # of these, weeks with any use
+    active_weeks: Ints  # of the baseline's weeks, those with any use
 
 
 def days_needed(window_days: int, weeks: int) -> int:
@@ -28,40 +41,76 @@ def days_needed(window_days: int, weeks: int) -> int:
     return window_days + 1 + 7 * weeks
 
 
-def compare(counts: Floats, elapsed: Floats, window_days: int, weeks: int) -> Comparison:
-    """Compare the last `window_days` × 24 h with the `weeks` before them.
+def levels(counts: Floats, elapsed: Floats, window_days: int, weeks: int) -> Levels:
+    """The last `window_days` × 24 h, and what the `weeks` before them let expect.
 
     `counts`: shape (series, days_needed), today first; `elapsed`: share of today that has passed. The window ends now:
     it holds today so far, whole days, and the rest of the day it began on (in proportion). `expected` gives the same
-    hours at each weekday's mean over the baseline; weeks before the first use are left out of it. `z` is the
-    difference in standard deviations of a quasi-Poisson count whose dispersion is estimated from the baseline's
-    residuals (McCullagh & Nelder, Generalized Linear Models, 1989, ch. 6), never below Poisson's own.
+    hours at each weekday's mean over the baseline; weeks before the first use are left out of it.
     """
-    weight = np.ones((len(counts), window_days + 1))
-    weight[:, window_days] = 1 - elapsed
-    window = counts[:, : window_days + 1]
-    seen = (window * weight).sum(axis=1)
-    weight[:, 0] = elapsed
+    seen = counts[:, :window_days].sum(axis=1) + counts[:, window_days] * (1 - elapsed)
+    known = _known_weeks(counts, window_days, weeks)
+    mean = _weekday_means(_history(counts, window_days, weeks), known)
+    # day i of the window has the weekday of k = i - window_days - 1 modulo 7; k: days before the window began
+    whole = np.bincount((np.arange(1, window_days) - window_days - 1) % 7, minlength=7).astype(np.float64)
+    today = mean[:, (-window_days - 1) % 7]
+    expected = mean @ whole + elapsed * today + (1 - elapsed) * mean[:, 6]
+    expected[known < LEAST_WEEKS] = np.nan
+    return Levels(seen, expected, known)
 
-    history = counts[:, window_days + 1 :].reshape(len(counts), weeks, 7)  # [., week, k]: window_days + 1 + k days ago
-    used = counts > 0
-    first = np.where(used.any(axis=1), counts.shape[1] - 1 - np.argmax(used[:, ::-1], axis=1), 0)
-    known = np.clip((first - window_days) // 7, 0, weeks)
+
+def compare(counts: Floats, elapsed: Floats, window_days: int, weeks: int) -> Comparison:
+    """The levels (see there), and how surely they differ.
+
+    `z` is the difference in standard deviations of a quasi-Poisson count whose dispersion is estimated from the
+    baseline's residuals (McCullagh & Nelder, Generalized Linear Models, 1989, ch. 6), never below Poisson's own.
+    """
+    found = levels(counts, elapsed, window_days, weeks)
+    history, known = _history(counts, window_days, weeks), found.weeks
     counted = np.arange(weeks)[None, :] < known[:, None]
+    mean = _weekday_means(history, known)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = (history * counted[:, :, None]).sum(axis=1) / known[:, None]
-        # day i of the window has the weekday of k = i - window_days - 1 modulo 7
-        expected = (weight * mean[:, (np.arange(window_days + 1) - window_days - 1) % 7]).sum(axis=1)
         residual = ((history - mean[:, None, :]) ** 2 / np.maximum(mean[:, None, :], 0.5)) * counted[:, :, None]
         dispersion = np.maximum(residual.sum(axis=(1, 2)) / (7 * known - 7), 1.0)
-        deviation = np.sqrt(dispersion * expected * (1 + 1 / known))
-        z = (seen - expected) / deviation
-    none = known < LEAST_WEEKS
-    expected[none], z[none] = np.nan, np.nan
+        z = (found.seen - found.expected) / np.sqrt(dispersion * found.expected * (1 + 1 / known))
+    z[known < LEAST_WEEKS] = np.nan
     active = (history.sum(axis=2) > 0) & counted
-    return Comparison(seen=seen, expected=expected, z=z, weeks=known, active_weeks=active.sum(axis=1))
+    return Comparison(found.seen, found.expected, known, z, active.sum(axis=1))
 
 
-def critical_z(significance: float) -> float:
-    """The z below which so little happens by chance with probability `significance` (standard normal)."""
-    return NormalDist().inv_cdf(significance)
+def critical_z(significance: Floats) -> Floats:
+    """The z below which so little happens by chance with these probabilities (standard normal)."""
+    distinct, which = np.unique(significance, return_inverse=True)
+    limits: Floats = np.array([NormalDist().inv_cdf(share) for share in distinct.tolist()])[which]
+    return limits
+
+
+def _history(counts: Floats, window_days: int, weeks: int) -> Floats:
+    """Shape (series, week, k): window_days + 1 + 7 × week + k days ago."""
+    return counts[:, window_days + 1 :].reshape(len(counts), weeks, 7)
+
+
+def _known_weeks(counts: Floats, window_days: int, weeks: int) -> Ints:
+    """How many whole weeks before the window there are since the first use."""
+    days = counts.shape[1]
+    first = _first_use(counts[:, -_LAST:]) + days - _LAST
+    recent = np.flatnonzero(first < days - _LAST)
+    first[recent] = _first_use(counts[recent])
+    known: Ints = np.clip((first - window_days) // 7, 0, weeks)
+    return known
+
+
+def _first_use(counts: Floats) -> Ints:
+    """How many days ago the first use was, today first; -1 without any."""
+    used = counts[:, ::-1] > 0
+    first: Ints = np.where(used.any(axis=1), counts.shape[1] - 1 - np.argmax(used, axis=1), -1)
+    return first
+
+
+def _weekday_means(history: Floats, known: Ints) -> Floats:
+    """The mean of each weekday over the known weeks: shape (series, 7)."""
+    sums = history.sum(axis=1)
+    part = np.flatnonzero(known < history.shape[1])  # began within a week, which does not count; none before it has any
+    sums[part] = np.maximum(sums[part] - history[part, known[part]], 0)
+    mean: Floats = sums / np.maximum(known, 1)[:, None]
+    return mean

@@ -2,35 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import msgspec
 import numpy as np
 
 from shared.domain.columns.row import USAGE, Row
 from shared.domain.columns.view import View
 from shared.domain.contract.days import day_name
-from shared.domain.playbooks.model import DropParams, Playbook
-from shared.domain.relationship.flags import Counter, Evidence, Rule
-from shared.domain.rules.baseline import Comparison, Floats, compare, critical_z, days_needed
-from shared.domain.rules.declaration import Bools, Ints, RuleResult, state_rule
+from shared.domain.contract.events import HOUR
+from shared.domain.relationship.flags import Counter, Evidence
+from shared.domain.rules.baseline import Comparison, Floats, compare, critical_z, days_needed, levels
+from shared.domain.rules.declaration import (
+    Bools,
+    Ints,
+    Params,
+    RuleResult,
+    Thresholds,
+    Trigger,
+    severities,
+    state_rule,
+)
 
-CHECKED_EVERY = 6 * 3_600_000  # ms: windows slide even when nothing comes in
+CHECKED_EVERY = 6 * HOUR  # windows slide even when nothing comes in
 SETTLED = 0.75  # a standing flag clears when less than this part of the warning threshold is missing
 OWN_WEEKS = 0.5  # a feature is the relationship's own when it was used in at least this share of the baseline's weeks
 GENERAL = 0.8  # a feature that is left with more than this share of what is left of the others fell along with them
+LONGEST_LOOK = 390  # days that a rule may look back: the series of shared.domain.columns reach 400
+
+Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
-def _hits(found: Comparison, params: DropParams) -> tuple[Bools, Bools, Bools]:
+class DropParams(Params, frozen=True, kw_only=True):
+    """Of usage_drop and feature_decline: use in the window against the relationship's own weekday baseline."""
+
+    window_days: Annotated[int, msgspec.Meta(ge=1, le=365, description="days of the window")] = 7
+    baseline_weeks: Annotated[int, msgspec.Meta(ge=2, le=52, description="weeks before it to compare with")] = 8
+    warn: Annotated[Share, msgspec.Meta(description="share by which use has fallen")] = 0.20
+    critical: Annotated[Share, msgspec.Meta(description="share from which it is critical")] = 0.50
+    minimum: Annotated[
+        float, msgspec.Meta(ge=1, le=1_000_000, description="uses expected in the window; below that nothing is said")
+    ] = 20.0
+    significance: Annotated[
+        Share, msgspec.Meta(description="probability of so little use by chance above which nothing is said")
+    ] = 0.01
+
+    def __post_init__(self) -> None:
+        if self.critical < self.warn:
+            raise ValueError(f"critical ({self.critical}) must not be below warn ({self.warn})")
+        if self.window_days + 7 * self.baseline_weeks > LONGEST_LOOK:
+            raise ValueError(
+                f"window_days + 7 × baseline_weeks ({self.window_days + 7 * self.baseline_weeks}) must not be above"
+                f" {LONGEST_LOOK}: counts are not kept at hand for longer"
+            )
+
+
+def _lookback(params: DropParams) -> int:
+    return days_needed(params.window_days, params.baseline_weeks)
+
+
+class _Fallen(NamedTuple):
+    """Series that may keep a flag: their places among those looked at, and how they compare."""
+
+    at: Ints
+    found: Comparison
+    fires: Bools
+    critical: Bools
+
+
+_NOTHING = _Fallen(np.zeros(0, np.int64), compare(np.zeros((0, 15)), np.zeros(0), 0, 2), *np.zeros((2, 0), np.bool_))
+
+
+def _fallen(
+    counts: Floats, elapsed: Floats, position: Ints, params: DropParams, shares: Thresholds[DropParams]
+) -> _Fallen:
+    """Which of these series (of the rows at `position`) have fallen enough for a standing flag to stay.
+
+    How surely is computed for these alone, which are few.
+    """
+    known = levels(counts, elapsed, params.window_days, params.baseline_weeks)
+    minimum, warn = shares.column("minimum")[position], shares.column("warn")[position]
     with np.errstate(invalid="ignore"):
-        enough = found.expected >= params.minimum
-        fallen = found.seen <= (1 - params.warn) * found.expected
-        fires = enough & fallen & (found.z < critical_z(params.significance))
-        stays = enough & (found.seen < (1 - SETTLED * params.warn) * found.expected)
-        critical = found.seen <= (1 - params.critical) * found.expected
-    return fires, stays | fires, critical
+        low = (known.expected >= minimum) & (known.seen < (1 - SETTLED * warn) * known.expected)
+    at = np.flatnonzero(low)
+    if not len(at):
+        return _NOTHING
+    found = compare(counts[at], elapsed[at], params.window_days, params.baseline_weeks)
+    z = critical_z(shares.column("significance")[position[at]])
+    fires = (found.seen <= (1 - warn[at]) * found.expected) & (found.z < z)
+    critical = found.seen <= (1 - shares.column("critical")[position[at]]) * found.expected
+    return _Fallen(at, found, fires, critical)
 
 
 def _next_check(view: View, used: Bools) -> Ints:
-    """The next quarter of a day for rows with any use in reach, else 0."""
-    return np.where(used, (view.at // CHECKED_EVERY + 1) * CHECKED_EVERY, 0)
+    """The next quarter of a day, as the relationship has it, for rows with any use in reach, else 0."""
+    return np.where(used, ((view.at - view.phase) // CHECKED_EVERY + 1) * CHECKED_EVERY + view.phase, 0)
 
 
 def _numbers(found: Comparison, params: DropParams) -> dict[str, Floats]:
@@ -56,55 +123,102 @@ def _evidence(view: View, position: int, feature: str, numbers: dict[str, float]
     )
 
 
-def _drop_words(row: Row, subject: str, numbers: dict[str, float]) -> str:
+def _words(row: Row, subject: str, numbers: dict[str, float]) -> str:
     share = 1 - numbers["seen"] / numbers["expected"]
     what = f"use of {subject}" if subject else "use"
     seen, expected, days = numbers["seen"], numbers["expected"], numbers["days"]
     return f"{what} is down {share:.0%}: {seen:,.0f} in the last {days:.0f} days where {expected:,.0f} are usual"
 
 
-@state_rule(Rule.USAGE_DROP, _evidence, _drop_words)
-def usage_drop(view: View, playbook: Playbook) -> RuleResult:
-    """Use in all over the window against the relationship's own weekday baseline."""
-    params = playbook.params(Rule.USAGE_DROP, DropParams)
-    counts = view.total(USAGE, days_needed(params.window_days, params.baseline_weeks))
-    found = compare(counts, view.elapsed, params.window_days, params.baseline_weeks)
-    fires, stays, critical = _hits(found, params)
+def _result(parts: Sequence[RuleResult], due: Ints) -> RuleResult:
+    """The results of groups of rows as one."""
     return RuleResult(
-        position=np.arange(len(view)),
-        subject=[""] * len(view),
-        fires=fires,
-        stays=stays,
-        critical=critical,
-        numbers=_numbers(found, params),
-        due=_next_check(view, np.any(counts > 0, axis=1)),
+        position=np.concatenate([part.position for part in parts]),
+        subject=[subject for part in parts for subject in part.subject],
+        severity=np.concatenate([part.severity for part in parts]),
+        stays=np.concatenate([part.stays for part in parts]),
+        numbers={name: np.concatenate([part.numbers[name] for part in parts]) for name in parts[0].numbers},
+        due=due,
     )
 
 
-@state_rule(Rule.FEATURE_DECLINE, _evidence, _drop_words)
-def feature_decline(view: View, playbook: Playbook) -> RuleResult:
+@state_rule(
+    DropParams,
+    triggers=Trigger.USE,
+    words=_words,
+    evidence=_evidence,
+    lookback=_lookback,
+    cooldown_days=7,
+    advice=(
+        "Call your main contact and ask what has changed.",
+        "Look at which features and which people stopped first.",
+        "Agree on one step to bring use back, and a date to look at it again.",
+    ),
+)
+def usage_drop(view: View, shares: Thresholds[DropParams]) -> RuleResult:
+    """Use in all over the window against the relationship's own weekday baseline."""
+    parts, used = [], np.zeros(len(view), np.bool_)
+    for params, rows in shares.groups("window_days", "baseline_weeks"):
+        counts = view.total(USAGE, _lookback(params))[rows]
+        used[rows] = counts.any(axis=1)
+        fallen = _fallen(counts, view.elapsed[rows], rows, params, shares)
+        parts.append(
+            RuleResult(
+                position=rows[fallen.at],
+                subject=[""] * len(fallen.at),
+                severity=severities(fallen.fires, fallen.critical),
+                stays=np.ones(len(fallen.at), np.bool_),
+                numbers=_numbers(fallen.found, params),
+                due=rows,
+            )
+        )
+    return _result(parts, _next_check(view, used))
+
+
+@state_rule(
+    DropParams,
+    triggers=Trigger.USE,
+    words=_words,
+    evidence=_evidence,
+    lookback=_lookback,
+    cooldown_days=7,
+    advice=(
+        "Ask the people who used it what they do instead.",
+        "Check whether a release or a fault has touched this feature.",
+        "Offer a short session on it to the team.",
+    ),
+)
+def feature_decline(view: View, shares: Thresholds[DropParams]) -> RuleResult:
     """A feature the relationship had made its own, falling by itself and not along with everything else."""
-    params = playbook.params(Rule.FEATURE_DECLINE, DropParams)
-    days = days_needed(params.window_days, params.baseline_weeks)
-    position, names, counts = view.features(days)
-    found = compare(counts, view.elapsed[position], params.window_days, params.baseline_weeks)
-    total = view.total(USAGE, days)
-    others = total[position] - counts
-    rest = compare(np.maximum(others, 0), view.elapsed[position], params.window_days, params.baseline_weeks)
-    fires, stays, critical = _hits(found, params)
-    own = found.active_weeks >= OWN_WEEKS * found.weeks
+    parts, used = [], np.zeros(len(view), np.bool_)
+    for params, rows in shares.groups("window_days", "baseline_weeks"):
+        used[rows] = view.total(USAGE, _lookback(params))[rows].any(axis=1)
+        parts.append(_declines(view, rows, params, shares))
+    return _result(parts, _next_check(view, used))
+
+
+def _declines(view: View, rows: Ints, params: DropParams, shares: Thresholds[DropParams]) -> RuleResult:
+    days = _lookback(params)
+    position, slots, counts = view.features(rows, days)
+    fallen = _fallen(counts, view.elapsed[position], position, params, shares)
+    at = fallen.at
+    if not len(at):
+        return RuleResult(
+            at, (), severities(fallen.fires, fallen.critical), fallen.fires, _numbers(fallen.found, params), rows
+        )
+    others = view.total(USAGE, days)[position[at]] - counts[at]
+    rest = levels(np.maximum(others, 0), view.elapsed[position[at]], params.window_days, params.baseline_weeks)
     with np.errstate(divide="ignore", invalid="ignore"):
-        level, general = found.seen / found.expected, rest.seen / rest.expected
-        comparable = own & (general > 0)
-        fires &= comparable & (level <= GENERAL * general)
-        stays &= comparable & (level <= (1 - SETTLED * (1 - GENERAL)) * general)
+        level, general = fallen.found.seen / fallen.found.expected, rest.seen / rest.expected
+        comparable = (fallen.found.active_weeks >= OWN_WEEKS * fallen.found.weeks) & (general > 0)
+        fires = fallen.fires & comparable & (level <= GENERAL * general)
+        stays = comparable & (level <= (1 - SETTLED * (1 - GENERAL)) * general)
     few = np.flatnonzero(stays)
     return RuleResult(
-        position=position[few],
-        subject=[names[at] for at in few],
-        fires=fires[few],
+        position=position[at[few]],
+        subject=[view.feature_name(int(position[one]), int(slots[one])) for one in at[few].tolist()],
+        severity=severities(fires[few], fallen.critical[few]),
         stays=stays[few],
-        critical=critical[few],
-        numbers={name: column[few] for name, column in _numbers(found, params).items()},
-        due=_next_check(view, np.any(total > 0, axis=1)),
+        numbers={name: column[few] for name, column in _numbers(fallen.found, params).items()},
+        due=rows,
     )

@@ -5,7 +5,15 @@ A moment on a day off counts as the first moment of the next business day.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.domain.contract.days import Day
 from shared.domain.contract.events import DAY, Millis
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 EVERYDAY = "everyday"  # the value of a relationship's custom field "calendar" that makes every day a business day
 
@@ -44,3 +52,35 @@ def subtract_business_days(at: Millis, days: float, everyday: bool = False) -> M
 def business_days_between(earlier: Millis, later: Millis, everyday: bool = False) -> float:
     """Business days from `earlier` to `later`, with fractions."""
     return (business_clock(later, everyday) - business_clock(earlier, everyday)) / DAY
+
+
+def business_days_before(day: Day, everyday: bool = False) -> int:
+    """Business days from the epoch's first Monday up to the beginning of a day."""
+    if everyday:
+        return day
+    weeks, within = divmod(day - _MONDAY, 7)
+    return weeks * 5 + min(within, 5)
+
+
+# --- the same for many at once: one entry a relationship -----------------------------------------------------------
+
+
+def business_clocks(at: Ints, everyday: Bools) -> Ints:
+    """`business_clock` of each."""
+    weeks, within = np.divmod(at - _MONDAY * DAY, 7 * DAY)
+    return np.where(everyday, at, weeks * 5 * DAY + np.minimum(within, 5 * DAY))
+
+
+def business_days_since(earlier: Ints, later: Ints, everyday: Bools) -> Floats:
+    """`business_days_between` of each pair."""
+    days: Floats = (business_clocks(later, everyday) - business_clocks(earlier, everyday)) / DAY
+    return days
+
+
+def business_days_after(at: Ints, days: Floats, everyday: Bools) -> Ints:
+    """`add_business_days` to each."""
+    span = np.rint(days * DAY).astype(np.int64)
+    weeks, within = np.divmod(business_clocks(at, np.zeros_like(everyday)) + span, 5 * DAY)
+    friday = within == 0  # the end of a Friday rather than the start of a Monday
+    weeks, within = weeks - friday, np.where(friday, 5 * DAY, within)
+    return np.where(everyday, at + span, np.maximum(at, _MONDAY * DAY + weeks * 7 * DAY + within))

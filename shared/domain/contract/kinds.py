@@ -1,4 +1,4 @@
-"""What each field of an event's `data` must be: one table, read by the check, the JSON Schema and the docs."""
+"""The kinds of fields in an event's `data`: one table, read by the check, the JSON Schema and the docs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.contract.events import EVENT_TYPES, MAX_NAME, MAX_QUANTITY, EventClass
+from shared.domain.contract.events import MAX_NAME, MAX_QUANTITY
 from shared.domain.contract.moments import day_millis, moment_millis, time_millis
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -107,10 +107,7 @@ REPLACEMENT = Kind(
     {
         "type": "object",
         "properties": {
-            "type": {
-                **_NAME_SCHEMA,
-                "not": {"enum": sorted(n for n, row in EVENT_TYPES.items() if row.kind is not EventClass.TOUCHPOINT)},
-            },
+            "type": _NAME_SCHEMA,
             "data": {"type": "object"},
             "time": _TIME_SCHEMA,
         },
@@ -147,62 +144,7 @@ KINDS: dict[str, Kind] = {
     "side": SIDE,
     "instrument": INSTRUMENT,
 }
-"""Every kind by the name that the schema gives it."""
-
-_PEOPLE = {"person": NAME, "peer": NAME, "people": NAMES, "peers": NAMES}
-_EVERY_TOUCHPOINT = {**_PEOPLE, "channel": NAME, "thread": NAME, "text": TEXT, "sentiment": SENTIMENT}
-_USAGE = {"person": NAME, "feature": NAME, "quantity": QUANTITY, "day": DAY_OF}
-_MEETING = {"minutes": COUNT}
-_TICKET = {"ticket": NAME, "priority": NAME}
-_INVOICE = {"amount": NUMBER, "currency": CURRENCY, "due": MOMENT}
-_ORDER = {"amount": NUMBER, "currency": CURRENCY, "units": NUMBER}
-_CONTRACT = {"value": NUMBER, "currency": CURRENCY, "seats": WHOLE, "renewal_date": MOMENT, "change": CHANGE}
-_PROMISE = {"promise": NAME, "due": MOMENT, "by": SIDE}
-_PLANNED = {"change": CHANGE, "effective_at": MOMENT}
-
-_OWN: dict[str, dict[str, Kind]] = {
-    "usage": _USAGE,
-    "meeting": _MEETING,
-    "ticket": _TICKET,
-    "survey": {"instrument": INSTRUMENT, "score": NUMBER},
-    "invoice": _INVOICE,
-    "payment": _INVOICE,
-    "order": _ORDER,
-    "contract": _CONTRACT,
-    "price": {**_CONTRACT, **_PLANNED},
-    "terms": _PLANNED,
-    "promise": _PROMISE,
-    "person": {"role": NAME},
-    "interview": {"wants": TEXT},
-    "expectation": {"wants": TEXT},
-    "review": {"score": NUMBER},
-}
-"""Fields of a family of types (the part before the dot), beside those that every touchpoint may have."""
-
-_CORRECTION = {"id": NAME, "source": NAME, "replacement": REPLACEMENT}
-_DIRECTORY = {
-    **dict.fromkeys(("name", "kind", "type", "segment", "owner", "stage", "status", "parent"), TEXT),
-    "seats": WHOLE,
-    "renewal_date": MOMENT,
-    "domains": NAMES,
-    "custom": OBJECT,
-}
-
-
-GENERIC_FIELDS: dict[str, Kind] = _EVERY_TOUCHPOINT
-"""The fields of a type that the contract does not know: it is a touchpoint like any other."""
-
-
-def _fields_of(name: str) -> dict[str, Kind]:
-    whole = {"usage": _USAGE, "event": _CORRECTION, "relationship": _DIRECTORY}
-    family = name.partition(".")[0]
-    if name == "event.attended":
-        return _EVERY_TOUCHPOINT
-    return whole.get(family) or {**_EVERY_TOUCHPOINT, **_OWN.get(family, {})}
-
-
-FIELDS: dict[str, dict[str, Kind]] = {name: _fields_of(name) for name in EVENT_TYPES}
-"""The fields of `data` that the contract knows, by type. Others are kept as they are."""
+"""Every kind by the name that the schema and the docs give it."""
 
 SCORES: dict[str, Kind] = {
     "nps": Kind("a whole number from 0 to 10", _whole_between(0, 10), {"type": "integer", "minimum": 0, "maximum": 10}),

@@ -1,0 +1,168 @@
+"""What a clock record makes due: worked off in slices, between which events are taken.
+
+A clock record at offset t with time `now` evaluates every relationship of its partition that is due by then, as if all
+of that happened at t. Until it is over, the partition's committed offset stays at t, and an event of a relationship
+whose turn has not come yet has it evaluated first: so what is said never depends on the slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from time import monotonic
+
+from services.scoring.decode import Tick
+from services.scoring.loading import Loader
+from services.scoring.progress import PartitionProgress
+from services.scoring.storing import Storing
+from shared.domain.columns.block import Block
+from shared.domain.columns.row import Row
+from shared.domain.engine.one_event import fresh
+from shared.domain.engine.step import tick
+from shared.domain.engine.terms import Terms
+from shared.domain.relationship.fence import Fence
+from shared.patience import Retry
+from shared.storage.store import StateStore
+
+SLICE_SECONDS = 0.04  # about how long a slice takes
+LEAST, FIRST, MOST = 10, 25, 2_000  # relationships of a slice
+
+
+class SliceSize:
+    """How many relationships make a slice: as many as were worked on in SLICE_SECONDS lately."""
+
+    def __init__(self) -> None:
+        self.rows = FIRST
+
+    def took(self, rows: int, seconds: float) -> None:
+        """So many have taken so long."""
+        if 2 * rows < self.rows and seconds < SLICE_SECONDS:
+            return  # so few say little
+        wanted = round(rows * SLICE_SECONDS / seconds) if seconds > 0 else MOST
+        self.rows = min(max(wanted, LEAST), 2 * self.rows, MOST)  # one quick slice does not decide
+
+
+class DueWork:
+    """For the partitions of a worker, `owned`."""
+
+    def __init__(
+        self,
+        store: StateStore,
+        loader: Loader,
+        block: Block,
+        terms: Terms,
+        storing: Storing,
+        owned: Mapping[int, PartitionProgress],
+        retry: Retry,
+        publish_early: Callable[[int, Sequence[Row]], Awaitable[None]],
+        timer: Callable[[], float] = monotonic,
+    ) -> None:
+        """`publish_early`: stores and publishes at once what a clock record has changed of these rows' flags."""
+        self._store = store
+        self._loader = loader
+        self._block = block
+        self._terms = terms
+        self._storing = storing
+        self._owned = owned
+        self._retry = retry
+        self._publish_early = publish_early
+        self._timer = timer
+        self._in_memory, self._from_store = SliceSize(), SliceSize()
+
+    @property
+    def behind(self) -> bool:
+        """Whether any clock record is not over."""
+        return any(owned.ticks for owned in self._owned.values())
+
+    def begin(self, owned: PartitionProgress, record: Tick) -> None:
+        """A clock record has been read; one that is not later than those before it says nothing new."""
+        latest = owned.ticks[-1].now if owned.ticks else owned.state.clock
+        if record.now > latest:
+            owned.ticks.append(record)
+
+    async def catch_up(self, number: int, rows: Sequence[Row]) -> None:
+        """Events of these rows, which come after the clock records, are about to be folded."""
+        owned = self._owned[number]
+        if owned.ticks and (due := self._due(owned, number, rows)):
+            await self._evaluate(number, due)
+
+    async def advance(self) -> None:
+        """A slice."""
+        number = next(number for number, owned in self._owned.items() if owned.ticks)
+        owned, began = self._owned[number], self._timer()
+        rows = self._due(owned, number, self._block.due(owned.ticks[-1].now, number))[: self._in_memory.rows]
+        if rows:
+            await self._evaluate(number, rows)
+            self._in_memory.took(len(rows), self._timer() - began)
+            return
+        missing, over = await self._next_of_store(owned, number)
+        if missing:
+            await self._evaluate(number, self._due(owned, number, await self._load(owned, number, missing)))
+            self._from_store.took(len(missing), self._timer() - began)
+        if over:
+            self._end(owned, number)
+
+    def _due(self, owned: PartitionProgress, number: int, rows: Sequence[Row]) -> list[Row]:
+        """Those that a clock record which is not over finds due."""
+        last = owned.ticks[-1]
+        place = Fence(self._storing.incarnation, number, last.offset)
+        return [row for row in rows if 0 < row.state.next_due_at <= last.now and fresh(row.state, place)]
+
+    async def _next_of_store(self, owned: PartitionProgress, number: int) -> tuple[list[str], bool]:
+        """Relationships that are due, and not in memory; whether there are no others.
+
+        They are read in the order of their due moments. What has been evaluated is due later as soon as it is stored;
+        until then it is passed over.
+        """
+        most = self._from_store.rows + len(owned.due_seen)
+        find = partial(self._store.due, number, owned.ticks[-1].now, most, owned.due_since)
+        found = await self._retry(find, "due")
+        new = [one for one in found if one.id not in owned.due_seen]
+        if new and new[-1].at > owned.due_since:
+            owned.due_since, owned.due_seen = new[-1].at, set()
+        owned.due_seen.update(one.id for one in new if one.at == owned.due_since)
+        return [one.id for one in new if one.id not in self._block.rows], len(found) < most
+
+    async def _load(self, owned: PartitionProgress, number: int, ids: Sequence[str]) -> list[Row]:
+        end = Fence(self._storing.incarnation, number, owned.end)
+        load = partial(self._loader.load, ids, owned.ticks[0].now, owned.ticks[0].offset, end)
+        return await self._retry(load, "load")
+
+    async def _evaluate(self, number: int, rows: Sequence[Row]) -> None:
+        owned, changed = self._owned[number], dict[str, Row]()
+        for record in owned.ticks:
+            place = Fence(self._storing.incarnation, number, record.offset)
+            tick(self._block, rows, record.now, self._terms, place)
+            changed |= {row.state.id: row for row in rows if _said_by(row, place)}
+        if changed:
+            await self._note_unpublished(owned, list(changed))
+        owned.touched.update((row.state.id, row) for row in rows)
+        await self._publish_early(number, list(changed.values()))
+
+    async def _note_unpublished(self, owned: PartitionProgress, changed: Sequence[str]) -> None:
+        """Before states are stored whose flags a clock record has changed.
+
+        Events are read again after a crash and find the relationships they changed; a clock record would find nothing
+        due any more, so what it changed would never be published.
+        """
+        owned.state.unpublished = tuple(dict.fromkeys((*owned.state.unpublished, *changed)))
+        await self._storing.save_states([owned])
+
+    def _end(self, owned: PartitionProgress, number: int) -> None:
+        """Nothing is due any more: the partition's clock has moved."""
+        last = owned.ticks[-1]
+        owned.state.clock = last.now
+        owned.state.incarnation, owned.state.partition, owned.state.offset = (
+            self._storing.incarnation,
+            number,
+            last.offset,
+        )
+        owned.moved = True
+        owned.ticks, owned.due_since, owned.due_seen = [], 1, set()
+
+
+def _said_by(row: Row, place: Fence) -> bool:
+    """Whether the record there has changed a flag of the row, or its words."""
+    causes = [change.cause for change in row.state.changes[-1:]]
+    causes += [flag.cause for flag in row.state.flags.values()]
+    return any((cause.incarnation, cause.offset) == (place.incarnation, place.offset) for cause in causes)

@@ -1,0 +1,51 @@
+"""A plain use: an event that does nothing but add to a counter, decoded in one go."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from shared.domain.contract.declaration import EventClass, Types
+from shared.domain.contract.events import MAX_NAME, MAX_QUANTITY, MAX_TIME, Millis
+from shared.domain.contract.types import EVENT_TYPES
+
+_Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+
+
+class UseData(msgspec.Struct, frozen=True, gc=False):
+    """`data` of a plain use."""
+
+    feature: _Name = ""
+    person: _Name = ""
+    quantity: Annotated[float, msgspec.Meta(ge=0, le=MAX_QUANTITY)] = 1.0
+
+
+class Use(msgspec.Struct, frozen=True, gc=False):
+    """An interaction of one of the types in PLAIN_USE, decoded in one go: by far the most of what comes."""
+
+    tenant: str
+    relationship: str
+    id: str
+    source: str
+    type: str
+    time: Annotated[Millis, msgspec.Meta(ge=0, le=MAX_TIME)]
+    data: UseData = UseData()
+    backfill: bool = False
+
+    @property
+    def feature(self) -> str:
+        """What was used; an event without one is of the feature its type names."""
+        return self.data.feature or PLAIN_USE[self.type]
+
+
+def plain_uses(types: Types) -> dict[str, str]:
+    """Usage that demands no more than a feature, and the feature of those types that need not name one."""
+    return {
+        name: "" if row.required else name.split(".")[1]
+        for name, row in types.items()
+        if row.kind is EventClass.USAGE and row.demands is None and row.required in ((), ("feature",))
+    }
+
+
+PLAIN_USE = plain_uses(EVENT_TYPES)

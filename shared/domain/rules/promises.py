@@ -1,0 +1,100 @@
+"""Promises of ours that break."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from shared.domain.columns.row import Row
+from shared.domain.columns.view import View
+from shared.domain.contract.calendar import subtract_business_days
+from shared.domain.contract.days import iso
+from shared.domain.contract.events import HOUR, Millis
+from shared.domain.relationship.facts import Promise
+from shared.domain.relationship.flags import Evidence
+from shared.domain.rules.declaration import Params, RuleResult, Thresholds, Trigger, severities, state_rule
+
+BROKEN_FOR = 30 * 24 * HOUR  # a broken promise stays a flag for this long unless it is kept after all
+
+
+class ExpectationParams(Params, frozen=True, kw_only=True):
+    """Of expectation_violated."""
+
+    warn_hours: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=720, description="business hours before the deadline (0: not before it)"),
+    ] = 24.0
+
+
+def _evidence(view: View, position: int, subject: str, numbers: dict[str, float]) -> Evidence:
+    promise = view.rows[position].state.facts.promises[subject]
+    events = (promise.event, promise.broken_by) if promise.broken_by not in ("", promise.event) else (promise.event,)
+    return Evidence(events=events)
+
+
+def _words(row: Row, subject: str, numbers: dict[str, float]) -> str:
+    promise = row.state.facts.promises[subject]
+    what = promise.text or subject
+    if promise.broken_at:
+        return f"promise broken: {what}"
+    verb = "was due" if numbers["overdue"] else "is due"
+    return f"promise {verb} {iso(promise.due)[:16].replace('T', ' ')} UTC and not kept: {what}"
+
+
+def _of_today(row: Row, subject: str) -> bool:
+    """A promise that did not come with the history that is being loaded."""
+    return not row.state.facts.promises[subject].backfill
+
+
+def _moments(promise: Promise, warn_days: float, everyday: bool) -> tuple[Millis, Millis, Millis]:
+    """When a promise warns (0 = not), when it breaks, and when it is forgotten (0 = not)."""
+    if promise.broken_at:
+        return 0, promise.broken_at, promise.broken_at + BROKEN_FOR
+    early = subtract_business_days(promise.due, warn_days, everyday)
+    return (early if warn_days and promise.made_at < early else 0), promise.due, 0
+
+
+@state_rule(
+    ExpectationParams,
+    triggers=Trigger.TOUCHPOINT | Trigger.DIRECTORY,
+    ended_by=Trigger.TOUCHPOINT | Trigger.DIRECTORY,
+    words=_words,
+    evidence=_evidence,
+    of_today=_of_today,
+    title="Promise not kept",
+    advice=(
+        "Tell them where it stands before they ask.",
+        "Give a new date that will hold, and say who answers for it.",
+    ),
+)
+def expectation_violated(view: View, shares: Thresholds[ExpectationParams]) -> RuleResult:
+    """A promise of ours: a warning before the deadline, critical once it has passed or was broken."""
+    warn_days = shares.column("warn_hours") / 24
+    position: list[int] = []
+    subject: list[str] = []
+    late: list[bool] = []
+    due = np.zeros(len(view), np.int64)
+    for at in np.flatnonzero(view.fact("promises") > 0).tolist():
+        row, now = view.rows[at], int(view.at[at])
+        ahead: list[int] = []
+        for name, promise in row.state.facts.promises.items():
+            if promise.by == "them":
+                continue
+            early, broken, forgotten = _moments(promise, float(warn_days[at]), row.state.directory.everyday)
+            ahead += [moment for moment in (early, broken, forgotten) if moment > now]
+            if (now >= broken or (early and now >= early)) and not (forgotten and now >= forgotten):
+                position.append(at)
+                subject.append(name)
+                late.append(now >= broken)
+        due[at] = min(ahead, default=0)
+    fires, critical = np.ones(len(position), np.bool_), np.array(late, np.bool_)
+    return RuleResult(
+        position=np.array(position, np.int64),
+        subject=subject,
+        severity=severities(fires, critical),
+        stays=fires,
+        numbers={"overdue": critical.astype(np.float64)},
+        due=due,
+    )
