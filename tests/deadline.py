@@ -26,7 +26,7 @@ _stderr = sys.stderr  # replaced when pytest begins: while a test runs, standard
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
-        SECONDS, "a test that takes longer ends the run, with the stacks of all threads and tasks", default="300"
+        SECONDS, "a test that takes longer ends the run, with the stacks of all threads and tasks", default="600"
     )
 
 
