@@ -43,7 +43,7 @@ kafka: $(STAMP) ## run real Apache Kafka (KRaft) on 127.0.0.1:9092; needs Java 1
 bench: $(STAMP) ## measure latency, throughput and paint times; ARGS="NAME --quick" for one of them
 	@exec $(BIN)/python -m bench $(ARGS)
 
-soak: $(STAMP) ## disturb scoring on real Kafka, round after round, and compare with a quiet run
+soak: $(STAMP) ## what is too long for make test: kills again and again, and rounds of faults on real Kafka
 	@exec $(BIN)/python -m bench.soak $(ARGS)
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet

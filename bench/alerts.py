@@ -21,12 +21,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.deadline_latency import Due, deadline_latency
+from bench.deadline_latency import Due, before_midnight, deadline_latency
 from bench.listening import Line, on_the_line
 from bench.stack import BROKERS, bench_stack
 from shared.clock import now_ms
 from shared.domain.contract.days import day_name, day_of, iso
-from shared.domain.contract.events import DAY, SECOND
+from shared.domain.contract.events import SECOND
 from shared.load.outgoing import Outgoing, encode_event
 
 EVENT_RULES = ("nps_detractor", "price_change_planned")
@@ -121,11 +121,8 @@ def _event(id: str, type: str, key: str, data: dict[str, Any]) -> Outgoing:
 
 async def lateness(line: Line, size: Size) -> dict[str, list[float]]:
     """Seconds from the canonical moment to seeing, for relationships that become due one after another."""
-    now = now_ms()
+    now = await before_midnight(LOADING + size.span)
     first = now + LOADING
-    if day_of(now) != day_of(first + size.span):  # "today" of the histories would be over
-        await asyncio.sleep((day_of(first + size.span) * DAY - now) / SECOND)
-        return await lateness(line, size)
     chance = Random(2)  # at any moment: neither full seconds nor a rhythm
     plan = [
         deadline_latency(rule, number, now, first + chance.randrange(size.span))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from shared.clock import now_ms
 from shared.domain.contract.days import day_name, day_of, iso
-from shared.domain.contract.events import DAY, HOUR, Millis
+from shared.domain.contract.events import DAY, HOUR, SECOND, Millis
 from shared.load.outgoing import Outgoing, encode_event
 
 SOURCE = "bench"
@@ -42,6 +44,15 @@ def deadline_latency(rule: str, number: int, now: Millis, due: Millis) -> Due:
         "expectation_violated": _promise,
     }
     return makers[rule](id, now, due)
+
+
+async def before_midnight(ahead: Millis) -> Millis:
+    """Now, as soon as all of the next `ahead` ms is of one day: else "today" of the histories would be over."""
+    now = now_ms()
+    if day_of(now) != day_of(now + ahead):
+        await asyncio.sleep((day_of(now + ahead) * DAY - now) / SECOND)
+        now = now_ms()
+    return now
 
 
 def _drop(id: str, now: Millis, due: Millis) -> Due:

@@ -68,7 +68,9 @@ def measured(size: Size, names: Sequence[str]) -> Figures:
     made, found = templates(size.kinds), Figures()
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        found |= PARTS[name](made, size)
+        part = PARTS[name](made, size)
+        print(json.dumps(part), file=sys.stderr, flush=True)
+        found |= part
     return found
 
 

@@ -23,7 +23,7 @@ from shared.domain.engine.step import step_many, tick
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence
 from shared.domain.rules.table import state_rules
-from shared.domain.scores.factors import score_columns
+from shared.domain.scores.formulas import score_columns
 from shared.playbooks.loader import load_playbook
 from shared.settings import Settings
 from shared.storage.documents import Plain, document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from time import perf_counter, process_time
 from typing import Any, TypeVar
 
@@ -71,7 +71,7 @@ class Traffic:
 class Driver:
     """Calls a processor as a member of the group does, one call at a time, and notes how long each took.
 
-    A processor that has `advance()` is asked for a slice of what is left to do between two batches.
+    While it is behind, it is asked for a slice of what is left to do between two batches.
     """
 
     def __init__(self, processor: Processor, log: MemoryLog) -> None:
@@ -80,7 +80,6 @@ class Driver:
         self._position = 0
         self._flushed = 0.0
         self._flushing = False
-        self._advance: Callable[[], Awaitable[bool]] | None = getattr(processor, "advance", None)
         self.stored = 0  # everything before this offset is stored
         self.turns: list[Turn] = []
 
@@ -92,8 +91,9 @@ class Driver:
             await self._turn("apply", self._processor.apply(batch))
             self._position = batch.records[-1].offset + 1
             busy = True
-        if self._advance is not None:
-            busy |= await self._turn("advance", self._advance())
+        if self._processor.behind:
+            await self._turn("advance", self._processor.advance())
+            busy = True
         if full or self._flushing or perf_counter() - self._flushed >= FLUSH_SECONDS:
             self._note(await self._turn("flush", self._processor.flush()))
         elif not busy:

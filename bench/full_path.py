@@ -28,7 +28,7 @@ from shared.domain.columns.months import cells_of
 from shared.domain.contract.days import day_of, month_of
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.state import RelationshipState
-from shared.domain.scores.factors import explained
+from shared.domain.scores.formulas import explained
 from shared.settings import Settings
 from shared.storage.memory import MemoryStore
 from shared.storage.mongo import MongoStore

@@ -6,6 +6,9 @@ The load is open-loop: batches leave on schedule whether earlier ones were answe
 from the moment a batch was due to leave, so nothing is left out because the system was slow (no coordinated omission).
 A rate is reached when nothing was refused and scoring's backlog does not grow. Exits with 1 where, at 1,000 events/s,
 95 % of the alerts take longer than 1 s or 99 % longer than 2 s.
+
+Then once more with 1,000 events/s on a stack whose full hours are half a minute apart, so that some pass: all
+relationships are then evaluated, and of a few, state rules fire.
 """
 
 from __future__ import annotations
@@ -23,11 +26,13 @@ import httpx
 import msgspec
 import numpy as np
 
+from bench.latency_due import Late, lateness, loaded
 from bench.listening import Line, on_the_line
 from bench.open_loop import BATCHES_PER_S, Plan, Sent, Traffic, send_all
 from bench.stack import REAL, bench_stack
 from bench.watching import Watch, watching
-from shared.clock import new_id
+from shared.clock import new_id, now_ms
+from shared.domain.contract.events import SECOND
 
 RATES = (100, 1_000, 10_000)  # events/s
 SECONDS, QUICK_SECONDS = 60.0, 10.0
@@ -36,6 +41,9 @@ RELATIONSHIPS = 1_000
 TARGET_RATE, TARGETS = 1_000, {"p95": 1.0, "p99": 2.0}  # seconds from due to the alert
 DRAIN_SECONDS = 600.0  # for working off what a rate too high has left
 GROWTH = 0.02  # of the rate: a backlog that grows faster was not kept up with
+GRAIN, QUICK_GRAIN = 30, 5  # seconds between two "full hours"
+GRAINS = 2  # that pass while it is measured
+DUE, QUICK_DUE = 25, 5  # relationships of each state rule
 BACKLOG_SECONDS = 10.0  # of traffic: less than that is what waits for the next flush
 
 
@@ -55,11 +63,16 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__.split("\n\n")[0])
     arguments.add_argument("--rates", type=int, nargs="+", default=RATES, metavar="N", help="events/s, multiples of 20")
     arguments.add_argument("--seconds", type=float, metavar="N", help=f"at each rate (default: {SECONDS:.0f})")
+    arguments.add_argument(
+        "--grain", type=int, metavar="N", help=f"seconds of a full hour ({GRAIN}); 0: without that run"
+    )
     arguments.add_argument("--quick", action="store_true", help=f"{QUICK_SECONDS:.0f} s at each rate")
     arguments.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     asked = arguments.parse_args()
     if any(rate < 2 * BATCHES_PER_S or rate % BATCHES_PER_S for rate in asked.rates):
         arguments.error(f"rates are multiples of {BATCHES_PER_S}, at least {2 * BATCHES_PER_S}")
+    if asked.grain is None:
+        asked.grain = QUICK_GRAIN if asked.quick else GRAIN
     seconds = asked.seconds or (QUICK_SECONDS if asked.quick else SECONDS)
     with bench_stack(REAL) as stack:
         found = asyncio.run(measured(stack.ready(), [Plan(rate, WARM_SECONDS, seconds) for rate in asked.rates]))
@@ -67,6 +80,8 @@ def main() -> None:
         "load": os.getloadavg()[0],
         "rates": {str(tries.plan.rate): summary(tries) for tries in found},
     }
+    if asked.grain:
+        figures["canonical"] = canonical(asked.grain, QUICK_DUE if asked.quick else DUE)
     print(table(figures))
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))
@@ -88,6 +103,28 @@ async def measured(ready: dict[str, str], plans: Sequence[Plan]) -> list[Tries]:
                 await watch.until_done(DRAIN_SECONDS)
                 found.append(await one(ready, line, watch, plan))
     return found
+
+
+def canonical(grain: int, due: int) -> dict[str, Any]:
+    """The figures of a run at the rate of the target in which full hours pass, `grain` seconds apart."""
+    plan = Plan(TARGET_RATE, WARM_SECONDS, GRAINS * grain + 10.0)
+    print(f"{plan.rate:,} events/s for {plan.seconds:.0f} s, full hours of {grain} s ...", file=sys.stderr, flush=True)
+    with bench_stack(REAL, RAPPORT_EVALUATION_SECONDS=str(grain)) as stack:
+        tries, late = asyncio.run(crossing(stack.ready(), plan, grain, due))
+    return {"grain_seconds": grain, **summary(tries), "moment_to_alert": spreads(late)}
+
+
+async def crossing(ready: dict[str, str], plan: Plan, grain: int, due: int) -> tuple[Tries, Late]:
+    """One rate, while state rules fire for `due` relationships each, at the latest a grain before the end."""
+    async with on_the_line(ready) as line, watching(ready["kafka"]) as watch:
+        await known(ready)
+        first, planned = await loaded(line, due, plan.seconds - grain)
+        await watch.until_done(DRAIN_SECONDS)
+        await asyncio.sleep(max(0.0, (first - now_ms()) / SECOND - plan.warm))
+        until = first + round(plan.seconds * SECOND)
+        late = asyncio.create_task(lateness(line, planned, until))
+        tries = await one(ready, line, watch, plan)
+        return tries, await late
 
 
 async def known(ready: dict[str, str]) -> None:
@@ -174,6 +211,14 @@ def summary(tries: Tries) -> dict[str, Any]:
     return found
 
 
+def spreads(late: Late) -> dict[str, Any]:
+    """Seconds from the canonical moment to the alert, of each state rule and of all; and how many were never seen."""
+    by_rule = {rule: [one for one in found if one is not None] for rule, found in late.items()}
+    everything = [seconds for found in by_rule.values() for seconds in found]
+    unseen = sum(len(found) for found in late.values()) - len(everything)
+    return {**{name: spread(found) for name, found in by_rule.items()}, "all": spread(everything), "unseen": unseen}
+
+
 def backlog(tries: Tries) -> dict[str, Any]:
     """What scoring had not committed: at the end, its growth in events/s over the second half, and if that is too much.
 
@@ -200,12 +245,25 @@ def table(figures: dict[str, Any]) -> str:
         f"{'events/s':>9} {'':20}{'tries':>7}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}",
     ]
     for rate, found in figures["rates"].items():
-        for name in ("due_to_accepted", "due_to_stored", "due_to_alert", "accepted_to_alert"):
-            values = found[name]
-            shown = "".join(f"{values[key]:8.3f}" for key in ("p50", "p95", "p99", "max")) if values else "       -"
-            lines.append(f"{int(rate):9,} {name.replace('_', ' '):20}{values.get('tries', 0):7}{shown}")
-        lines.append(" " * 10 + verdict(found))
+        lines += [*shown(rate, found), " " * 10 + verdict(found)]
+    if again := figures.get("canonical"):
+        lines.append(f"with full hours of {again['grain_seconds']} s, and from the moment to the alert of state rules:")
+        rules = {name: found for name, found in again["moment_to_alert"].items() if name != "unseen"}
+        lines += shown(str(TARGET_RATE), again) + [row(TARGET_RATE, name, found) for name, found in rules.items()]
+        lines.append(" " * 10 + verdict(again) + f"; {again['moment_to_alert']['unseen']} of state rules never seen")
     return "\n".join(lines)
+
+
+def shown(rate: str, found: dict[str, Any]) -> list[str]:
+    """The latencies of one rate."""
+    names = ("due_to_accepted", "due_to_stored", "due_to_alert", "accepted_to_alert")
+    return [row(int(rate), name, found[name]) for name in names]
+
+
+def row(rate: int, name: str, values: dict[str, Any]) -> str:
+    """One latency."""
+    numbers = "".join(f"{values[key]:8.3f}" for key in ("p50", "p95", "p99", "max")) if values else "       -"
+    return f"{rate:9,} {name.replace('_', ' '):20}{values.get('tries', 0):7}{numbers}"
 
 
 def verdict(found: dict[str, Any]) -> str:

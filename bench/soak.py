@@ -6,6 +6,9 @@ chance: kill -9, a pause longer than the session, an exception in the engine, th
 the end what is stored is compared, field by field, with what one worker makes of the same log in peace, and with what
 was sent. Exits with 1 on any difference, and where a round did not come to its end; a round is repeated with
 `--rounds 1 --seed` and the seed it has printed.
+
+Before the rounds it runs what `make test` leaves to it: the tests that are marked `soak`, and the properties of the
+domain and of scoring with many more examples (tests/examples.py). `--no-tests` leaves them out, and so does `--seed`.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shutil
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -30,11 +35,14 @@ from tests.e2e.trial import Outcome, Trial, undergo
 SECONDS_A_FAULT = 18.0  # on an idle machine, with an outage of 30 s now and then
 LOGS = Path("artifacts") / "soak"
 SHOWN = 20  # differences
+EXAMPLES = 300  # of each property
+HANG_SECONDS = 1_800  # that one of the tests may take
 
 
 def main() -> None:
     """Run the rounds, print what came of each, and write it if asked to."""
     asked = arguments()
+    failed = [] if asked.no_tests or asked.seed is not None else tested()
     seed = now_ms() % 1_000_000 if asked.seed is None else asked.seed
     rounds = [
         soaked(round, trial(seed + round, asked.minutes, asked.workers, asked.outage)) for round in range(asked.rounds)
@@ -45,8 +53,23 @@ def main() -> None:
     wrong = {name: [one["seed"] for one in rounds if one[name]] for name in ("differences", "unfinished")}
     if any(wrong.values()):
         found = "; ".join(f"{name}: seeds {seeds}" for name, seeds in wrong.items() if seeds)
-        sys.exit(f"Of {len(rounds)} rounds, {found}. Their logs are in {LOGS}.")
-    print(f"{len(rounds)} of {len(rounds)} rounds: nothing lost, nothing doubled.")
+        failed.append(f"Of {len(rounds)} rounds, {found}. Their logs are in {LOGS}.")
+    else:
+        print(f"{len(rounds)} of {len(rounds)} rounds: nothing lost, nothing doubled.")
+    if failed:
+        sys.exit("\n".join(failed))
+
+
+def tested() -> list[str]:
+    """Run the tests that are left to the soak, and say which have failed."""
+    many = {**os.environ, "RAPPORT_EXAMPLES": str(EXAMPLES)}
+    runs = {"the soak": ("-m", "soak"), "the domain and scoring": ("tests/domain", "tests/scoring")}
+    hang = ("-o", f"hang_seconds={HANG_SECONDS}")
+    results = {
+        name: subprocess.run([sys.executable, "-m", "pytest", *hang, *chosen], env=many, check=False).returncode
+        for name, chosen in runs.items()
+    }
+    return [f"Of the tests of {name}, some failed." for name, result in results.items() if result]
 
 
 def arguments() -> argparse.Namespace:
@@ -60,6 +83,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=3, help="scoring workers (default 3)")
     parser.add_argument("--outage", type=float, default=30.0, help="seconds that broker or store stay away (30)")
     parser.add_argument("--seed", type=int, help="of the first round (default: chance); the others count up")
+    parser.add_argument("--no-tests", action="store_true", help="only the rounds")
     parser.add_argument("--json", type=Path, help="write the outcomes there")
     asked = parser.parse_args()
     if asked.quick:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.domain.relationship.state import RelationshipState, Score
-from shared.domain.scores.factors import PLACES, RI_FACTORS, RV_FACTORS, WIDTH
+from shared.domain.scores.declaration import Formula
+from shared.domain.scores.factors import factors_of
+from shared.domain.scores.formulas import PLACES, WIDTH
 
 LITTLE = "little"  # what a score is called instead of its band when it rests on too little evidence
 ENOUGH = round(1 - 2**-0.5, 3)
@@ -13,8 +15,8 @@ ENOUGH = round(1 - 2**-0.5, 3)
 few more events may move it anywhere. Rounded as confidences are."""
 
 
-_RI = (*RI_FACTORS, "network")
-_RV = tuple(name for name in RV_FACTORS if name != "loyalty")
+_RI = tuple(factors_of(Formula.RI, Formula.NETWORK))
+_RV = tuple(name for name in factors_of(Formula.RV) if name != "loyalty")
 """Loyalty is known of everybody: that somebody has long been there makes nothing else about them surer."""
 
 

@@ -13,7 +13,7 @@ from shared.domain.relationship.facts import Facts
 from shared.domain.relationship.flags import Evidence, Severity, StandingFlag
 from shared.domain.relationship.state import Directory, Factor, RelationshipState, Score, Windows
 from shared.domain.relationship.touchpoints import Touchpoint
-from shared.domain.scores.factors import explained
+from shared.domain.scores.formulas import explained
 
 WINDOW_DAYS = [7, 30, 90, 365]
 SHORT_FLAGS = 5

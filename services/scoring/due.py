@@ -25,7 +25,8 @@ from shared.patience import Retry
 from shared.storage.store import StateStore
 
 SLICE_SECONDS = 0.04  # about how long a slice takes
-LEAST, FIRST, MOST = 10, 100, 2_000  # relationships of a slice
+LEAST, FIRST, MOST = 10, 25, 2_000  # relationships of a slice
+PAGE = 1_000  # ids of relationships that the store is asked for at once
 
 
 class SliceSize:
@@ -79,6 +80,7 @@ class DueWork:
         latest = owned.ticks[-1].now if owned.ticks else owned.state.clock
         if record.now > latest:
             owned.ticks.append(record)
+            owned.due_over = False
 
     async def catch_up(self, number: int, rows: Sequence[Row]) -> None:
         """Events of these rows, which come after the clock records, are about to be folded."""
@@ -95,11 +97,11 @@ class DueWork:
             await self._evaluate(number, rows)
             self._in_memory.took(len(rows), self._timer() - began)
             return
-        missing, over = await self._next_of_store(owned, number)
+        missing = await self._missing(owned, number)
         if missing:
             await self._evaluate(number, self._due(owned, number, await self._load(owned, number, missing)))
             self._from_store.took(len(missing), self._timer() - began)
-        if over:
+        elif owned.due_over and not owned.due_found:
             self._end(owned, number)
 
     def _due(self, owned: PartitionProgress, number: int, rows: Sequence[Row]) -> list[Row]:
@@ -108,20 +110,27 @@ class DueWork:
         place = Fence(self._storing.incarnation, number, last.offset)
         return [row for row in rows if 0 < row.state.next_due_at <= last.now and fresh(row.state, place)]
 
-    async def _next_of_store(self, owned: PartitionProgress, number: int) -> tuple[list[str], bool]:
-        """Relationships that are due, and not in memory; whether there are no others.
+    async def _missing(self, owned: PartitionProgress, number: int) -> list[str]:
+        """The next relationships that are due, and not in memory; perhaps none, although there are others."""
+        if not owned.due_found and not owned.due_over:
+            await self._look_up(owned, number)
+        taken, owned.due_found = owned.due_found[: self._from_store.rows], owned.due_found[self._from_store.rows :]
+        return [id for id in taken if id not in self._block.rows]  # an event may have brought it in meanwhile
 
-        They are read in the order of their due moments. What has been evaluated is due later as soon as it is stored;
-        until then it is passed over.
+    async def _look_up(self, owned: PartitionProgress, number: int) -> None:
+        """Ask the store for the next that are due, in the order of their due moments.
+
+        What has been evaluated is due later as soon as it is stored; until then it is found, and passed over.
         """
-        most = self._from_store.rows + len(owned.due_seen)
+        most = PAGE + len(owned.due_seen)
         find = partial(self._store.due, number, owned.ticks[-1].now, most, owned.due_since)
         found = await self._retry(find, "due")
         new = [one for one in found if one.id not in owned.due_seen]
         if new and new[-1].at > owned.due_since:
             owned.due_since, owned.due_seen = new[-1].at, set()
         owned.due_seen.update(one.id for one in new if one.at == owned.due_since)
-        return [one.id for one in new if one.id not in self._block.rows], len(found) < most
+        owned.due_found = [one.id for one in new if one.id not in self._block.rows]
+        owned.due_over = len(found) < most
 
     async def _load(self, owned: PartitionProgress, number: int, ids: Sequence[str]) -> list[Row]:
         end = Fence(self._storing.incarnation, number, owned.end)
@@ -158,7 +167,7 @@ class DueWork:
             last.offset,
         )
         owned.moved = True
-        owned.ticks, owned.due_since, owned.due_seen = [], 1, set()
+        owned.ticks, owned.due_since, owned.due_seen, owned.due_found = [], 1, set(), []
 
 
 def _said_by(row: Row, place: Fence) -> bool:

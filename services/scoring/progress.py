@@ -30,6 +30,8 @@ class PartitionProgress(msgspec.Struct):
     ticks: list[Tick] = msgspec.field(default_factory=list)  # clock records that have been read and are not over
     due_since: Millis = 1  # what fell due before that has been evaluated for them, and these, which did so then
     due_seen: set[str] = msgspec.field(default_factory=set)
+    due_over: bool = False  # the store has nothing more that is due
+    due_found: list[str] = msgspec.field(default_factory=list)  # that are due, and were not in memory
     moved: bool = False  # the state differs from what is stored
     touched: dict[str, Row] = msgspec.field(default_factory=dict)  # to be stored and told
     received: Millis = 0  # receipt of the newest event since the last flush began

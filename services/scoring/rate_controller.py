@@ -5,7 +5,7 @@ Pure: durations are arguments. A document is a state, a month of counters, a chu
 
 from __future__ import annotations
 
-SLICE_SECONDS = 0.15  # of writes: about how long an event waits for what is being stored before it
+SLICE_SECONDS = 0.08  # of writes: about how long an event waits for what is being stored before it
 LEAST, MOST = 150, 15_000  # documents of a slice
 FIRST = 200  # documents of the first slice, when nothing is known of the store
 BEHIND_SECONDS = 3.0  # of writing timeline entries: a flush of more could not be over before a revocation is

@@ -37,6 +37,10 @@ GROUPS = {
 """Groups of commands: the module of each, which has it as NAME_app, and what it is for."""
 
 COMMANDS = {
+    "playbook": (
+        "shared.cli.playbook",
+        "Check a playbook, and print all that it comes to: rules, thresholds, channels, next steps.",
+    ),
     "replay": (
         "shared.cli.replay",
         "Run files of events through the engine as if they had come live: flags and scores.",

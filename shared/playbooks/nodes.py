@@ -216,6 +216,8 @@ def allowed(kind: inspect.Type) -> str:
             return "a whole number" + _range(kind)
         case inspect.FloatType():
             return "a number" + _range(kind)
+        case inspect.VarTupleType():
+            return f"a list of {allowed(kind.item_type)}"
         case inspect.StrType():
             return "text" + (f" of 1 to {kind.max_length} characters (numbers in quotes)" if kind.max_length else "")
         case _:
@@ -224,7 +226,7 @@ def allowed(kind: inspect.Type) -> str:
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
     bounds = (("above", kind.gt), ("of at least", kind.ge), ("below", kind.lt), ("at most", kind.le))
-    given = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
+    given = [f"{word} {bound:.10g}" for word, bound in bounds if bound is not None]
     return f" {' and '.join(given)}" if given else ""
 
 

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from bench.latency import Tries, backlog, spread, summary, table
+from bench.latency import Tries, backlog, spread, spreads, summary, table
 from bench.open_loop import Plan, Sent, Traffic
 from shared.domain.contract.accepting import Acceptance, accept_all
 from shared.domain.contract.events import Interaction
@@ -124,3 +124,15 @@ def test_percentiles_are_all_there() -> None:
     assert found["percentiles"] == pytest.approx([number / 100 for number in range(1, 101)])
     assert (found["p50"], found["p99"], found["max"]) == pytest.approx((0.5, 0.99, 1.0))
     assert spread([]) == {}
+
+
+def test_of_state_rules_the_time_from_the_canonical_moment_is_told_by_rule_and_of_all() -> None:
+    late = {"silence": [1.0, 3.0], "usage_drop": [2.0, None]}
+    found = spreads(late)
+    assert (found["silence"]["p50"], found["usage_drop"]["max"], found["all"]["p50"]) == (2.0, 2.0, 2.0)
+    assert (found["all"]["tries"], found["unseen"]) == (3, 1)
+    again = {"grain_seconds": 30, **summary(seen(PLAN)), "moment_to_alert": found}
+    told = table({"load": 0.5, "rates": {}, "canonical": json.loads(json.dumps(again))})
+    assert "with full hours of 30 s" in told
+    assert "usage drop" in told
+    assert "1 of state rules never seen" in told

@@ -45,6 +45,8 @@ def test_help_names_every_command() -> None:
         "api",
         "keys",
         "load",
+        "partitions",
+        "playbook",
         "replay",
         "quarantine",
     ]

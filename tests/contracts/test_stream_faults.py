@@ -271,6 +271,14 @@ async def commit(log: OnKafka, topic: str, offset: int) -> None:
         await consumer.stop()
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        "embedded broker",
+        pytest.param("Apache Kafka", marks=pytest.mark.soak),  # in make test, by test_stream_static.py
+    ],
+    indirect=True,
+)
 async def test_a_member_with_a_name_of_its_own_continues_after_being_killed(log: OnKafka, tmp_path: Path) -> None:
     topic = await log.topic()
     journal = Journal(tmp_path / "journal")

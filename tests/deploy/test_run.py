@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.embedded.stack import gone, until
 from tests.parts import PARTS, REST, part_of
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +78,7 @@ def test_coverage_is_asked_of_the_domains_tests_and_named_servers_of_one_process
 
 def test_every_test_belongs_to_one_part() -> None:
     chosen = {"embedded": "tests/embedded/test_ports.py", "rest": "tests/playbooks/test_loader.py"}
-    done = run(*chosen.values(), "--collect-only")
+    done = run(*chosen.values(), "--collect-only", "--noconftest")
     assert done.returncode == 0, done.stdout
     told = shown(done.stdout)
     assert told.keys() == chosen.keys()
@@ -85,8 +86,37 @@ def test_every_test_belongs_to_one_part() -> None:
         assert [part for part in told if path in told[part]] == [name]
 
 
-def test_every_directory_that_a_part_names_is_there() -> None:
+def test_everything_that_a_part_names_is_there() -> None:
     tests = ROOT / "tests"
     assert {part_of(tests / name, tests) for parts in PARTS.values() for name in parts} == PARTS.keys()
-    assert all((tests / name).is_dir() for parts in PARTS.values() for name in parts)
+    assert all((tests / name).exists() for parts in PARTS.values() for name in parts)
+    assert part_of(tests / "e2e" / "test_faults.py", tests) == "faults"
+    assert part_of(tests / "e2e" / "test_kills.py", tests) == "e2e"
     assert part_of(tests / "servers.py", tests) == REST
+
+
+def test_a_test_that_hangs_ends_the_run_and_is_told(tmp_path: Path) -> None:
+    (tmp_path / "test_hanging.py").write_text(
+        "import asyncio, subprocess\n"
+        "def test_hangs():\n"
+        "    print('its child is', subprocess.Popen(['sleep', '600']).pid, flush=True)\n"
+        "    asyncio.run(waits_for_nothing())\n"
+        "async def waits_for_nothing():\n"
+        "    await asyncio.Event().wait()\n"
+    )
+    pytest_here = [sys.executable, "-m", "pytest", "--rootdir", tmp_path, tmp_path]
+    done = subprocess.run(
+        [*pytest_here, "-s", "-p", "tests.deadline", "-o", "hang_seconds=1"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "test_hanging.py::test_hangs hangs" in done.stderr
+    assert "in waits_for_nothing" in done.stderr
+    child = re.search(r"its child is (\d+)", done.stdout)
+    assert child
+    until(lambda: gone(int(child[1])))

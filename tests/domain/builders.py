@@ -147,6 +147,7 @@ class Desk:
     def store(self) -> None:
         """Put everything into documents, as a flush does."""
         row = self.row
+        row.state.due = self.block.dues(row)
         for entry in row.pending.values():
             self.timeline[entry.id] = msgspec.structs.replace(entry, rev=entry.rev + 1)
         for name, cells in row.cells.items():

@@ -180,6 +180,34 @@ def test_a_row_made_again_from_documents_is_the_same(quantity: float) -> None:
     assert (desk.shown(), desk.features()) == (stayed, features)
 
 
+def test_which_rows_of_a_partition_are_due() -> None:
+    block = Block(feature_days=68, capacity=1)
+    rows = [block.add(other_head(number)) for number in range(4)]
+    for number, (row, due) in enumerate(zip(rows, (5, 0, 7, 5), strict=True)):
+        block.schedule(row, due)
+        row.state.partition = number // 3
+    assert block.due(4, 0) == []
+    assert block.due(5, 0) == [rows[0]]
+    assert block.due(7, 0) == [rows[0], rows[2]]
+    assert block.due(7, 1) == [rows[3]]
+    block.evict(rows[0])
+    assert block.due(7, 0) == [rows[2]]
+
+
+def test_when_a_row_is_due_for_what_is_kept_with_it() -> None:
+    desk = Desk()
+    desk.say("usage.login", NOON)
+    assert desk.block.dues(desk.row) == {}
+    desk.clock(NOON + HOUR)
+    dues = desk.block.dues(desk.row)
+    assert dues["usage_drop"] == NOON + 6 * HOUR
+    assert dues["silence"] == 0
+    desk.reload()
+    assert desk.block.dues(desk.row) == dues
+    other = desk.block.add(RelationshipState(id="t/new", tenant="t", relationship="new"))
+    assert desk.block.dues(other) == {}
+
+
 def test_a_feature_long_out_of_sight_is_shown_no_more() -> None:
     desk = Desk()
     desk.say("usage.feature_used", NOON, feature="old", person="ana")

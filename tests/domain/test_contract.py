@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.contract.accepting import Acceptance, Rejection, accept, accept_all, event_id
 from shared.domain.contract.events import DAY, HOUR, MINUTE, Interaction
 from shared.domain.contract.kinds import CONTROL, KINDS, holds_control
 from shared.domain.contract.types import EVENT_TYPES
+from tests.examples import examples
 
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 TERMS = Acceptance("demo", NOW, lambda tenant, subject: subject.strip())
@@ -259,7 +260,7 @@ EXAMPLES: dict[str, Any] = {
 NAME_OF = {kind.words: name for name, kind in KINDS.items()}
 
 
-def examples(name: str, fields: Iterable[str]) -> dict[str, Any]:
+def values_of(name: str, fields: Iterable[str]) -> dict[str, Any]:
     """A value for each of these fields of a type."""
     return {field: EXAMPLES[NAME_OF[EVENT_TYPES[name].fields[field].words]] for field in fields}
 
@@ -273,9 +274,9 @@ def test_every_kind_has_an_example_and_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("name", [name for name, row in EVENT_TYPES.items() if row.required])
 def test_every_required_field_is_asked_for_by_name(name: str) -> None:
     required = EVENT_TYPES[name].required
-    assert accepted(event(type=name, data=examples(name, required))).type == name
+    assert accepted(event(type=name, data=values_of(name, required))).type == name
     for missing in required:
-        found = answer(event(type=name, data=examples(name, [field for field in required if field != missing])))
+        found = answer(event(type=name, data=values_of(name, [field for field in required if field != missing])))
         assert isinstance(found, Rejection)
         assert (found.reason, f"`data.{missing}`" in found.detail) == ("missing_field", True)
 
@@ -283,7 +284,7 @@ def test_every_required_field_is_asked_for_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", EVENT_TYPES)
 def test_every_field_of_a_type_is_checked(name: str) -> None:
     row = EVENT_TYPES[name]
-    whole = examples(name, row.fields)
+    whole = values_of(name, row.fields)
     assert data_of(accepted(event(type=name, data=whole))) == whole
     for field, kind in row.fields.items():
         wrong = next(value for value in (-7.5, "7.5 ", []) if not kind.fits(value))
@@ -389,6 +390,7 @@ def test_any_bytes_get_an_answer(raw: bytes) -> None:
     assert isinstance(answer(raw), Rejection)
 
 
+@settings(max_examples=examples(100))
 @given(st.lists(ODD_EVENTS, max_size=6))
 def test_no_item_of_a_batch_depends_on_another(items: list[dict[str, Any]]) -> None:
     raws = [json.dumps(item).encode() for item in items]

@@ -26,6 +26,7 @@ from shared.domain.columns.id_chunks import (
 )
 from shared.domain.contract.events import DAY
 from shared.domain.relationship.fence import Fence
+from tests.examples import examples
 
 TODAY = 20_605  # 2026-06-01
 START = TODAY * DAY
@@ -481,7 +482,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(steps)
 def test_it_remembers_like_a_plain_dictionary(published: list[tuple[str, list[tuple[int, int, int]], int]]) -> None:
     """Batches of several relationships, growth, expiry, relationships that come and go, crashes amid a store."""

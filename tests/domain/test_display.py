@@ -12,6 +12,7 @@ from shared.domain.engine.display import FEATURE_DAYS, refresh
 from shared.domain.relationship.flags import FlagChange
 from shared.domain.relationship.state import Windows
 from tests.domain.builders import Desk, at
+from tests.examples import examples
 
 NOON = at("2026-06-01T12:00:00Z")
 
@@ -87,7 +88,7 @@ def tell(desk: Desk, now: int, late: int, type: str, number: int) -> None:
     desk.say(type, now, time=now - late * DAY, **data)  # type: ignore[arg-type]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(steps, st.sets(st.integers(0, 19)))
 def test_a_row_made_again_at_any_time_shows_the_same(published: list[Told], reloads: set[int]) -> None:
     """Evicted and loaded again between any two events, against the row that stayed in memory."""

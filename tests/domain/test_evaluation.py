@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import pytest
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from shared.domain.columns.block import Block
+from shared.domain.columns.view import View
 from shared.domain.contract.days import day_of
-from shared.domain.contract.events import DAY, HOUR, MINUTE
+from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND
+from shared.domain.engine import evaluation
 from shared.domain.engine.changes import CHANGES_KEPT, forget_published, remembered
 from shared.domain.engine.evaluation import ACTIVE_DAYS, SCORE_DAYS_KEPT, next_boundary
 from shared.domain.engine.judging import EVENT_FLAGS_KEPT
 from shared.domain.engine.one_event import SETTLE
-from shared.domain.engine.terms import Terms
-from shared.domain.relationship.flags import Severity
+from shared.domain.engine.run import Item, usage_entry
+from shared.domain.engine.terms import Terms, staggered
+from shared.domain.relationship.flags import Severity, StandingFlag
 from shared.domain.relationship.state import ENDED
-from tests.domain.builders import LOG, Desk, at, playbook
+from shared.domain.rules.declaration import RuleResult, StateRule
+from shared.domain.rules.table import RULES, state_rules
+from tests.domain.builders import LOG, Desk, at, interaction, playbook
 
 NINE = at("2026-06-01T09:00:00Z")  # a Monday
 
@@ -245,3 +257,186 @@ def test_of_too_many_flags_raised_by_events_the_one_that_ends_first_is_cleared()
     assert len(desk.flags) == EVENT_FLAGS_KEPT
     assert desk.flags == {f"{'nps_detractor'}/p{number}" for number in range(1, EVENT_FLAGS_KEPT + 1)}
     assert ("nps_detractor/p0", False, 0) in published(desk)
+
+
+# --- what is run, and when --------------------------------------------------------------------------------------------
+
+
+class Asked:
+    """Counts the rows that each state rule, and the scores, are asked about."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rows: Counter[str] = Counter()
+        for rule in state_rules():
+            monkeypatch.setitem(RULES, rule.name, replace(rule, evaluate=self._counted(rule)))
+        monkeypatch.setattr(evaluation, "score_columns", self._scores(evaluation.score_columns))
+
+    def since(self) -> set[str]:
+        """Who has been asked since this was last called."""
+        asked, self.rows = set(self.rows), Counter()
+        return asked
+
+    def _counted(self, rule: StateRule) -> Callable[..., RuleResult]:
+        def counted(view: View, thresholds: Any) -> RuleResult:
+            self.rows[rule.name] += len(view)
+            return rule.evaluate(view, thresholds)
+
+        return counted
+
+    def _scores(self, compute: Callable[[View], Any]) -> Callable[[View], Any]:
+        def counted(view: View) -> Any:
+            self.rows["scores"] += len(view)
+            return compute(view)
+
+        return counted
+
+
+def test_only_what_is_triggered_or_due_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, desk = Asked(monkeypatch), Desk()
+    every = {rule.name for rule in state_rules()} | {"scores"}
+    desk.say("usage.login", NINE)
+    desk.clock(NINE + HOUR)
+    assert asked.since() == every  # for the first time
+    desk.say("usage.login", NINE + HOUR)
+    desk.clock(NINE + 2 * HOUR)
+    assert asked.since() == {"usage_drop", "feature_decline", "scores"}
+    desk.clock(NINE + 4 * HOUR)  # 12:00 was the next look at use, although nothing has come
+    assert asked.since() == {"usage_drop", "feature_decline"}
+    desk.say("message.received", NINE + 5 * HOUR)
+    desk.clock(NINE + 6 * HOUR)
+    assert asked.since() >= {"silence", "expectation_violated", "scores"}
+    desk.clock(NINE + 9 * HOUR)
+    asked.since()
+    desk.clock(NINE + 15 * HOUR)  # midnight
+    assert asked.since() == {"usage_drop", "feature_decline", "scores"}
+    desk.say("usage.login", NINE + 15 * HOUR + MINUTE)
+    desk.terms = Terms(playbook("silence", params={"minimum_days": 9}))
+    desk.clock(NINE + 16 * HOUR)
+    assert asked.since() == every  # under another playbook
+
+
+def test_a_rule_that_is_off_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, desk = Asked(monkeypatch), Desk(Terms(playbook("usage_drop", enabled=False)))
+    desk.say("usage.login", NINE)
+    desk.clock(NINE + 4 * HOUR)
+    assert "usage_drop" not in asked.since()
+
+
+@pytest.mark.parametrize(("id", "other"), [("acme/a", "acme/b"), ("acme/1", "other/1")])
+def test_canonical_moments_are_spread_over_the_hour_by_the_id(id: str, other: str) -> None:
+    assert 0 <= staggered(id) < HOUR
+    assert staggered(id) % SECOND == 0
+    assert staggered(id) == staggered(id) != staggered(other)
+    phases = [staggered(f"acme/{number}") // MINUTE for number in range(6_000)]
+    assert 60 <= min(Counter(phases).values()) <= max(Counter(phases).values()) <= 150  # 100 are to be expected
+
+
+def test_every_moment_of_a_relationship_has_its_phase() -> None:
+    phase = 17 * MINUTE
+    desk = Desk(Terms(playbook(), phase=lambda id: phase), Block(feature_days=68, phase=lambda id: phase))
+    desk.say("usage.login", NINE)
+    assert desk.state.next_due_at == NINE + phase
+    desk.clock(NINE + phase)
+    assert desk.state.next_due_at == at("2026-06-01T12:17:00Z")
+    desk.say("usage.login", NINE + phase)
+    assert desk.state.next_due_at == NINE + HOUR + phase
+    desk.clock(at("2026-06-01T23:59:59Z"))
+    assert desk.state.next_due_at == at("2026-06-02T00:17:00Z")
+    assert next_boundary(NINE, 10 * MINUTE, phase) == NINE + 7 * MINUTE  # of a shorter grain, what is left of it
+
+
+# --- what stands ------------------------------------------------------------------------------------------------------
+
+
+def test_a_flag_of_a_rule_that_is_not_known_any_more_is_kept_and_does_no_harm() -> None:
+    gone = StandingFlag("gone", "x", Severity.CRITICAL, NINE, reason="as it was", until=NINE + MINUTE)
+    desk = Desk()
+    desk.state.flags = {"gone/x": gone}
+    desk.say("usage.login", NINE)
+    desk.say("message.received", NINE)
+    desk.say("relationship.updated", NINE, stage="x")
+    desk.clock(NINE + 30 * DAY)
+    assert desk.state.flags == {"gone/x": gone}
+    assert desk.state.next_due_at > NINE + 30 * DAY
+    desk.say("relationship.updated", NINE + 30 * DAY, status="churned")
+    desk.clock(NINE + 31 * DAY)
+    assert (desk.state.flags, desk.state.next_due_at) == ({"gone/x": gone}, 0)
+    assert desk.changes == ()
+
+
+def often(desk: Desk, until: int) -> None:
+    """A message every day at 9:00 from two weeks before on, the last at `until`."""
+    for ago in range(14, -1, -1):
+        desk.say("message.received", until - ago * DAY, person="ana")
+
+
+def test_what_is_said_of_a_standing_flag_stays_fresh() -> None:
+    desk = Desk(Terms(playbook("silence", cooldown_days=7)))
+    desk.say("relationship.updated", NINE - 15 * DAY, custom={"calendar": "everyday"})
+    often(desk, NINE)
+    desk.clock(NINE + 5 * DAY)
+    raised = desk.state.flags["silence"]
+    assert (raised.reason, raised.cause) == ("ana silent for 5 days, usual gap 1", desk.changes[-1].cause)
+    desk.clock(NINE + 9 * DAY)
+    fresh = desk.state.flags["silence"]
+    assert (fresh.reason, fresh.since) == ("ana silent for 9 days, usual gap 1", raised.since)
+    assert fresh.numbers["silent"] == 8.625  # as of midnight
+    assert (fresh.cause.offset, len(desk.changes)) == (desk.offset, 1)  # nobody is alerted anew
+    desk.clock(NINE + 9 * DAY + HOUR)
+    assert desk.state.flags["silence"] == fresh
+    desk.clock(NINE + 600 * DAY)
+    assert desk.state.flags["silence"].reason.startswith("ana silent for 401 days")
+
+
+def test_a_word_from_them_ends_silence_at_once() -> None:
+    desk = Desk()
+    often(desk, NINE)
+    desk.clock(NINE + 10 * DAY)
+    assert desk.flags == {"silence"}
+    desk.say("message.sent", NINE + 10 * DAY + MINUTE)
+    desk.say("usage.login", NINE + 10 * DAY + MINUTE)
+    desk.say("message.received", NINE + 10 * DAY + MINUTE, backfill=True, time=NINE - DAY)
+    assert desk.flags == {"silence"}
+    desk.say("message.received", NINE + 10 * DAY + 2 * MINUTE)
+    assert desk.flags == set()
+    assert (desk.changes[-1].raised, desk.changes[-1].moment) == (False, NINE + 10 * DAY + 2 * MINUTE)
+    assert desk.changes[-1].cause.offset == desk.offset
+
+
+def test_a_retraction_ends_what_it_takes_back_at_once() -> None:
+    desk = Desk()
+    desk.say("promise.made", NINE, id="made", promise="p", due="2026-06-01T09:30:00Z")
+    promised(desk, "q", "2026-06-01T09:30:00Z")
+    desk.clock(NINE + HOUR)
+    desk.say("event.retracted", NINE + HOUR + MINUTE, about="made")
+    assert desk.flags == {"expectation_violated/q"}
+    assert (desk.changes[-1].subject, desk.changes[-1].moment) == ("p", NINE + HOUR + MINUTE)
+
+
+def test_many_uses_after_an_event_that_may_end_a_flag_are_folded_in_their_order() -> None:
+    one, other = Desk(), Desk()
+    for desk in (one, other):
+        promised(desk, "p", "2026-06-01T09:30:00Z")
+        promised(desk, "q", "2026-06-01T09:30:00Z")
+        desk.clock(NINE + HOUR)
+    said = [("usage.login", {}), ("promise.kept", {"promise": "p"}), ("usage.login", {}), ("note.added", {})] * 2
+    items = []
+    for number, (type, data) in enumerate(said):
+        event = interaction(type, NINE + HOUR + number, f"x{number}", data)
+        items.append(Item(one.offset + 1 + number, NINE + HOUR + number, event, data, usage_entry(event, data)))
+    one.fold(*items)
+    for item in items:
+        other.fold(item)
+    assert msgspec.to_builtins(one.state) == msgspec.to_builtins(other.state)
+    assert one.flags == {"expectation_violated/q"}
+    assert one.changes[-1].moment == NINE + HOUR + 1
+
+
+def test_the_severity_is_the_playbooks() -> None:
+    desk = Desk(Terms(playbook("expectation_violated", severity=Severity.INFO)))
+    promised(desk, "p", "2026-06-03T09:00:00Z")
+    desk.clock(NINE + 4 * DAY)
+    assert [change.severity for change in desk.changes] == [Severity.INFO]
+    desk = Desk(Terms(playbook("nps_detractor", severity=Severity.INFO)))
+    desk.say("survey.answered", NINE, instrument="nps", score=1)
+    assert [change.severity for change in desk.changes] == [Severity.INFO]

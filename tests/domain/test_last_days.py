@@ -13,6 +13,7 @@ from shared.domain.columns.row import NEVER, Entry, Row, active_days
 from shared.domain.contract.days import day_of
 from shared.domain.relationship.fence import Fence
 from tests.domain.builders import LOG, at, counters_of, state
+from tests.examples import examples
 
 MONDAY = day_of(at("2026-06-01"))
 
@@ -83,7 +84,7 @@ published = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.lists(published, min_size=1, max_size=12), max_size=12))
 def test_last_days_equal_a_look_at_every_counter(steps: list[list[tuple[int, str, str, int, bool]]]) -> None:
     """After any uses and totals, alone or many in one record, everybody was seen last when their counters say."""

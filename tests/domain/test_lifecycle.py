@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -18,9 +18,11 @@ from shared.domain.alerts.lifecycle import (
     comment,
     later,
     owed,
+    renew,
     resolve,
 )
-from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, Update
+from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, StandingFlag, Update
+from tests.examples import examples
 
 CAUSE = Cause("i1", 3, 0)
 UPDATE = Update("acme", "acct-42", "Globex", "eva", "customer", "enterprise", at=900, cause=CAUSE)
@@ -99,6 +101,23 @@ def test_loaded_history_and_clearing_open_nothing(change: FlagChange) -> None:
     assert apply_change(None, UPDATE, change, 5) is None
     closed = resolve(opened(0), "eva", 4)
     assert apply_change(closed, UPDATE, change, 5) is None
+
+
+@pytest.mark.parametrize("offset", [1, 2])
+def test_other_words_renew_what_is_open_and_no_more(offset: int) -> None:
+    flag = StandingFlag("usage_drop", "", Severity.WARNING, 10, reason="now", cause=Cause("i1", 3, offset))
+    alert = opened(1)
+    assert renew(None, flag, 5) is None
+    assert renew(resolve(alert, "eva", 4), flag, 5) is None
+    step = renew(alert, flag, 5)
+    if offset == 1:
+        assert step is None  # applied already
+        return
+    assert step is not None
+    assert step.alert == replace(alert, reason="now", numbers={}, evidence=Evidence(), cause=flag.cause, **RENEWED)
+
+
+RENEWED = {"updated_at": 5, "version": 2}
 
 
 def test_getting_worse_escalates_and_is_told() -> None:
@@ -261,6 +280,7 @@ class Desk:
             assert len({entry.version for entry in self.alert.timeline}) == len(self.alert.timeline)
 
 
+@settings(max_examples=examples(100))
 @given(VERDICTS, PEOPLE, st.data())
 def test_redelivery_in_any_interleaving_leaves_the_same_alert(
     verdicts: list[FlagChange], acts: list[str], data: st.DataObject

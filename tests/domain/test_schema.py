@@ -16,7 +16,7 @@ from shared.domain.contract.accepting import Rejection
 from shared.domain.contract.guide import BEGIN, with_types
 from shared.domain.contract.schema import event_schema
 from shared.domain.contract.types import EVENT_TYPES
-from tests.domain.test_contract import ATTRIBUTES, DATA, ODD_EVENTS, answer, event, examples
+from tests.domain.test_contract import ATTRIBUTES, DATA, ODD_EVENTS, answer, event, values_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "schema"
 GUIDE = DOCS.parent / "sending-events.md"
@@ -46,7 +46,7 @@ def test_it_is_a_schema() -> None:
 def test_an_example_of_every_type_is_valid_and_accepted(name: str) -> None:
     row = EVENT_TYPES[name]
     for fields in (row.required, row.fields):
-        example = event(type=name, data=examples(name, fields))
+        example = event(type=name, data=values_of(name, fields))
         SCHEMA.validate(example)
         assert not isinstance(answer(example), Rejection)
 

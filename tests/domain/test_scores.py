@@ -19,8 +19,8 @@ from shared.domain.contract.events import DAY
 from shared.domain.relationship.facts import Facts, Person, Promise, Survey
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.state import Band, Directory, Factor, RelationshipState, Scores
-from shared.domain.scores import factors
-from shared.domain.scores.factors import band_of, explained, score, score_columns
+from shared.domain.scores.declaration import confidence
+from shared.domain.scores.formulas import band_of, explained, score, score_columns
 from tests.domain.builders import LOG, at, state
 
 NOW = at("2026-06-01T12:00:00Z")
@@ -326,4 +326,4 @@ def test_what_is_stored_of_scores_explains_them() -> None:
 
 
 def test_confidence_is_nought_without_evidence() -> None:
-    assert factors._confidence(np.array([np.nan, -5.0, 0.0, 3.0]), 3.0).tolist() == [0, 0, 0, 0.5]
+    assert confidence(np.array([np.nan, -5.0, 0.0, 3.0]), 3.0).tolist() == [0, 0, 0, 0.5]

@@ -20,6 +20,7 @@ from shared.domain.contract.uses import Use, UseData
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.state import RelationshipState
 from tests.domain.builders import LOG, at, counters_of, month_document
+from tests.examples import examples
 
 NOON = at("2026-06-01T12:00:00Z")
 MONDAY = day_of(NOON)
@@ -187,7 +188,7 @@ batches = st.lists(st.tuples(st.lists(things, max_size=12), st.sampled_from(("",
 
 
 @pytest.mark.parametrize(("metrics", "cells"), [(500, 10_000), (2, 10_000), (500, 4)])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(batches)
 def test_the_fast_way_is_the_slow_way(metrics: int, cells: int, published: list[tuple[list[Use], str]]) -> None:
     """Batches of several relationships, of late and early days, with and without room, stored and reloaded."""

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from services.scoring import __main__ as worker
-from services.scoring import processor
+from services.scoring import processor as scoring_processor
 from shared.entry import main
 
 FUSE = "RAPPORT_TEST_FUSE"
+processor: Any = scoring_processor  # in which the engine is replaced
 
 
 class Planted(Exception):

@@ -87,6 +87,7 @@ def stack(tmp_path: Path) -> Iterator[Up]:
         yield running
 
 
+@pytest.mark.soak  # the parts of it that make test does are in test_kills.py, test_broker_loss.py and the next test
 def test_whatever_is_killed_comes_back_and_no_alert_is_missing_or_double(stack: Up) -> None:
     customer = Customer(stack.ready())
     expected = {customer.detracts("before")}
@@ -110,7 +111,7 @@ def test_whatever_is_killed_comes_back_and_no_alert_is_missing_or_double(stack: 
     assert stack.process.returncode == 0
 
 
-def test_a_second_start_knows_relationships_scores_and_alerts(tmp_path: Path) -> None:
+def test_a_second_start_knows_relationships_scores_and_alerts_also_when_the_store_was_killed(tmp_path: Path) -> None:
     def seen(customer: Customer) -> tuple[Any, Any]:
         alerts = [(alert["id"], alert["state"], alert["opened_at"]) for alert in customer.get("/v1/alerts")["items"]]
         return customer.get("/v1/relationships")["items"], alerts
@@ -118,18 +119,22 @@ def test_a_second_start_knows_relationships_scores_and_alerts(tmp_path: Path) ->
     settings = nothing_due(now_ms())
     with up(tmp_path, **settings) as stack:
         customer = Customer(stack.ready())
-        account = customer.detracts("acct-42")
-        until(lambda: customer.alerted() == {account}, every=ASKING)
+        accounts = {customer.detracts("acct-42")}
+        until(lambda: customer.alerted() == accounts, every=ASKING)
+        os.kill(stack.pid("mongo"), signal.SIGKILL)
+        accounts.add(customer.detracts("after-store"))
+        until(lambda: customer.alerted() == accounts, every=ASKING)
         before = seen(customer)
         assert stack.stop(signal.SIGTERM) < WITHIN
         assert stack.process.returncode == 0
+    assert {one["id"] for one in before[0]} == accounts
+    assert len(before[1]) == len(accounts)
     with up(tmp_path, **settings) as stack:
         customer = Customer(stack.ready())
         assert seen(customer) == before
         again = customer.detracts("acct-43")
-        until(lambda: customer.alerted() == {account, again}, every=ASKING)
+        until(lambda: customer.alerted() == {*accounts, again}, every=ASKING)
         stack.stop()
-    assert before[0][0]["id"] == account
 
 
 def test_stopping_scores_first_what_was_accepted_and_comes_to_an_end_with_a_backlog(tmp_path: Path) -> None:

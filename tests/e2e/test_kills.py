@@ -1,4 +1,7 @@
-"""Kill -9 of any service during traffic: in the end every event has counted exactly once, and every alert is there."""
+"""Kill -9 of any service during traffic: in the end every event has counted exactly once, and every alert is there.
+
+`make test` kills each service once on each broker, `make soak` three times.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def plan() -> Plan:
-    """The same for all runs."""
-    return planned(BETWEEN * (len(NAMES) * TIMES + 1), TENANT, RELATIONSHIPS, now_ms())
+def plan_of(times: int) -> Plan:
+    """Enough events for as many kills of each service."""
+    return planned(BETWEEN * (len(NAMES) * times + 1), TENANT, RELATIONSHIPS, now_ms())
 
 
 @pytest.fixture
@@ -54,13 +56,21 @@ def assert_same(found: Picture, expected: Picture) -> None:
     assert found.alerts == expected.alerts
 
 
-def test_kills_on_the_embedded_broker(tmp_path: Path, plan: Plan) -> None:
-    assert_exactly_once(disturbed(tmp_path, plan))
+@pytest.mark.parametrize("times", [1, pytest.param(TIMES, marks=pytest.mark.soak)])
+def test_kills_on_the_embedded_broker(tmp_path: Path, times: int) -> None:
+    assert_exactly_once(disturbed(tmp_path, plan_of(times), times=times))
 
 
 @pytest.mark.kafka
-def test_kills_on_real_kafka(tmp_path: Path, kafka: str, plan: Plan) -> None:
-    outcome = disturbed(tmp_path, plan, "--kafka", kafka)
+def test_kills_on_real_kafka(tmp_path: Path, kafka: str) -> None:
+    assert_exactly_once(disturbed(tmp_path, plan_of(1), "--kafka", kafka, times=1))
+
+
+@pytest.mark.kafka
+@pytest.mark.soak  # in make test, test_grow.py compares an undisturbed run on real Kafka with its plan
+def test_many_kills_on_real_kafka_leave_what_an_undisturbed_run_does(tmp_path: Path, kafka: str) -> None:
+    plan = plan_of(TIMES)
+    outcome = disturbed(tmp_path, plan, "--kafka", kafka, times=TIMES)
     assert_exactly_once(outcome)
     asyncio.run(_emptied(kafka))
     calm = undisturbed(tmp_path / "undisturbed", plan, "--kafka", kafka)

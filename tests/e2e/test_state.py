@@ -33,7 +33,7 @@ def test_what_is_missing_and_what_is_too_much_is_told() -> None:
 def test_a_field_that_differs_is_told_down_to_the_place() -> None:
     other = {**HEAD, "scores": {"ri": {"index": 51.0}, "at": 7}}
     assert differences(replace(WHOLE, states={"demo/a": other}), WHOLE) == [
-        "heads demo/a: scores is ri: index: 51.0 instead of 50.0"
+        "states demo/a: scores is ri: index: 51.0 instead of 50.0"
     ]
     elsewhere = {"demo/a": {"17 of inc": {8}}}
     assert differences(replace(WHOLE, ids=elsewhere), WHOLE) == ["ids demo/a: 17 of inc is {8} instead of {4}"]

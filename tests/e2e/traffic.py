@@ -136,7 +136,7 @@ def _event(tenant: str, number: int, account: str, turn: int, at: Millis) -> Sen
     if phase % 100 == 33:
         return _promise(tenant, account, f"promise-{number}", id, at)
     if turn % 5 == 4:
-        data = {"person": f"kim@{account}.example", "channel": "mail"}
+        data: dict[str, object] = {"person": f"kim@{account}.example", "channel": "mail"}
         return Sent(_encoded(account, "message.received", id, at, data))
     feature, person = FEATURES[turn % len(FEATURES)], f"person-{turn % PERSONS}"
     event = _encoded(account, "usage.feature_used", id, at, {"feature": feature, "person": person})
@@ -150,7 +150,7 @@ def _answer(tenant: str, account: str, person: str, id: str, at: Millis) -> Sent
 
 
 def _promise(tenant: str, account: str, promise: str, id: str, at: Millis) -> Sent:
-    data = {"promise": promise, "by": "us", "due": iso(at + HOUR), "text": "Send the report"}
+    data: dict[str, object] = {"promise": promise, "by": "us", "due": iso(at + HOUR), "text": "Send the report"}
     alert = fingerprint(tenant, account, "expectation_violated", promise)
     return Sent(_encoded(account, "promise.made", id, at, data), alert=alert)
 

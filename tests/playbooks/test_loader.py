@@ -196,15 +196,6 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         load_playbook(path)
 
 
-def test_the_example_of_the_guide_loads() -> None:
-    guide = Path(__file__).parents[2] / "docs" / "playbooks.md"
-    example = guide.read_text().split("```yaml\n")[1].split("```")[0]
-    playbook = parse_playbook(example, "guide", builtin_playbook())
-    assert playbook.version == "team-3"
-    assert playbook.rules["usage_drop"].params == DropParams(warn=0.3)
-    assert not playbook.rules["silence"].enabled
-
-
 OVERRIDES = """
 version: "1"
 rules:

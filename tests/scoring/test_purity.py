@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from random import Random
 from typing import Any
 
@@ -18,9 +17,10 @@ from shared.domain.errors import Unavailable
 from shared.storage.memory import MemoryStore
 from shared.stream.ports import Message
 from shared.stream.topics import INTERACTIONS
+from tests.examples import examples
 from tests.scoring.stage import Stage
 
-EXAMPLES = int(os.environ.get("RAPPORT_EXAMPLES", "20"))  # the soak run asks for many more
+EXAMPLES = examples(20)
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking a story takes minutes: RAPPORT_SHRINK=1 asks for it
 PEOPLE = ("ana", "bob")

@@ -28,19 +28,19 @@ def test_a_slice_has_bounds() -> None:
 
 def test_one_odd_slice_changes_the_next_by_a_factor_of_four_at_most() -> None:
     rate = at(50_000)
-    assert rate.documents == 7_500
-    rate.stored(7_500, 60.0)
-    assert rate.documents == 1_875
-    rate.stored(1_875, 0.0)
-    assert rate.documents == 3_750
+    assert rate.documents == 4_000
+    rate.stored(4_000, 60.0)
+    assert rate.documents == 1_000
+    rate.stored(1_000, 0.0)
+    assert rate.documents == 2_000
 
 
 def test_few_documents_tell_nothing_unless_they_took_long() -> None:
     rate = at(50_000)
     rate.stored(3, 0.01)
-    assert rate.documents == 7_500
+    assert rate.documents == 4_000
     rate.stored(3, 0.5)
-    assert rate.documents == 1_875
+    assert rate.documents == 1_000
 
 
 def test_what_counts_is_folded_together_whatever_the_store() -> None:

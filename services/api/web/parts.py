@@ -13,7 +13,7 @@ from shared.domain.contract.events import Millis
 from shared.domain.relationship.facts import Facts
 from shared.domain.relationship.flags import Counter, StandingFlag, fingerprint
 from shared.domain.relationship.state import Factor, RelationshipState, Score, Windows
-from shared.domain.scores.factors import explained
+from shared.domain.scores.formulas import explained
 
 WINDOW_DAYS = (7, 30, 90, 365)
 COUNTERS_SHOWN = 31

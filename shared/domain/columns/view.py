@@ -33,6 +33,7 @@ class View:
         self.phase = np.fromiter((row.phase for row in rows), np.int64, len(rows))
         self._one_day = bool(len(rows)) and bool((self.day == self.day[0]).all())  # as after a flush
         self._rings: dict[int, Floats] = {}
+        self._windows: dict[tuple[int, int], Floats] = {}
         self._totals: dict[int, Floats] = {}
         self._people: tuple[Ints, Ints] | None = None  # position and last active day of everybody
 
@@ -71,6 +72,12 @@ class View:
 
     def window(self, which: int, days: int) -> Floats:
         """The sum of a total over the last `days` days."""
+        known = self._windows.get((which, days))
+        if known is None:
+            known = self._windows[which, days] = self._window(which, days)
+        return known
+
+    def _window(self, which: int, days: int) -> Floats:
         if not self._one_day:
             over: Floats = self.total(which, days).sum(axis=1)
             return over

@@ -17,11 +17,16 @@ _NAMES = {kind.words: name for name, kind in KINDS.items()}
 
 def with_types(guide: str) -> str:
     """The guide with the list of types between its marks as it must be; ValueError where it has no marks."""
-    before, begin, rest = guide.partition(BEGIN)
+    return between(guide, BEGIN, types_listed(), "list of types")
+
+
+def between(page: str, begin: str, text: str, what: str) -> str:
+    """The page with this text between the line `begin` and the first END after it; ValueError where they are not."""
+    before, found, rest = page.partition(begin)
     _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"Put the lines {BEGIN!r} and {END!r} where the list of types belongs.")
-    return f"{before}{BEGIN}\n\n{types_listed()}\n\n{END}{after}"
+    if not found or not end:
+        raise ValueError(f"Put the lines {begin!r} and {END!r} where the {what} belongs.")
+    return f"{before}{begin}\n\n{text}\n\n{END}{after}"
 
 
 def types_listed() -> str:

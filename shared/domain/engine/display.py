@@ -15,7 +15,7 @@ from shared.domain.columns.row import INBOUND, OUTBOUND, USAGE, Row
 from shared.domain.relationship.state import RelationshipState, Windows
 from shared.domain.rules.baseline import days_needed, levels
 from shared.domain.rules.usage import DropParams
-from shared.domain.scores.factors import score_columns
+from shared.domain.scores.formulas import score_columns
 
 WINDOWS = (7, 30, 90, 365)  # days
 SPARK_DAYS = 30

@@ -25,7 +25,7 @@ from shared.domain.relationship.flags import flag_key
 from shared.domain.relationship.state import has_ended
 from shared.domain.rules.declaration import SEVERITIES, Bools, Ints, RuleResult, StateRule, Trigger
 from shared.domain.rules.table import RULES, ended_by, state_rules
-from shared.domain.scores.factors import score_columns
+from shared.domain.scores.formulas import score_columns
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -166,7 +166,7 @@ class _Evaluation:
                 self.block.schedule(row, _with_expiries(row, due))
 
 
-def clear_at_once(block: Block, row: Row, terms: Terms, place: Fence, trigger: Trigger) -> None:
+def clear_at_once(block: Block, row: Row, terms: Terms, place: Fence, trigger: int) -> None:
     """An event of this kind has just been folded into a row: clear the flags whose condition it has ended."""
     at = row.state.clock
     view = block.view([row], [at])
@@ -179,7 +179,7 @@ def clear_at_once(block: Block, row: Row, terms: Terms, place: Fence, trigger: T
             clear_flag(row, key, at, place, suppressed=row.state.suppressed_until >= at)
 
 
-def _ended(view: View, variants: Variants, name: str, keys: Sequence[str], trigger: Trigger) -> list[str]:
+def _ended(view: View, variants: Variants, name: str, keys: Sequence[str], trigger: int) -> list[str]:
     rule = RULES.get(name)
     if not isinstance(rule, StateRule) or not rule.ended_by & trigger:
         return []
@@ -193,9 +193,9 @@ def watched(row: Row) -> int:
     """The triggers of events that may end what a standing flag of the row stands for."""
     flags, mask = row.watched
     if flags is not row.state.flags:
-        flags, mask = row.state.flags, Trigger.DIRECTORY if row.state.flags else Trigger(0)  # its end clears them all
+        flags, mask = row.state.flags, int(Trigger.DIRECTORY) if row.state.flags else 0  # its end clears them all
         for flag in flags.values():
-            mask |= ended_by(flag.rule)
+            mask |= int(ended_by(flag.rule))
         row.watched = flags, mask
     return mask
 

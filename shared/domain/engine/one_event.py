@@ -23,10 +23,10 @@ from shared.domain.relationship.touchpoints import made_of, touchpoint_id
 from shared.domain.rules.declaration import Trigger
 
 TRIGGERS = {
-    EventClass.USAGE: Trigger.USE,
-    EventClass.TOUCHPOINT: Trigger.TOUCHPOINT,
-    EventClass.CORRECTION: Trigger.TOUCHPOINT,
-    EventClass.DIRECTORY: Trigger.DIRECTORY,
+    EventClass.USAGE: int(Trigger.USE),
+    EventClass.TOUCHPOINT: int(Trigger.TOUCHPOINT),
+    EventClass.CORRECTION: int(Trigger.TOUCHPOINT),
+    EventClass.DIRECTORY: int(Trigger.DIRECTORY),
 }
 """What an event of a class may change the answer of."""
 
@@ -68,10 +68,10 @@ def is_known_touchpoint(row: Row, item: Item, prefetched: Prefetched, place: Fen
     return entry.incarnation != place.incarnation or entry.offset < place.offset
 
 
-def fold_event(block: Block, row: Row, item: Item, prefetched: Prefetched, terms: Terms, place: Fence) -> Trigger:
+def fold_event(block: Block, row: Row, item: Item, prefetched: Prefetched, terms: Terms, place: Fence) -> int:
     """Fold one event into every document of its relationship that has not been folded this far.
 
-    What it may have ended: nothing, if it is loaded history or the state had been folded this far.
+    What it may have ended (of Trigger): nothing, if it is loaded history or the state had been folded this far.
     """
     event, state = item.event, row.state
     new = fresh(state, place)
@@ -85,14 +85,14 @@ def fold_event(block: Block, row: Row, item: Item, prefetched: Prefetched, terms
         at = moment(state, item)
         correct(block, row, event, item.data, timeline.values(), place, at=at, terms=terms, fresh=new)
     if not new:
-        return Trigger(0)
+        return 0
     if kind is EventClass.DIRECTORY:
         state.directory = updated(state.directory, item.data, event.time)
         block.refresh_facts(row)
     _advance(block, row, item, terms)
     move_fence(row, place)
     state.triggered |= TRIGGERS[kind]
-    return Trigger(0) if event.backfill else TRIGGERS[kind]
+    return 0 if event.backfill else TRIGGERS[kind]
 
 
 def _advance(block: Block, row: Row, item: Item, terms: Terms) -> None:

@@ -24,7 +24,7 @@ from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.flags import FlagChange, Severity
 from shared.domain.relationship.state import RelationshipState, Scores
-from shared.domain.scores.factors import score
+from shared.domain.scores.formulas import score
 
 LOG = "replay"  # in place of a log's incarnation
 EVENTS_AT_ONCE = 3_000  # folded together

@@ -56,6 +56,9 @@ def step_many(
     return fold.step
 
 
+_USE = int(Trigger.USE)  # a flag of an enumeration takes ten times as long to test as a number
+
+
 class Piece(NamedTuple):
     """Events of a row that follow one another and have not been folded yet: plain uses, or one that is something else.
 
@@ -114,7 +117,7 @@ class _Fold:
         self.latest = max(run.received)
         self.step = StepResult({})
         self.due: list[tuple[Row, Fence, Millis]] = []  # rows, by what record, up to which moment
-        self.endings: list[tuple[Row, Fence, Trigger]] = []  # rows that stop after an event that may end a flag
+        self.endings: list[tuple[Row, Fence, int]] = []  # rows that stop after an event that may end a flag
         self.uses = Uses(block, log)
 
     def through(self, waiting: Waiting) -> Waiting:
@@ -123,9 +126,11 @@ class _Fold:
         blocked: set[str] = set()  # a relationship may have several spans
         self.due, self.endings, self.uses = [], [], Uses(self.block, self.log)
         for row, pieces in waiting:
+            endings = len(self.endings)
             rest = pieces if row.state.id in blocked else self._row(row, pieces)
             if rest:
                 late.append((row, rest))
+            if rest or len(self.endings) > endings:
                 blocked.add(row.state.id)
         self.uses.record()
         return late
@@ -152,7 +157,7 @@ class _Fold:
     def _events_before_due(self, row: Row, at: int, end: int) -> int:
         """Up to where nothing falls due from here on, so that uses need no further look."""
         state, received = row.state, self.run.received
-        if self.run.offsets[at] <= row.folded or watched(row) & Trigger.USE:
+        if self.run.offsets[at] <= row.folded or watched(row) & _USE:
             return at
         clock = max(state.clock, received[at])
         due = next_boundary(clock, self.terms.grain, row.phase)
@@ -187,7 +192,7 @@ class _Fold:
         state.last_seen = max(state.last_seen, *times)
         if first and (first < state.first_seen or not state.first_seen):
             self.block.first_seen(row, first)
-        state.triggered |= Trigger.USE
+        state.triggered |= _USE
         row.changed = True
         self._touch(row)
         self.uses.count(row, uses, run.offsets[start:end])

@@ -12,7 +12,15 @@ from shared.domain.columns.view import View
 from shared.domain.contract.calendar import business_days_after, business_days_since
 from shared.domain.contract.events import DAY
 from shared.domain.relationship.flags import Evidence
-from shared.domain.rules.declaration import Params, RuleResult, Thresholds, Trigger, severities, state_rule
+from shared.domain.rules.declaration import (
+    Params,
+    RuleResult,
+    Thresholds,
+    Trigger,
+    severities,
+    state_rule,
+    whole_relationships,
+)
 
 TOLD_FOR = 400 * DAY  # how long the reason of a silence is kept up to date
 
@@ -64,16 +72,12 @@ def silence(view: View, shares: Thresholds[SilenceParams]) -> RuleResult:
     due = np.where(known, business_days_after(last, limit, everyday), 0)
     fires = known & (view.at >= due)
     said_again = np.where(view.at - last < TOLD_FOR, view.next_day(), 0)  # one day more
-    position = np.flatnonzero(fires)
-    return RuleResult(
-        position=position,
-        subject=[""] * len(position),
-        severity=severities(fires, np.zeros_like(fires))[position],
-        stays=fires[position],
+    return whole_relationships(
+        severities(fires, np.zeros_like(fires)),
         numbers={
-            "silent": business_days_since(last, view.at, everyday)[position],
-            "limit": limit[position],
-            "usual": view.fact("usual_gap")[position],
+            "silent": business_days_since(last, view.at, everyday),
+            "limit": limit,
+            "usual": view.fact("usual_gap"),
         },
         due=np.where(fires, said_again, due),
     )

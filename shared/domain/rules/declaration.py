@@ -107,6 +107,22 @@ def severities(fires: Bools, critical: Bools) -> Severities:
     return np.where(fires, np.where(critical, CRITICAL, WARNING), NONE).astype(np.int8)
 
 
+def whole_relationships(severity: Ints | Severities, numbers: dict[str, Floats], due: Ints) -> RuleResult:
+    """The result of a rule about whole relationships, from columns with one entry a row of the view.
+
+    A flag stays as long as its condition is met.
+    """
+    position = np.flatnonzero(severity)
+    return RuleResult(
+        position=position,
+        subject=[""] * len(position),
+        severity=severity[position].astype(np.int8),
+        stays=np.ones(len(position), np.bool_),
+        numbers={name: column[position] for name, column in numbers.items()},
+        due=due,
+    )
+
+
 class EventVerdict(msgspec.Struct, frozen=True):
     """What an event rule says: raise its flag (until a moment, at the latest), or clear it."""
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from shared.domain.columns.row import USAGE, Row
 from shared.domain.columns.view import View
-from shared.domain.contract.days import day_name
 from shared.domain.contract.events import HOUR
-from shared.domain.relationship.flags import Counter, Evidence
+from shared.domain.relationship.flags import Evidence
 from shared.domain.rules.baseline import Comparison, Floats, compare, critical_z, days_needed, levels
 from shared.domain.rules.declaration import (
     Bools,
@@ -24,6 +23,7 @@ from shared.domain.rules.declaration import (
     severities,
     state_rule,
 )
+from shared.domain.rules.evidence import daily_uses
 
 CHECKED_EVERY = 6 * HOUR  # windows slide even when nothing comes in
 SETTLED = 0.75  # a standing flag clears when less than this part of the warning threshold is missing
@@ -71,6 +71,9 @@ class _Fallen(NamedTuple):
     critical: Bools
 
 
+_NOTHING = _Fallen(np.zeros(0, np.int64), compare(np.zeros((0, 15)), np.zeros(0), 0, 2), *np.zeros((2, 0), np.bool_))
+
+
 def _fallen(
     counts: Floats, elapsed: Floats, position: Ints, params: DropParams, shares: Thresholds[DropParams]
 ) -> _Fallen:
@@ -83,6 +86,8 @@ def _fallen(
     with np.errstate(invalid="ignore"):
         low = (known.expected >= minimum) & (known.seen < (1 - SETTLED * warn) * known.expected)
     at = np.flatnonzero(low)
+    if not len(at):
+        return _NOTHING
     found = compare(counts[at], elapsed[at], params.window_days, params.baseline_weeks)
     z = critical_z(shares.column("significance")[position[at]])
     fires = (found.seen <= (1 - warn[at]) * found.expected) & (found.z < z)
@@ -107,15 +112,8 @@ def _numbers(found: Comparison, params: DropParams) -> dict[str, Floats]:
 
 def _evidence(view: View, position: int, feature: str, numbers: dict[str, float]) -> Evidence:
     """The daily counts of the window, of whose first day only what is left of it counts."""
-    days = round(numbers["days"])
-    counts = view.daily(position, feature, days + 1)
-    today, rest = int(view.day[position]), round(1 - float(view.elapsed[position]), 4)
-    return Evidence(
-        counters=tuple(
-            Counter(feature, day_name(today - ago), float(counts[ago]), share=rest if ago == days else 1.0)
-            for ago in np.flatnonzero(counts)[::-1].tolist()
-        )
-    )
+    rest = round(1 - float(view.elapsed[position]), 4)
+    return daily_uses(view, position, feature, round(numbers["days"]) + 1, rest)
 
 
 def _words(row: Row, subject: str, numbers: dict[str, float]) -> str:
@@ -197,6 +195,10 @@ def _declines(view: View, rows: Ints, params: DropParams, shares: Thresholds[Dro
     position, slots, counts = view.features(rows, days)
     fallen = _fallen(counts, view.elapsed[position], position, params, shares)
     at = fallen.at
+    if not len(at):
+        return RuleResult(
+            at, (), severities(fallen.fires, fallen.critical), fallen.fires, _numbers(fallen.found, params), rows
+        )
     others = view.total(USAGE, days)[position[at]] - counts[at]
     rest = levels(np.maximum(others, 0), view.elapsed[position[at]], params.window_days, params.baseline_weeks)
     with np.errstate(divide="ignore", invalid="ignore"):

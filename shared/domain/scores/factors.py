@@ -1,73 +1,18 @@
-"""Relationship Intelligence and Relationship Value: factors in [0, 1] from evidence, first versions.
+"""The factors of Relationship Intelligence and Relationship Value, in [0, 1] from evidence: first versions.
 
-RI = (Quality × Frequency × Trust × Mutual benefit) × Network strength, RV = (Engagement × Satisfaction) × Loyalty.
-A factor without evidence is None and left out of the product; the index is the geometric mean of those there are, as
-100 × (product)^(1/n), times Network for RI. Every function is vectorised: one entry a row of the view.
+Every function is vectorised: one entry a row of the view. A new factor is declared here, and named in FACTORS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
-
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from shared.domain.columns.row import INBOUND, OUTBOUND, USAGE
 from shared.domain.columns.view import View
 from shared.domain.contract.events import DAY
-from shared.domain.relationship.state import Band, Factor, RelationshipState, Score, Scores
+from shared.domain.scores.declaration import Column, Factor, Floats, Formula, confidence, factor, mean_of, some
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-WEIGHTS_VERSION = "1"
 YEAR = 365.0  # days
-
-
-class Column(NamedTuple):
-    """One factor of every row: value (NaN = no evidence), confidence, and the numbers it came from."""
-
-    value: Floats
-    confidence: Floats
-    inputs: tuple[Floats, ...]
-
-
-Words = Callable[[dict[str, float]], str]
-
-
-class FactorRule(msgspec.Struct, frozen=True):
-    """How a factor is computed, what the numbers it comes from are called, and its reason in words of these."""
-
-    compute: Callable[[View], Column]
-    inputs: tuple[str, ...]
-    words: Words
-
-
-def factor(*inputs: str, words: Words) -> Callable[[Callable[[View], Column]], FactorRule]:
-    """Make a factor of a function over the rows of a view."""
-    return lambda compute: FactorRule(compute, inputs, words)
-
-
-def _confidence(evidence: Floats, half: float) -> Floats:
-    """1 − 2^(−evidence / half): half sure after `half` pieces of evidence, not at all without any."""
-    sure: Floats = 1 - np.exp2(-np.maximum(np.nan_to_num(evidence), 0) / half)
-    return sure
-
-
-def _some(number: float, one: str, many: str = "") -> str:
-    """`1 ticket`, `2 tickets`."""
-    return f"{number:.0f} {one if round(number) == 1 else many or one + 's'}"
-
-
-def _mean(parts: list[tuple[Floats, float]]) -> Floats:
-    """Weighted mean of the parts that are not NaN; NaN where there is none."""
-    values = np.stack([part for part, _ in parts])
-    weights = np.array([weight for _, weight in parts])[:, None] * ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        mean: Floats = np.nansum(values * weights, axis=0) / weights.sum(axis=0)
-    return mean
 
 
 def _satisfaction(view: View) -> tuple[Floats, Floats]:
@@ -80,13 +25,14 @@ def _satisfaction(view: View) -> tuple[Floats, Floats]:
         ((view.fact("pulse") - 1) / 4, 1.0),
         ((view.fact("sentiment") + 1) / 2, 1.0),
     ]
-    return np.clip(_mean(parts), 0, 1), view.fact("surveys") * 2 + view.fact("sentiment_count")
+    return np.clip(mean_of(parts), 0, 1), view.fact("surveys") * 2 + view.fact("sentiment_count")
 
 
 @factor(
     "said",
     "open_tickets",
-    words=lambda n: f"surveys and sentiment at {n['said']:.0%}, {_some(n['open_tickets'], 'ticket')} open",
+    of=Formula.RI,
+    words=lambda n: f"surveys and sentiment at {n['said']:.0%}, {some(n['open_tickets'], 'ticket')} open",
 )
 def quality(view: View) -> Column:
     """What they say: surveys and sentiment, less for tickets that stay open."""
@@ -94,7 +40,7 @@ def quality(view: View) -> Column:
     tickets = view.fact("open_tickets")
     return Column(
         value=said * np.exp2(-tickets / 10),
-        confidence=_confidence(evidence, 3),
+        confidence=confidence(evidence, 3),
         inputs=(said, tickets),
     )
 
@@ -102,8 +48,9 @@ def quality(view: View) -> Column:
 @factor(
     "recent",
     "usual",
+    of=Formula.RI,
     words=lambda n: (
-        f"{_some(n['recent'], 'touch', 'touches')} in 30 days"
+        f"{some(n['recent'], 'touch', 'touches')} in 30 days"
         + (f", {n['usual']:.1f} are usual" if "usual" in n else ", too new for a usual rate")
     ),
 )
@@ -119,7 +66,7 @@ def frequency(view: View) -> Column:
     value = np.where(np.isnan(usual), fresh, np.minimum(1, (recent + 0.5) / (usual + 0.5)))
     return Column(
         value=np.where(touches > 0, value, np.nan),  # nothing in a year: nothing to judge by, silence is a rule
-        confidence=_confidence(touches, 6),
+        confidence=confidence(touches, 6),
         inputs=(recent, usual),
     )
 
@@ -128,6 +75,7 @@ def frequency(view: View) -> Column:
     "good",
     "bad",
     "tenure_days",
+    of=Formula.RI,
     words=lambda n: (
         f"{n['good']:.0f} promises, payments and outcomes kept, {n['bad']:.0f} broken, overdue or escalated"
     ),
@@ -142,7 +90,7 @@ def trust(view: View) -> Column:
     value = np.where(evidence > 0, 0.8 * record + 0.2 * tenure, np.nan)
     return Column(
         value=value,
-        confidence=_confidence(evidence, 5),
+        confidence=confidence(evidence, 5),
         inputs=(good, bad, np.nan_to_num((view.at - view.fact("first_seen")) / DAY)),
     )
 
@@ -164,11 +112,12 @@ def _promises_overdue(view: View) -> Floats:
     "seats",
     "depth",
     "to_us",
+    of=Formula.RI,
     words=lambda n: (
         (
             f"{n['people']:.0f} of {n['seats']:.0f} seats active"
             if "seats" in n
-            else f"{_some(n['people'], 'person', 'people')} active"
+            else f"{some(n['people'], 'person', 'people')} active"
         )
         + (f", use at {n['depth']:.0%} of its level" if "depth" in n else ", no use seen")
         + ("" if "to_us" in n else "; what it is worth to us is not known")
@@ -181,13 +130,13 @@ def mutual_benefit(view: View) -> Column:
     depth = np.where(used, np.minimum(1, (view.window(USAGE, 30) + 1) / (use / 3 + 1)), np.nan)
     people = view.people(30).astype(np.float64)
     breadth = np.where(used, np.minimum(1, people / view.fact("seats")), np.nan)
-    them = _mean([(depth, 1.0), (breadth, 1.0)])
+    them = mean_of([(depth, 1.0), (breadth, 1.0)])
     gives = view.fact("payments") + view.fact("referrals") * 2
     us = np.where(gives > 0, 1 - np.exp2(-gives / 2), np.nan)
     both = np.where(np.isnan(us), them, np.where(np.isnan(them), us, np.sqrt(them * us)))
     return Column(
         value=both,
-        confidence=_confidence(days + gives, 20),
+        confidence=confidence(days + gives, 20),
         inputs=(people, view.fact("seats"), depth, us),
     )
 
@@ -195,7 +144,8 @@ def mutual_benefit(view: View) -> Column:
 @factor(
     "people",
     "needed",
-    words=lambda n: f"{_some(n['people'], 'person', 'people')} in touch, {n['needed']:.0f} make it safe",
+    of=Formula.NETWORK,
+    words=lambda n: f"{some(n['people'], 'person', 'people')} in touch, {n['needed']:.0f} make it safe",
 )
 def network(view: View) -> Column:
     """People in touch over 90 days against what its size needs: one, and one more for each doubling of the seats."""
@@ -205,7 +155,7 @@ def network(view: View) -> Column:
     known = people > 0
     return Column(
         value=np.where(known, np.clip(people / needed, 0.3, 1), np.nan),
-        confidence=_confidence(people, 2),
+        confidence=confidence(people, 2),
         inputs=(people, needed),
     )
 
@@ -213,6 +163,7 @@ def network(view: View) -> Column:
 @factor(
     "use",
     "touches",
+    of=Formula.RV,
     words=lambda n: ", ".join(f"{name} at {n[name]:.0%} of usual" for name in ("use", "touches") if name in n),
 )
 def engagement(view: View) -> Column:
@@ -224,23 +175,24 @@ def engagement(view: View) -> Column:
         some = (usual + now) > 0
         parts.append((np.where(some, np.minimum(1, (now + 0.5) / (usual + 0.5)), np.nan), 1.0))
     return Column(
-        value=_mean(parts),
-        confidence=_confidence(view.days_with((USAGE, INBOUND), 120), 20),
+        value=mean_of(parts),
+        confidence=confidence(view.days_with((USAGE, INBOUND), 120), 20),
         inputs=(parts[0][0], parts[1][0]),
     )
 
 
-@factor("said", words=lambda n: f"surveys and sentiment at {n['said']:.0%}")
+@factor("said", of=Formula.RV, words=lambda n: f"surveys and sentiment at {n['said']:.0%}")
 def satisfaction(view: View) -> Column:
     """Surveys and sentiment alone."""
     said, evidence = _satisfaction(view)
-    return Column(said, _confidence(evidence, 3), (said,))
+    return Column(said, confidence(evidence, 3), (said,))
 
 
 @factor(
     "tenure_days",
     "referrals",
-    words=lambda n: f"with us for {_some(n['tenure_days'], 'day')}, {_some(n['referrals'], 'referral')}",
+    of=Formula.RV,
+    words=lambda n: f"with us for {some(n['tenure_days'], 'day')}, {some(n['referrals'], 'referral')}",
 )
 def loyalty(view: View) -> Column:
     """Tenure (two years are full) and referrals."""
@@ -249,121 +201,26 @@ def loyalty(view: View) -> Column:
     refers = 1 - np.exp2(-view.fact("referrals"))
     return Column(
         value=0.3 + 0.5 * stays + 0.2 * refers,
-        confidence=_confidence(np.nan_to_num(tenure), 180),
+        confidence=confidence(np.nan_to_num(tenure), 180),
         inputs=(tenure, view.fact("referrals")),
     )
 
 
-RI_FACTORS = {"quality": quality, "frequency": frequency, "trust": trust, "mutual_benefit": mutual_benefit}
-RV_FACTORS = {"engagement": engagement, "satisfaction": satisfaction, "loyalty": loyalty}
-FACTORS = RI_FACTORS | {"network": network} | RV_FACTORS
+_ALL: tuple[Factor, ...] = (
+    quality,
+    frequency,
+    trust,
+    mutual_benefit,
+    network,
+    engagement,
+    satisfaction,
+    loyalty,
+)
+
+FACTORS: dict[str, Factor] = {factor.name: factor for factor in _ALL}
 """All factors, in the order in which a state's `numbers` hold them: value, confidence, inputs of each."""
 
 
-class ScoreColumns(msgspec.Struct, frozen=True):
-    """Scores of every row of a view: raw products and indices (NaN = none), and the numbers they are made of."""
-
-    at: Ints
-    ri_raw: Floats
-    ri: Floats
-    rv_raw: Floats
-    rv: Floats
-    numbers: Floats
-
-    def indices(self) -> list[tuple[float | None, float | None]]:
-        """RI and RV of each row."""
-        return list(zip(_known(self.ri), _known(self.rv), strict=True))
-
-    def rows(self) -> list[tuple[Scores, tuple[float | None, ...]]]:
-        """For each row its scores, without factors, and the numbers that explain them."""
-        return [
-            (Scores(_brief(ri_raw, ri), _brief(rv_raw, rv), at, WEIGHTS_VERSION), tuple(numbers))
-            for ri_raw, ri, rv_raw, rv, at, numbers in zip(
-                *map(_known, (self.ri_raw, self.ri, self.rv_raw, self.rv)),
-                self.at.tolist(),
-                _known(self.numbers),
-                strict=True,
-            )
-        ]
-
-
-def _known(numbers: Floats) -> list[Any]:
-    """The numbers as lists, None for NaN."""
-    return np.where(np.isnan(numbers), None, numbers).tolist()  # type: ignore[call-overload, no-any-return]
-
-
-def _brief(raw: float | None, index: float | None) -> Score:
-    return Score(raw=raw, index=index, band=band_of(index))
-
-
-def band_of(index: float | None) -> Band:
-    """Red 0-50, yellow 51-75, green 76-100, of the index rounded to a whole number (halves up)."""
-    if index is None:
-        return Band.UNKNOWN
-    return Band.RED if index < 50.5 else Band.YELLOW if index < 75.5 else Band.GREEN
-
-
-def score_columns(view: View) -> ScoreColumns:
-    """Scores of every row of the view."""
-    found = {name: rule.compute(view) for name, rule in FACTORS.items()}
-    net = found["network"].value
-    ri_raw, ri = _product(np.stack([found[name].value for name in RI_FACTORS]), np.where(np.isnan(net), 1.0, net))
-    rv_raw, rv = _product(np.stack([found[name].value for name in RV_FACTORS]), np.ones(len(view)))
-    # Loyalty is known of everybody; without engagement or satisfaction it says nothing about the value
-    unknown = np.isnan(found["engagement"].value) & np.isnan(found["satisfaction"].value)
-    rv_raw[unknown] = rv[unknown] = np.nan
-    numbers = [number for column in found.values() for number in _numbers(column)]
-    return ScoreColumns(view.at, ri_raw.round(6), ri.round(2), rv_raw.round(6), rv.round(2), np.stack(numbers, axis=1))
-
-
-def _product(values: Floats, strength: Floats) -> tuple[Floats, Floats]:
-    """Raw product and index of factors (shape: factors, rows), NaN where there is none."""
-    count = (~np.isnan(values)).sum(axis=0)
-    product = np.where(count > 0, np.nanprod(values, axis=0), np.nan)
-    return product * strength, 100 * product ** (1 / np.maximum(count, 1)) * strength
-
-
-def _numbers(column: Column) -> list[Floats]:
-    """Value, confidence and inputs, all NaN where there is no evidence."""
-    none = np.isnan(column.value)
-    rounded = (column.value.round(4), column.confidence.round(3), *(numbers.round(4) for numbers in column.inputs))
-    return [np.where(none, np.nan, numbers) for numbers in rounded]
-
-
-def score(view: View) -> list[Scores]:
-    """Scores of every row of the view, with their factors and reasons."""
-    return [_explained(scores, numbers) for scores, numbers in score_columns(view).rows()]
-
-
-def explained(state: RelationshipState) -> Scores:
-    """The scores of a state, taken apart into their factors, with reasons."""
-    return _explained(state.scores, state.numbers) if len(state.numbers) == WIDTH else state.scores
-
-
-def _explained(scores: Scores, numbers: Sequence[float | None]) -> Scores:
-    factors = {name: _factor(rule, numbers[PLACES[name]]) for name, rule in FACTORS.items()}
-    ri = {name: factors[name] for name in (*RI_FACTORS, "network")}
-    rv = {name: factors[name] for name in RV_FACTORS}
-    replace = msgspec.structs.replace
-    return replace(scores, ri=replace(scores.ri, factors=ri), rv=replace(scores.rv, factors=rv))
-
-
-def _factor(rule: FactorRule, numbers: Sequence[float | None]) -> Factor:
-    value, confidence, *rest = numbers
-    if value is None:
-        return Factor(value=None, confidence=0.0, reason="no evidence yet")
-    inputs = {name: number for name, number in zip(rule.inputs, rest, strict=True) if number is not None}
-    return Factor(value, confidence or 0.0, rule.words(inputs), inputs)
-
-
-def _places() -> Iterator[tuple[str, slice]]:
-    at = 0
-    for name, rule in FACTORS.items():
-        yield name, slice(at, at + 2 + len(rule.inputs))
-        at += 2 + len(rule.inputs)
-
-
-PLACES = dict(_places())
-"""Where each factor's value, confidence and inputs stand among a state's `numbers`."""
-WIDTH = sum(2 + len(rule.inputs) for rule in FACTORS.values())
-"""How many numbers there are; a state that has others was scored by other factors."""
+def factors_of(*formulas: Formula) -> dict[str, Factor]:
+    """Those of these formulas."""
+    return {name: one for name, one in FACTORS.items() if one.of in formulas}

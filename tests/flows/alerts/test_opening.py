@@ -10,7 +10,7 @@ from shared import wire
 from shared.domain.alerts.alert import Alert, AlertState
 from shared.domain.alerts.lifecycle import acknowledge, resolve
 from shared.domain.errors import Unavailable
-from shared.domain.relationship.flags import Severity
+from shared.domain.relationship.flags import Severity, StandingFlag
 from shared.storage.store import Delivery
 from shared.stream.feed import publish_alert
 from shared.stream.ports import Message
@@ -118,6 +118,36 @@ async def test_loaded_history_raises_nothing(desk: Desk) -> None:
     assert await desk.store.alert("acme", FINGERPRINT) is None
     assert await desk.outbox() == []
     assert desk.feed() == []
+
+
+async def test_other_words_of_a_standing_flag_renew_its_alert_and_nobody_is_told(desk: Desk) -> None:
+    worker = desk.worker()
+    raised = desk.change()
+    await desk.publish(desk.update(raised))
+    await worker.drain()
+    words = StandingFlag(
+        raised.rule,
+        raised.subject,
+        raised.severity,
+        raised.moment,
+        reason="it goes on",
+        numbers={"seen": 3.0},
+        cause=msgspec.structs.replace(raised.cause, offset=raised.cause.offset + 1),
+    )
+    desk.offset += 1  # the record of these words
+    update = msgspec.structs.replace(desk.update(), standing=(words,))
+    for _ in range(2):  # delivered at least once
+        await desk.publish(update)
+        await worker.drain()
+    alert = await current(desk)
+    assert (alert.reason, alert.numbers, alert.state, alert.version) == ("it goes on", {"seen": 3.0}, "open", 2)
+    assert [entry.what for entry in alert.timeline] == ["opened"]
+    assert len(await desk.outbox()) == 1
+    assert [item.version for item in desk.feed()] == [1, 2]
+    await desk.publish(desk.update(desk.change(raised=False)))
+    await desk.publish(update)
+    await worker.drain()
+    assert (await current(desk)).state == "resolved"
 
 
 async def test_each_subject_has_an_alert_of_its_own(desk: Desk) -> None:

@@ -171,6 +171,7 @@ def check_webhooks(hook: Receiver) -> None:
     assert len({headers["webhook-id"] for headers, _ in hook.received}) == TRIES
 
 
+@pytest.mark.soak  # in make test, tests/e2e/test_kills.py kills this service
 async def test_killed_in_the_middle_it_loses_nothing(tansu_bootstrap: str, fresh_mongo_url: str, database: str) -> None:
     await reset_topics(tansu_bootstrap, PARTITIONS)
     store, publisher = MongoStore(fresh_mongo_url, database), KafkaPublisher(tansu_bootstrap)

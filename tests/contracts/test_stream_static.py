@@ -13,7 +13,7 @@ from tests.contracts.logs import OnKafka
 from tests.contracts.recorder import until
 from tests.contracts.test_stream_faults import Journal, messages, process
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 
 PARTITIONS = 4
 SESSION_MS = 60_000  # a busy machine takes its time to start a process
