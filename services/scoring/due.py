@@ -77,8 +77,7 @@ class DueWork:
 
     def begin(self, owned: PartitionProgress, record: Tick) -> None:
         """A clock record has been read; one that is not later than those before it says nothing new."""
-        latest = owned.ticks[-1].now if owned.ticks else owned.state.clock
-        if record.now > latest:
+        if record.now > owned.clock:
             owned.ticks.append(record)
             owned.due_over = False
 
@@ -102,7 +101,7 @@ class DueWork:
             await self._evaluate(number, self._due(owned, number, await self._load(owned, number, missing)))
             self._from_store.took(len(missing), self._timer() - began)
         elif owned.due_over and not owned.due_found:
-            self._end(owned, number)
+            self._end(owned)
 
     def _due(self, owned: PartitionProgress, number: int, rows: Sequence[Row]) -> list[Row]:
         """Those that a clock record which is not over finds due."""
@@ -157,16 +156,9 @@ class DueWork:
         owned.state.unpublished = tuple(dict.fromkeys((*owned.state.unpublished, *changed)))
         await self._storing.save_states([owned])
 
-    def _end(self, owned: PartitionProgress, number: int) -> None:
-        """Nothing is due any more: the partition's clock has moved."""
-        last = owned.ticks[-1]
-        owned.state.clock = last.now
-        owned.state.incarnation, owned.state.partition, owned.state.offset = (
-            self._storing.incarnation,
-            number,
-            last.offset,
-        )
-        owned.moved = True
+    def _end(self, owned: PartitionProgress) -> None:
+        """Nothing is due any more. The partition's clock moves when all of it is stored."""
+        owned.over = owned.ticks[-1]
         owned.ticks, owned.due_since, owned.due_seen, owned.due_found = [], 1, set(), []
 
 

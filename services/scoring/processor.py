@@ -274,6 +274,8 @@ class Scoring:
             owned = self._owned[number]
             owned.flushed = max(owned.flushed, checkpoint.next)
             owned.stored = max(owned.stored, owned.flushed)
+            if checkpoint.over is not None:
+                owned.move_clock(self._storing.incarnation, number, checkpoint.over)
             if checkpoint.waiting_since:
                 self._metrics.event_to_state.observe(max(0, now - checkpoint.waiting_since) / 1000)
         await self._storing.save_moved()

@@ -27,6 +27,7 @@ class PartitionProgress(msgspec.Struct):
     stored: int = -1  # everything before it has been stored
     flushed: int = -1  # and told
     clocked_at: Millis = 0  # when we last appended a clock record
+    over: Tick | None = None  # the last clock record that is over, if its work may not have been stored yet
     ticks: list[Tick] = msgspec.field(default_factory=list)  # clock records that have been read and are not over
     due_since: Millis = 1  # what fell due before that has been evaluated for them, and these, which did so then
     due_seen: set[str] = msgspec.field(default_factory=set)
@@ -54,6 +55,20 @@ class PartitionProgress(msgspec.Struct):
         waiting = self.waiting[0].offset if self.waiting else self.next
         return min(waiting, self.ticks[0].offset) if self.ticks else waiting
 
+    @property
+    def clock(self) -> Millis:
+        """`now` of the latest clock record that has been read and said something new."""
+        latest = self.ticks[-1] if self.ticks else self.over
+        return self.state.clock if latest is None else latest.now
+
+    def move_clock(self, incarnation: str, number: int, over: Tick) -> None:
+        """Whatever a clock record has led to is stored: read again, it would be passed over."""
+        state = self.state
+        state.clock, state.incarnation, state.partition, state.offset = over.now, incarnation, number, over.offset
+        self.moved = True
+        if self.over is over:
+            self.over = None
+
     def note_folded(self, next: int) -> None:
         """Every record before `next` has been folded, and clock records are over, but for those that are not."""
         self.folded = min(next, self.ticks[0].offset) if self.ticks else next
@@ -75,9 +90,9 @@ class FlushCheckpoint(msgspec.Struct, frozen=True):
     """How far a partition had got when a flush began: this far it is stored and told when the flush is over."""
 
     next: int
-    touched: bool
     received: Millis
     waiting_since: Millis
+    over: Tick | None  # the clock record that was over then
     reached: Millis  # nothing that is not stored was received before; 0 if that is not known
 
 
@@ -88,11 +103,11 @@ class Flush:
         self.checkpoints = {number: _checkpoint(one, now) for number, one in owned.items()}
         self._rest = [(number, id) for number, one in owned.items() for id in one.touched]
         self._rest.reverse()
-        self._memory = len(self._rest) + MORE_ROWS
+        self._most = len(self._rest) + MORE_ROWS
 
     def has_room(self, owned: Mapping[int, PartitionProgress]) -> bool:
         """Whether more may be folded meanwhile: else every flush would have more to store than the one before."""
-        return sum(len(one.touched) for one in owned.values()) < self._memory
+        return sum(len(one.touched) for one in owned.values()) < self._most
 
     def slice(self, owned: Mapping[int, PartitionProgress], documents: int) -> dict[int, list[Row]]:
         """The next rows to store, by partition: about so many documents, at least one row as long as there are any."""
@@ -132,6 +147,6 @@ def records_from(records: Sequence[Record], begins: int) -> Sequence[Record]:
 
 def _checkpoint(owned: PartitionProgress, now: Millis) -> FlushCheckpoint:
     reached = now if owned.idle else owned.reached
-    checkpoint = FlushCheckpoint(owned.reaches, bool(owned.touched), owned.received, owned.waiting_since, reached)
+    checkpoint = FlushCheckpoint(owned.reaches, owned.received, owned.waiting_since, owned.over, reached)
     owned.received = owned.waiting_since = 0
     return checkpoint

@@ -50,7 +50,7 @@ class Upkeep:
         for number in waiting:
             owned = partitions[number]
             owned.clocked_at = now
-            if number in due and due[number] <= now and now > owned.state.clock:
+            if number in due and due[number] <= now and now > owned.clock:
                 header = ((INCARNATION_HEADER, incarnation.encode()),)
                 message = Message(wire.encode(Clock(now)), CLOCK_KEY, header, now)
                 await self._hand_on(INTERACTIONS, number, [message], "clock")

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from services.scoring import due
 from services.scoring.due import LEAST, MOST, SLICE_SECONDS, SliceSize
+from services.scoring.rate_controller import RateController
 from shared import wire
 from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, Clock
 from shared.domain.engine.terms import Terms
@@ -198,6 +199,26 @@ async def test_a_clock_record_that_comes_while_another_is_not_over() -> None:
     raised = [(change.subject, change.moment - START, change.cause.offset) for change in stage.published()]
     ticks = 2 * len(NAMES)
     assert sorted(raised) == [("p", HOUR, ticks)] * len(NAMES) + [("q", 6 * HOUR, ticks + 1)] * len(NAMES)
+
+
+async def test_the_clock_does_not_move_before_what_it_has_led_to_is_stored() -> None:
+    stage = Stage()
+    worker = await stage.worker(clock=silent, rate=RateController(1, 1))
+    for name in NAMES:
+        await stage.say("usage.login", name)
+    await worker.step()
+    assert not await worker.flush_part()
+    stage.now += HOUR
+    await clock(stage)
+    await worker.step()  # worked off while a flush that began before is under way
+    while not await worker.flush_part():
+        pass
+    await worker.kill()
+    await (await stage.worker("heir", clock=silent)).drain()
+    assert {(await stage.state(name)).evaluated_at for name in NAMES} == {START + HOUR}
+    state = await stage.store.partition_state(0)
+    assert state is not None
+    assert (state.clock, state.offset) == (START + HOUR, len(NAMES))
 
 
 async def test_while_clock_records_are_not_over_none_is_appended() -> None:
