@@ -40,7 +40,10 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     evaluation_seconds: int = Field(
-        3600, ge=1, le=86400, description="how often what has changed is evaluated by state rules, at most; the demo uses 60"
+        3600,
+        ge=1,
+        le=86400,
+        description="how often what has changed is evaluated by state rules, at most; the demo uses 60",
     )
     dedup_days: int = Field(7, ge=1, le=90, description="days during which an event id counts once")
     flush_min_ms: int = Field(200, ge=1, description="flush interval of scoring when quiet")
