@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -325,6 +326,13 @@ def test_what_is_stored_of_scores_explains_them() -> None:
     assert list(explained(stored).rv.factors) == list(factors_of(Formula.RV))
     assert {*explained(stored).ri.factors, *explained(stored).rv.factors} == set(FACTORS)
     assert explained(state()) == Scores()  # nothing has been scored yet
+
+
+def test_the_page_on_scores_has_a_row_for_every_factor() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scores.md").read_text(encoding="utf-8")
+    intelligence, value = page.split("## Relationship Intelligence (RI)\n")[1].split("## Relationship Value (RV)\n")
+    for name, one in FACTORS.items():
+        assert f"\n| {one.title} | " in (value if one.of is Formula.RV else intelligence), name
 
 
 def test_confidence_is_nought_without_evidence() -> None:
