@@ -5,6 +5,8 @@ A moment on a day off counts as the first moment of the next business day.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +56,7 @@ def business_days_between(earlier: Millis, later: Millis, everyday: bool = False
     return (business_clock(later, everyday) - business_clock(earlier, everyday)) / DAY
 
 
+@lru_cache(maxsize=1 << 16)
 def business_days_before(day: Day, everyday: bool = False) -> int:
     """Business days from the epoch's first Monday up to the beginning of a day."""
     if everyday:
