@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from services.api.shown import relationship_out
-from services.api.web.theme import rule_words
+from services.api.web.theme import factor_words, rule_words
 from shared.domain.contract.days import day_name, day_of
 from shared.domain.contract.events import DAY, HOUR, Interaction
 from shared.domain.engine.replay import Flagged, Replay
@@ -149,6 +149,7 @@ def test_the_factor_is_explained_and_counts() -> None:
     mine = scores.rv.factors[FACTOR]
     assert (mine.value, mine.confidence, mine.reason) == (0.6, 0.34, "2 payments, 1 overdue")
     assert mine.inputs == {"paid": 2, "late": 1}
+    assert factor_words(FACTOR) == "Punctuality"
     values = [one.value for one in scores.rv.factors.values() if one.value is not None]
     assert len(values) == len(scores.rv.factors)
     product = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +20,8 @@ from shared.domain.contract.events import DAY
 from shared.domain.relationship.facts import Facts, Person, Promise, Survey
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.state import Band, Directory, Factor, RelationshipState, Scores
-from shared.domain.scores.declaration import confidence
+from shared.domain.scores.declaration import Formula, confidence
+from shared.domain.scores.factors import FACTORS, factors_of
 from shared.domain.scores.formulas import band_of, explained, score, score_columns
 from tests.domain.builders import LOG, at, state
 
@@ -320,9 +322,17 @@ def test_what_is_stored_of_scores_explains_them() -> None:
     stored = msgspec.json.decode(msgspec.json.encode(state(scores=scores, numbers=numbers)), type=RelationshipState)
     assert explained(stored) == score(view)[0]
     assert explained(stored).ri.factors["quality"].reason == "surveys and sentiment at 80%, 0 tickets open"
-    assert list(explained(stored).ri.factors) == ["quality", "frequency", "trust", "mutual_benefit", "network"]
-    assert list(explained(stored).rv.factors) == ["engagement", "satisfaction", "loyalty"]
+    assert list(explained(stored).ri.factors) == list(factors_of(Formula.RI, Formula.NETWORK))
+    assert list(explained(stored).rv.factors) == list(factors_of(Formula.RV))
+    assert {*explained(stored).ri.factors, *explained(stored).rv.factors} == set(FACTORS)
     assert explained(state()) == Scores()  # nothing has been scored yet
+
+
+def test_the_page_on_scores_has_a_row_for_every_factor() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scores.md").read_text(encoding="utf-8")
+    intelligence, value = page.split("## Relationship Intelligence (RI)\n")[1].split("## Relationship Value (RV)\n")
+    for name, one in FACTORS.items():
+        assert f"\n| {one.title} | " in (value if one.of is Formula.RV else intelligence), name
 
 
 def test_confidence_is_nought_without_evidence() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from shared.domain.contract.events import DAY
 from shared.domain.relationship.facts import Facts, Person, Promise, Survey
+from shared.domain.scores.declaration import Formula
+from shared.domain.scores.factors import factors_of
 from tests.flows.api_world import (
     ACME,
     GLOBEX,
@@ -115,15 +117,15 @@ async def test_the_detail_takes_scores_apart_and_shows_the_numbers_of_flags(worl
     assert body["scores"]["ri"]["index"] == 80.0
     assert (body["scores"]["ri"]["confidence"], body["scores"]["rv"]["confidence"]) == (0.5, None)
     assert body["scores"]["ri"]["factors"] == {
+        **dict.fromkeys(factors_of(Formula.RI, Formula.NETWORK), unknown),
         "quality": {
             "value": 0.9,
             "confidence": 0.5,
             "reason": "surveys and sentiment at 95%, 1 ticket open",
             "inputs": {"said": 0.95, "open_tickets": 1.0},
         },
-        **dict.fromkeys(("frequency", "trust", "mutual_benefit", "network"), unknown),
     }
-    assert body["scores"]["rv"]["factors"] == dict.fromkeys(("engagement", "satisfaction", "loyalty"), unknown)
+    assert body["scores"]["rv"]["factors"] == dict.fromkeys(factors_of(Formula.RV), unknown)
     assert body["flags"][0]["numbers"] == {"days": 21.0}
     assert body["directory"]["seats"] == 10
 

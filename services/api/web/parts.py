@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from services.api.confidence import ENOUGH, ri_confidence, rv_confidence, standing
 from services.api.web.markup import Markup, el, icon, join, when
-from services.api.web.theme import BANDS, SEVERITIES, rule_words
+from services.api.web.theme import BANDS, SEVERITIES, factor_words, rule_words
 from services.api.web.words import TouchpointWords, figure
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.facts import Facts
@@ -20,18 +20,6 @@ COUNTERS_SHOWN = 31
 PEOPLE_SHOWN = 12
 
 _RANK = {"critical": 0, "warning": 1, "info": 2}
-
-FACTORS = {
-    "quality": "Quality",
-    "frequency": "Frequency",
-    "trust": "Trust",
-    "mutual_benefit": "Mutual benefit",
-    "benefit": "Mutual benefit",
-    "network": "Network strength",
-    "engagement": "Engagement",
-    "satisfaction": "Satisfaction",
-    "loyalty": "Loyalty",
-}
 
 
 def hero(head: RelationshipState) -> Markup:
@@ -110,7 +98,7 @@ def factors(head: RelationshipState) -> Markup:
 
 def factor_row(name: str, factor: Factor) -> Markup:
     """A factor's value as a bar, how sure it is, and why; a missing one says so."""
-    word = FACTORS.get(name) or name.replace("_", " ").capitalize()
+    word = factor_words(name)
     if factor.value is None:
         bar = el("div", "r-bar r-none", role="img", aria_label=f"{word}: no evidence")
         return el(

@@ -8,6 +8,7 @@ from services.api.confidence import LITTLE
 from shared.domain.relationship.flags import Severity
 from shared.domain.relationship.state import Band
 from shared.domain.rules.table import RULES
+from shared.domain.scores.factors import FACTORS
 
 
 class Sign(msgspec.Struct, frozen=True):
@@ -35,6 +36,11 @@ SEVERITIES: dict[str, Sign] = {
 def rule_words(rule: str) -> str:
     """The name of a rule for people; an unknown one is spelt out."""
     return RULES[rule].title if rule in RULES else rule.replace("_", " ").capitalize()
+
+
+def factor_words(factor: str) -> str:
+    """The same of a factor."""
+    return FACTORS[factor].title if factor in FACTORS else factor.replace("_", " ").capitalize()
 
 
 LIGHT: dict[str, str] = {

@@ -35,9 +35,13 @@ class Formula(StrEnum):
 
 
 class Factor(msgspec.Struct, frozen=True):
-    """How a factor of a formula is computed, what the numbers it comes from are called, and its reason in words."""
+    """How a factor of a formula is computed, what the numbers it comes from are called, and its reason in words.
+
+    `title` is what pages call it.
+    """
 
     name: str
+    title: str
     about: str
     of: Formula
     compute: Callable[[View], Column]
@@ -45,12 +49,12 @@ class Factor(msgspec.Struct, frozen=True):
     words: Words
 
 
-def factor(*inputs: str, of: Formula, words: Words) -> Callable[[Callable[[View], Column]], Factor]:
+def factor(*inputs: str, of: Formula, words: Words, title: str = "") -> Callable[[Callable[[View], Column]], Factor]:
     """Make a factor of a function over the rows of a view, which gives it its name and says what it is about."""
 
     def declare(compute: Callable[[View], Column]) -> Factor:
-        about = " ".join((compute.__doc__ or "").split())
-        return Factor(compute.__name__, about, of, compute, inputs, words)
+        name, about = compute.__name__, " ".join((compute.__doc__ or "").split())
+        return Factor(name, title or name.replace("_", " ").capitalize(), about, of, compute, inputs, words)
 
     return declare
 

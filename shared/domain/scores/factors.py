@@ -145,6 +145,7 @@ def mutual_benefit(view: View) -> Column:
     "people",
     "needed",
     of=Formula.NETWORK,
+    title="Network strength",
     words=lambda n: f"{some(n['people'], 'person', 'people')} in touch, {n['needed']:.0f} make it safe",
 )
 def network(view: View) -> Column:
