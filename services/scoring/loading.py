@@ -36,8 +36,8 @@ class Loader:
         self._block = block
         self._window = dedup_days * DAY
 
-    async def prepare(self, run: Run, end: Fence) -> Prefetched:
-        """Everything `step_many` needs for this run. `end` is the end of the partition's log."""
+    async def bring(self, run: Run, end: Fence) -> list[Row]:
+        """The relationships of this run, in the block. `end` is the end of the partition's log."""
         rows = self._block.rows
         missing = [span.id for span in run.spans if span.id not in rows]
         if missing:
@@ -46,11 +46,16 @@ class Loader:
             if id not in rows:
                 tenant, relationship = id.split("/", 1)
                 self._block.add(RelationshipState(id=id, tenant=tenant, relationship=relationship))
-        known, items = Prefetched({}, {}), run.items()
-        await self._known_touchpoints(items, known)
-        await self._timelines(items, known)
-        await self._old_months(self._needed_months(run, items, known), end)
-        return known
+        return [rows[id] for id in dict.fromkeys(span.id for span in run.spans)]
+
+    async def prefetch(self, run: Run, end: Fence) -> Prefetched:
+        """What else `step_many` needs for this run. Until then nothing of its relationships may be stored: entries that
+        wait to be stored are looked for with their row."""
+        prefetched, items = Prefetched({}, {}), run.items()
+        await self._known_touchpoints(items, prefetched)
+        await self._timelines(items, prefetched)
+        await self._old_months(self._needed_months(run, items, prefetched), end)
+        return prefetched
 
     async def load(self, ids: Iterable[str], now: Millis, next: int, end: Fence) -> list[Row]:
         """Rows of those of these relationships that the store has.

@@ -221,6 +221,24 @@ async def test_the_clock_does_not_move_before_what_it_has_led_to_is_stored() -> 
     assert (state.clock, state.offset) == (START + HOUR, len(NAMES))
 
 
+async def test_a_correction_finds_what_was_stored_when_its_relationship_was_evaluated_first() -> None:
+    async def told(slices: list[int]) -> dict[str, Any]:
+        stage = Stage()
+        worker = await dawdling(stage, slices, clock=silent)
+        await stage.say("promise.made", promise="p", due="2026-06-01T09:30:00Z")
+        await stage.say("survey.answered", id="said", instrument="nps", score=9, person="ana")
+        await worker.step()
+        stage.now += HOUR
+        await clock(stage)
+        await worker.step()
+        replacement = {"type": "message.received", "data": {"person": "bob"}}
+        await stage.say("event.corrected", about="said", replacement=replacement)
+        await worker.drain()
+        return stored(stage.store)
+
+    assert await told([0] * 9) == await told([9] * 9)
+
+
 async def test_while_clock_records_are_not_over_none_is_appended() -> None:
     stage = Stage()
     with slices_of(1):
