@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from services.scoring.progress import LATE
 from services.scoring.saving import state_values
 from shared.domain.columns.block import Block
 from shared.domain.columns.dedup import Stored
@@ -60,8 +61,9 @@ class Loader:
     async def load(self, ids: Iterable[str], now: Millis, next: int, end: Fence) -> list[Row]:
         """Rows of those of these relationships that the store has.
 
-        No record is received before `now`: event ids are known as far back as the window reaches from there. `next` is
-        the offset of the next record to be folded, those from there on may have been folded before.
+        No record is received before `now`, but for those that are LATE: event ids are known as far back as the window
+        reaches from there. `next` is the offset of the next record to be folded, those from there on may have been
+        folded before.
         """
         wanted = list(ids)
         missing = [id for id in wanted if id not in self._block.rows]
@@ -78,7 +80,7 @@ class Loader:
         carried = [int(day) for state in states.values() for day in state.score_days]
         since = month_of(min([day_of(clocks) - TOTAL_DAYS, *carried]))  # scores are recorded into their months
         months = await self._store.months(stored, since)
-        chunks = await self._store.dedup_chunks(stored, now - self._window - DAY)
+        chunks = await self._store.dedup_chunks(stored, (now - LATE) // DAY * DAY - self._window - 1)
         for state in states.values():
             _refuse_future(state, end)
             row = self._block.add(state, unknown_months=True)

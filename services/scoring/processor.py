@@ -12,7 +12,7 @@ from services.scoring.due import DueWork
 from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
 from services.scoring.memory_budget import MemoryBudget
-from services.scoring.progress import Flush, FlushCheckpoint, PartitionProgress, entries_in, records_from
+from services.scoring.progress import LATE, Flush, FlushCheckpoint, PartitionProgress, entries_in, records_from
 from services.scoring.rate_controller import FOLD_MOST, RateController
 from services.scoring.saving import Saver
 from services.scoring.storing import Storing
@@ -211,7 +211,7 @@ class Scoring:
         """Those that do not wait for the next flush, since they have raised or cleared a flag."""
         owned.reached = min(run.received)
         backlogs = [other.reached for other in self._owned.values() if other.reached and not other.idle]
-        self._block.ids.expire(min([owned.reached, *backlogs]) // DAY)
+        self._block.ids.expire((min([owned.reached, *backlogs]) - LATE) // DAY)
         rows = await self._retry(partial(self._loader.bring, run, end), "load")
         await self._due.catch_up(end.partition, rows)
         prefetched = await self._retry(partial(self._loader.prefetch, run, end), "load")

@@ -8,11 +8,12 @@ import msgspec
 
 from services.scoring.decode import Tick
 from shared.domain.columns.row import Row
-from shared.domain.contract.events import Millis
+from shared.domain.contract.events import HOUR, Millis
 from shared.storage.store import PartitionState
 from shared.stream.ports import Record
 
 ROW_DOCUMENTS = 3  # state, month and event ids: what storing a relationship costs, beside its timeline entries
+LATE = HOUR  # what is read next was received at most so long before what has been read of all partitions, and by now
 MORE_ROWS = 1_000  # may be touched while a flush is under way, beside as many as that has stored
 
 

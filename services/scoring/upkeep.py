@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from services.scoring.progress import FlushCheckpoint, PartitionProgress
+from services.scoring.progress import LATE, FlushCheckpoint, PartitionProgress
 from services.scoring.updates import batches_of, published_last
 from shared import wire
 from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
@@ -62,7 +62,7 @@ class Upkeep:
         self._purged_at = now
         for number, checkpoint in checkpoints.items():
             if checkpoint.next >= 0 and checkpoint.reached:
-                before = checkpoint.reached - (self._dedup_days + 1) * DAY
+                before = ((checkpoint.reached - LATE) // DAY - self._dedup_days) * DAY
                 await self._retry(partial(self._store.purge_dedup, number, before), "purge")
 
     async def publish_to_new_topic(self, owned: PartitionProgress, partition: int, now: Millis) -> None:

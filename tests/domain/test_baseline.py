@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,3 +149,38 @@ def test_it_agrees_with_the_reference(data: st.DataObject, window: int, weeks: i
         if expected > 1e-9:
             assert found.z[at] == pytest.approx(z)
         assert (found.weeks[at], found.active_weeks[at]) == (known, active)
+
+
+TIED = (29, 29, 29, 29, 32)  # Monday to Friday: 148 in all, and 185 on the average of these weeks
+USUAL = (
+    (38, 38, 38, 37, 36),
+    (35, 39, 36, 39, 37),
+    (39, 35, 39, 35, 37),
+    (35, 39, 36, 35, 39),
+    (38, 37, 39, 38, 39),
+    (38, 38, 35, 36, 35),
+    (37, 38, 35, 36, 36),
+)
+
+
+@pytest.mark.parametrize("others", range(5))
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_what_is_expected_is_exact_and_the_same_whoever_is_looked_at_with_it(others: int, order: Any) -> None:
+    """On a Saturday, without use on weekends: a fall by exactly a fifth is one."""
+    counts = [0.0, *reversed(TIED), 0, 0, *(count for week in reversed(USUAL) for count in (*reversed(week), 0, 0))]
+    series = np.array([counts + [0.0] * (days_needed(7, 8) - len(counts))] * (1 + others), order=order)
+    found = compare(series, np.full(1 + others, 0.3), 7, 8)
+    assert (found.seen[0], found.expected[0], found.weeks[0]) == (148, 185, 6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 9), st.sampled_from([5, 7, 14, 30]), st.integers(2, 8), st.integers(0, 2**32 - 1))
+def test_every_number_is_the_same_whoever_is_looked_at_with_it(rows: int, window: int, weeks: int, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    counts = (chance.poisson(9, (rows, days_needed(window, weeks))) * 1.7).round(3)
+    elapsed = chance.random(rows)
+    together = compare(np.asfortranarray(counts), elapsed, window, weeks)
+    alone = [compare(counts[at : at + 1], elapsed[at : at + 1], window, weeks) for at in range(rows)]
+    for name in Comparison.__struct_fields__:
+        found = getattr(together, name)
+        assert np.array_equal(found, np.concatenate([getattr(one, name) for one in alone]), equal_nan=True)

@@ -10,7 +10,7 @@ from shared.domain.columns.block import Block
 from shared.domain.contract.events import DAY, HOUR
 from shared.domain.engine.display import FEATURE_DAYS, refresh
 from shared.domain.relationship.flags import FlagChange
-from shared.domain.relationship.state import Windows
+from shared.domain.relationship.state import RelationshipState, Windows
 from tests.domain.builders import Desk, at
 from tests.examples import examples
 
@@ -104,4 +104,17 @@ def test_a_row_made_again_at_any_time_shows_the_same(published: list[Told], relo
                 desk.reload()
         desk.clock(now + 3 * DAY)
         seen.append((msgspec.json.encode(desk.shown(), order="deterministic"), desk.features(), desk.changes))
+    assert seen[0] == seen[1]
+
+
+def test_windows_are_the_same_whoever_is_stored_with_them() -> None:
+    """Of another day, say: sums of the same fractions in another order are the same number."""
+    seen = []
+    for days in (0, 1):
+        desk = Desk()
+        other = desk.block.add(RelationshipState(id="acme/b", tenant="acme", relationship="b", clock=NOON + days * DAY))
+        for ago in range(60):
+            desk.say("usage.login", NOON, time=NOON - ago * DAY, quantity=0.1 * (ago % 7) + 0.003)
+        refresh(desk.block, [desk.row, other])
+        seen.append(desk.state.windows)
     assert seen[0] == seen[1]

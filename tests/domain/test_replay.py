@@ -21,6 +21,7 @@ from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.flags import FlagChange, Severity
 from shared.domain.relationship.state import RelationshipState
 from tests.domain.builders import at, playbook
+from tests.domain.test_baseline import TIED, USUAL
 
 START = at("2026-06-01")
 TERMS = Terms(playbook("usage_drop", params={"baseline_weeks": 2}))  # short tests: soon there is a baseline
@@ -238,6 +239,23 @@ def test_series_reach_as_far_back_as_the_rules_look() -> None:
     replay = Replay(Terms(long))
     replay.take([event("a", "usage.login", START)])
     assert list(replay.run([], START + DAY)) == []
+
+
+def test_a_fall_by_exactly_the_threshold_does_not_hang_on_who_is_looked_at_with_it() -> None:
+    """148 uses in a week where 185 are usual: on Saturday that is exactly the share that warns."""
+
+    def weeks(who: str) -> list[Interaction]:
+        uses = (one for n, week in enumerate((*USUAL, TIED)) for one in enumerate(week, 7 * n))
+        return [one for day, count in uses for one in use(who, [day], count)]
+
+    terms = Terms(playbook())
+    alone, together = (
+        [one for one in flags(Replay(terms).run(ordered(*events), START + 56 * DAY)) if one[0] == "a"]
+        for events in (weeks("a"), [*weeks("a"), *weeks("b"), *weeks("c")])
+    )
+    assert alone == together
+    _, rule, raised, moment = alone[-1]
+    assert (rule, raised, (moment - START) // DAY) == ("usage_drop", True, 54)
 
 
 KINDS = st.one_of(

@@ -256,6 +256,20 @@ async def test_event_ids_are_dropped_once_they_cannot_matter() -> None:
     assert await stage.store.dedup_chunks(["acme/acct-1"], 0) == []
 
 
+async def test_event_ids_are_not_dropped_before_what_waits_has_been_read() -> None:
+    """The last moment of the day until which an id counts once, read a little after it."""
+    midnight = START // DAY * DAY + DAY
+    stage = Stage(now=midnight + 10 * SECOND)
+    worker = await stage.worker(memory=1)  # nothing stays in memory
+    await stage.say("usage.login", id="same")
+    await worker.drain()
+    await stage.say("usage.login", id="same", received=midnight + 8 * DAY - SECOND)
+    stage.now = midnight + 8 * DAY + MINUTE
+    await worker.flush()
+    await worker.drain()
+    assert stage.metrics.registry.get_sample_value("rapport_events_duplicate_total") == 1
+
+
 async def test_events_of_other_relationships_and_sources_are_not_taken_for_duplicates() -> None:
     stage = Stage()
     worker = await stage.worker()

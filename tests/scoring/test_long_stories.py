@@ -9,13 +9,13 @@ import pytest
 
 from services.scoring.rate_controller import FOLD_LEAST
 from shared.domain.columns.months import Month
-from shared.domain.contract.events import DAY, HOUR, relationship_key
+from shared.domain.contract.events import DAY, HOUR, SECOND, relationship_key
 from shared.domain.engine.changes import CHANGES_KEPT
 from shared.domain.errors import Unavailable
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Write
 from shared.stream.topics import partition_of
-from tests.scoring.stage import TENANT, Stage, run_clock
+from tests.scoring.stage import START, TENANT, Stage, run_clock
 
 
 async def months(stage: Stage) -> list[Month]:
@@ -67,6 +67,41 @@ async def test_a_quiet_partition_does_not_keep_event_ids_of_others() -> None:
         stage.now += DAY
     assert stage.metrics.registry.get_sample_value("rapport_resident_event_ids") < 2 * 8 * 200
     await worker.kill()
+
+
+async def test_ids_of_a_partition_are_kept_while_another_is_read_past_midnight() -> None:
+    """The last moment of the day until which an id counts once, read a little after what others have said since."""
+    midnight = START // DAY * DAY + DAY
+    stage = Stage(partitions=2, now=midnight, batch_limit=10_000)
+    worker = await stage.worker()
+    names = [f"acct-{number}" for number in range(20)]
+    busy, other = (next(name for name in names if partition(name) == number) for number in range(2))
+    await stage.say("usage.login", other, id="same")
+    await worker.drain()
+    await stage.say("usage.login", other, id="same", received=midnight + 8 * DAY - SECOND)
+    stage.now = midnight + 8 * DAY
+    for _ in range(2_000):  # so many that the table of ids is made anew
+        await stage.say("usage.login", busy)
+    await worker._take(0)
+    await worker.drain()
+    assert stage.metrics.registry.get_sample_value("rapport_events_duplicate_total") == 1
+    await worker.kill()
+
+
+async def test_ids_are_loaded_from_the_store_also_for_what_was_received_a_little_before() -> None:
+    """Two ingests, of which one is late with its last record of the day until which an id counts once."""
+    midnight = START // DAY * DAY + DAY
+    stage = Stage(now=midnight + SECOND)
+    worker = await stage.worker()
+    await stage.say("usage.login", id="same")
+    await worker.drain()
+    await worker.kill()
+    stage.now += 8 * DAY + SECOND
+    worker = await stage.worker("w2")
+    for id, received in (("other", stage.now), ("same", midnight + 8 * DAY - SECOND)):
+        await stage.say("usage.login", id=id, received=received)
+        await worker.drain()
+    assert stage.metrics.registry.get_sample_value("rapport_events_duplicate_total") == 1
 
 
 @pytest.mark.parametrize("limit", [1, 500])

@@ -16,7 +16,7 @@ from shared.domain.contract.events import DAY
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_DIGITS = 6  # decimals of a day's count: sums of the same amounts in another order are the same number
+DIGITS = 6  # decimals of a day's count, and of sums of these: in another order they are the same number
 _PLACES = {name: place for place, name in enumerate(FACT_COLUMNS)}
 
 
@@ -79,11 +79,9 @@ class View:
 
     def _window(self, which: int, days: int) -> Floats:
         if not self._one_day:
-            over: Floats = self.total(which, days).sum(axis=1)
-            return over
+            return self._rounded(self.total(which, days).sum(axis=1))
         ring, (first, rest) = self._ring(which), self._slices(days)
-        whole: Floats = ring[:, first].sum(axis=1) + ring[:, rest].sum(axis=1)
-        return whole
+        return self._rounded(ring[:, first].sum(axis=1) + ring[:, rest].sum(axis=1))
 
     def days_with(self, totals: Sequence[int], days: int) -> Floats:
         """How many of the last `days` days have any of these totals."""
@@ -105,7 +103,7 @@ class View:
         return known
 
     def _rounded(self, counts: Floats) -> Floats:
-        return counts if self.columns.whole else counts.round(_DIGITS)
+        return counts if self.columns.whole else counts.round(DIGITS)
 
     def features(self, positions: Ints, days: int) -> tuple[Ints, Ints, Floats]:
         """Daily counts of all features of the rows at these positions: each one's row, its slot, and (series, days)."""
@@ -130,7 +128,7 @@ class View:
             of_all: Floats = self.total(USAGE, days)[position]
             return of_all
         columns = (self.day[position] - np.arange(days)) % self.columns.feature_days
-        counts: Floats = self.columns.features[self.rows[position].slots[feature], columns].round(_DIGITS)
+        counts: Floats = self.columns.features[self.rows[position].slots[feature], columns].round(DIGITS)
         return counts
 
     def people(self, days: int) -> Ints:

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.domain.columns.view import DIGITS
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -46,15 +48,18 @@ def levels(counts: Floats, elapsed: Floats, window_days: int, weeks: int) -> Lev
 
     `counts`: shape (series, days_needed), today first; `elapsed`: share of today that has passed. The window ends now:
     it holds today so far, whole days, and the rest of the day it began on (in proportion). `expected` gives the same
-    hours at each weekday's mean over the baseline; weeks before the first use are left out of it.
+    hours at each weekday's mean over the baseline; weeks before the first use are left out of it. Both are the same
+    numbers whatever other series there are: sums are rounded, or go in one order (a product of matrices has none).
     """
-    seen = counts[:, :window_days].sum(axis=1) + counts[:, window_days] * (1 - elapsed)
+    seen = counts[:, :window_days].sum(axis=1).round(DIGITS) + counts[:, window_days] * (1 - elapsed)
     known = _known_weeks(counts, window_days, weeks)
-    mean = _weekday_means(_history(counts, window_days, weeks), known)
+    sums = _weekday_sums(_history(counts, window_days, weeks), known)
     # day i of the window has the weekday of k = i - window_days - 1 modulo 7; k: days before the window began
-    whole = np.bincount((np.arange(1, window_days) - window_days - 1) % 7, minlength=7).astype(np.float64)
-    today = mean[:, (-window_days - 1) % 7]
-    expected = mean @ whole + elapsed * today + (1 - elapsed) * mean[:, 6]
+    whole = np.bincount((np.arange(1, window_days) - window_days - 1) % 7, minlength=7)
+    usual = elapsed * sums[:, (-window_days - 1) % 7] + (1 - elapsed) * sums[:, 6]
+    for k in np.flatnonzero(whole).tolist():
+        usual += whole[k] * sums[:, k]
+    expected = usual / np.maximum(known, 1)  # at the end: of whole numbers it is exact
     expected[known < LEAST_WEEKS] = np.nan
     return Levels(seen, expected, known)
 
@@ -65,10 +70,11 @@ def compare(counts: Floats, elapsed: Floats, window_days: int, weeks: int) -> Co
     `z` is the difference in standard deviations of a quasi-Poisson count whose dispersion is estimated from the
     baseline's residuals (McCullagh & Nelder, Generalized Linear Models, 1989, ch. 6), never below Poisson's own.
     """
+    counts = np.ascontiguousarray(counts)  # so that residuals are added up in one order
     found = levels(counts, elapsed, window_days, weeks)
     history, known = _history(counts, window_days, weeks), found.weeks
     counted = np.arange(weeks)[None, :] < known[:, None]
-    mean = _weekday_means(history, known)
+    mean = _weekday_sums(history, known) / np.maximum(known, 1)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         residual = ((history - mean[:, None, :]) ** 2 / np.maximum(mean[:, None, :], 0.5)) * counted[:, :, None]
         dispersion = np.maximum(residual.sum(axis=(1, 2)) / (7 * known - 7), 1.0)
@@ -107,10 +113,10 @@ def _first_use(counts: Floats) -> Ints:
     return first
 
 
-def _weekday_means(history: Floats, known: Ints) -> Floats:
-    """The mean of each weekday over the known weeks: shape (series, 7)."""
+def _weekday_sums(history: Floats, known: Ints) -> Floats:
+    """What each weekday has over the known weeks: shape (series, 7)."""
     sums = history.sum(axis=1)
     part = np.flatnonzero(known < history.shape[1])  # began within a week, which does not count; none before it has any
     sums[part] = np.maximum(sums[part] - history[part, known[part]], 0)
-    mean: Floats = sums / np.maximum(known, 1)[:, None]
-    return mean
+    rounded: Floats = sums.round(DIGITS)
+    return rounded
