@@ -317,6 +317,17 @@ def test_only_what_is_triggered_or_due_is_run(monkeypatch: pytest.MonkeyPatch) -
     assert asked.since() == every  # under another playbook
 
 
+def test_what_is_said_of_a_relationship_has_it_held_against_its_new_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, desk = Asked(monkeypatch), Desk()
+    desk.clock(NINE)
+    desk.say("usage.login", NINE)
+    desk.clock(NINE + HOUR)
+    asked.since()
+    desk.say("relationship.updated", NINE + HOUR, segment="enterprise")
+    desk.clock(NINE + 2 * HOUR)
+    assert asked.since() == {rule.name for rule in state_rules()} | {"scores"}
+
+
 def test_a_rule_that_is_off_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, desk = Asked(monkeypatch), Desk(Terms(playbook("usage_drop", enabled=False)))
     desk.say("usage.login", NINE)

@@ -82,7 +82,8 @@ class _Evaluation:
         """Run each rule on the rows that it has something new to say of."""
         for rule in state_rules():
             enabled = self.variants.enabled(rule.name) & ~self.ended
-            positions = self._wanting(rule.name, (self.triggered & rule.triggers) > 0, enabled)
+            triggers = rule.triggers | Trigger.DIRECTORY  # by which thresholds are resolved
+            positions = self._wanting(rule.name, (self.triggered & triggers) > 0, enabled)
             if len(positions):
                 view = self.view.take(positions)
                 result = rule.evaluate(view, self.variants.thresholds(rule.name, positions))
