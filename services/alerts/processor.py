@@ -26,6 +26,7 @@ from shared.stream.topics import QUARANTINE, UPDATES
 from shared.telemetry import Metrics
 
 CHUNK = 64  # alerts being written at once
+_NEWS = (What.OPENED, What.REOPENED, What.ESCALATED)
 
 
 class PendingChange(msgspec.Struct, frozen=True):
@@ -149,7 +150,11 @@ class AlertProcessor(NeverBehind):
         return apply_change(alert, verdict.update, change, now, advice=advice, received=verdict.received)
 
     def _observe(self, alert: Alert, verdict: PendingChange) -> None:
-        if verdict.received and alert.timeline[-1].what in (What.OPENED, What.REOPENED, What.ESCALATED):
+        if (
+            verdict.received
+            and isinstance(verdict.change, FlagChange)
+            and alert.timeline[-1].what in (What.OPENED, What.REOPENED, What.ESCALATED)
+        ):
             seconds = max(0, self._clock() - verdict.received) / 1000
             self._metrics.event_to_alert.labels(alert.rule).observe(seconds)
 

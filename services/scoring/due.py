@@ -7,8 +7,9 @@ whose turn has not come yet has it evaluated first: so what is said never depend
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from time import monotonic
 
 from services.scoring.decode import Tick
@@ -79,35 +80,35 @@ class DueWork:
         """A clock record has been read; one that is not later than those before it says nothing new."""
         if record.now > owned.clock:
             owned.ticks.append(record)
-            owned.due_over = False
+            owned.look_up_anew()
 
     async def catch_up(self, number: int, rows: Sequence[Row]) -> None:
         """Events of these rows, which come after the clock records, are about to be folded."""
         owned = self._owned[number]
-        if owned.ticks and (due := self._due(owned, number, rows)):
+        if owned.ticks and (due := list(self._due(owned, number, rows))):
             await self._evaluate(number, due)
 
     async def advance(self) -> None:
         """A slice."""
         number = next(number for number, owned in self._owned.items() if owned.ticks)
         owned, began = self._owned[number], self._timer()
-        rows = self._due(owned, number, self._block.due(owned.ticks[-1].now, number))[: self._in_memory.rows]
-        if rows:
+        in_memory = self._block.due(owned.ticks[-1].now, number)
+        if rows := list(islice(self._due(owned, number, in_memory), self._in_memory.rows)):
             await self._evaluate(number, rows)
             self._in_memory.took(len(rows), self._timer() - began)
             return
         missing = await self._missing(owned, number)
         if missing:
-            await self._evaluate(number, self._due(owned, number, await self._load(owned, number, missing)))
+            await self._evaluate(number, list(self._due(owned, number, await self._load(owned, number, missing))))
             self._from_store.took(len(missing), self._timer() - began)
         elif owned.due_over and not owned.due_found:
             self._end(owned)
 
-    def _due(self, owned: PartitionProgress, number: int, rows: Sequence[Row]) -> list[Row]:
+    def _due(self, owned: PartitionProgress, number: int, rows: Iterable[Row]) -> Iterator[Row]:
         """Those that a clock record which is not over finds due."""
         last = owned.ticks[-1]
         place = Fence(self._storing.incarnation, number, last.offset)
-        return [row for row in rows if 0 < row.state.next_due_at <= last.now and fresh(row.state, place)]
+        return (row for row in rows if 0 < row.state.next_due_at <= last.now and fresh(row.state, place))
 
     async def _missing(self, owned: PartitionProgress, number: int) -> list[str]:
         """The next relationships that are due, and not in memory; perhaps none, although there are others."""
@@ -140,8 +141,10 @@ class DueWork:
         owned, changed = self._owned[number], dict[str, Row]()
         for record in owned.ticks:
             place = Fence(self._storing.incarnation, number, record.offset)
-            tick(self._block, rows, record.now, self._terms, place)
-            changed |= {row.state.id: row for row in rows if _said_by(row, place)}
+            mine = [row for row in rows if 0 < row.state.next_due_at <= record.now and fresh(row.state, place)]
+            if mine:
+                tick(self._block, mine, record.now, self._terms, place)
+                changed |= {row.state.id: row for row in mine if _said_by(row, place)}
         if changed:
             await self._note_unpublished(owned, list(changed))
         owned.touched.update((row.state.id, row) for row in rows)
@@ -159,7 +162,8 @@ class DueWork:
     def _end(self, owned: PartitionProgress) -> None:
         """Nothing is due any more. The partition's clock moves when all of it is stored."""
         owned.over = owned.ticks[-1]
-        owned.ticks, owned.due_since, owned.due_seen, owned.due_found = [], 1, set(), []
+        owned.ticks = []
+        owned.look_up_anew()
 
 
 def _said_by(row: Row, place: Fence) -> bool:

@@ -126,7 +126,8 @@ class Scoring:
     @property
     def behind(self) -> bool:
         """Clock records are not over, and more may be folded now."""
-        return self._due.behind and not self._write_backpressure
+        room = self._flush is None or self._flush.has_room(self._owned)
+        return self._due.behind and room and not self._write_backpressure
 
     async def advance(self) -> None:
         """A slice of what clock records have made due."""

@@ -56,6 +56,10 @@ class PartitionProgress(msgspec.Struct):
         waiting = self.waiting[0].offset if self.waiting else self.next
         return min(waiting, self.ticks[0].offset) if self.ticks else waiting
 
+    def look_up_anew(self) -> None:
+        """Ask the store again for what is due, from the beginning."""
+        self.due_since, self.due_seen, self.due_found, self.due_over = 1, set(), [], False
+
     @property
     def clock(self) -> Millis:
         """`now` of the latest clock record that has been read and said something new."""
@@ -148,6 +152,8 @@ def records_from(records: Sequence[Record], begins: int) -> Sequence[Record]:
 
 def _checkpoint(owned: PartitionProgress, now: Millis) -> FlushCheckpoint:
     reached = now if owned.idle else owned.reached
+    if owned.ticks:  # it may be read again from there
+        reached = min(reached, owned.ticks[0].now)
     checkpoint = FlushCheckpoint(owned.reaches, owned.received, owned.waiting_since, owned.over, reached)
     owned.received = owned.waiting_since = 0
     return checkpoint

@@ -42,13 +42,13 @@ def published_since(state: RelationshipState, since: Fence) -> Update:
 
 def _renewed(state: RelationshipState, changes: Sequence[FlagChange], since: Fence) -> tuple[StandingFlag, ...]:
     """The flags that have got other words since, and stand as they were otherwise."""
-    raised = {change.cause for change in changes}
+    raised = {(change.rule, change.subject, change.cause) for change in changes}
     return tuple(
         flag
         for flag in state.flags.values()
         if flag.cause.incarnation == since.incarnation
         and flag.cause.offset >= since.offset
-        and flag.cause not in raised
+        and (flag.rule, flag.subject, flag.cause) not in raised
     )
 
 

@@ -40,9 +40,14 @@ class Upkeep:
     async def append_clock_records(
         self, partitions: Mapping[int, PartitionProgress], incarnation: str, now: Millis
     ) -> None:
-        """Where something is due, say so in the log itself: on reading it, it is evaluated. Not while that goes on."""
+        """Where something is due, say so in the log itself: on reading it, it is evaluated.
+
+        Not while that goes on, or is being stored: the store says that it is due until then.
+        """
         waiting = [
-            number for number, owned in partitions.items() if not owned.ticks and now - owned.clocked_at >= CLOCK_EVERY
+            number
+            for number, owned in partitions.items()
+            if not owned.ticks and owned.over is None and now - owned.clocked_at >= CLOCK_EVERY
         ]
         if not waiting:
             return

@@ -174,7 +174,8 @@ class MemoryMember:
     async def _catch_up(self) -> None:
         while self._processor.behind:
             async with self._turn:
-                await self._processor.advance()
+                if self._processor.behind:  # no revocation has come first
+                    await self._processor.advance()
 
     async def _part(self) -> bool:
         stored = await self._processor.flush()

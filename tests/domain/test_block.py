@@ -186,12 +186,12 @@ def test_which_rows_of_a_partition_are_due() -> None:
     for number, (row, due) in enumerate(zip(rows, (5, 0, 7, 5), strict=True)):
         block.schedule(row, due)
         row.state.partition = number // 3
-    assert block.due(4, 0) == []
-    assert block.due(5, 0) == [rows[0]]
-    assert block.due(7, 0) == [rows[0], rows[2]]
-    assert block.due(7, 1) == [rows[3]]
+    assert list(block.due(4, 0)) == []
+    assert list(block.due(5, 0)) == [rows[0]]
+    assert list(block.due(7, 0)) == [rows[0], rows[2]]
+    assert list(block.due(7, 1)) == [rows[3]]
     block.evict(rows[0])
-    assert block.due(7, 0) == [rows[2]]
+    assert list(block.due(7, 0)) == [rows[2]]
 
 
 def test_when_a_row_is_due_for_what_is_kept_with_it() -> None:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from services.scoring.updates import update_batches
+from services.scoring.updates import published_since, update_batches
 from shared import wire
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import HOUR
 from shared.domain.engine.changes import CHANGES_KEPT
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Cause, FlagChange, Severity
+from shared.domain.relationship.flags import Cause, FlagChange, Severity, StandingFlag
 from shared.domain.relationship.state import RelationshipState
 from shared.stream.ports import Message, Publisher
 from shared.stream.topics import UPDATES
@@ -134,3 +134,13 @@ async def test_a_flag_raised_by_an_event_does_not_wait_for_the_flush() -> None:
     await worker.drain()
     assert [change.rule for change in stage.published()] == ["nps_detractor"]
     assert (await stage.state("acct-2")).events == 1
+
+
+def test_other_words_are_told_although_the_same_record_has_changed_another_flag() -> None:
+    cause = Cause("one", 0, 7)
+    state = RelationshipState(id="acme/a", tenant="acme", relationship="a")
+    state.flags = {"usage_drop": StandingFlag("usage_drop", "", Severity.WARNING, 1, reason="now", cause=cause)}
+    state.changes = (FlagChange("silence", "", True, 2, cause),)
+    update = published_since(state, Fence("one", 0, 7))
+    assert [change.rule for change in update.changes] == ["silence"]
+    assert [flag.rule for flag in update.standing] == ["usage_drop"]

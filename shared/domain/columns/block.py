@@ -7,7 +7,7 @@ of daily counts in rings, facts as numbers); what changes seldom (directory, fac
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,11 +129,13 @@ class Block:
         row.state.next_due_at = due
         self.columns.due[row.index] = due
 
-    def due(self, now: Millis, partition: int) -> list[Row]:
-        """The rows of a partition that are due by `now`."""
+    def due(self, now: Millis, partition: int) -> Iterator[Row]:
+        """The rows of a partition that are due by `now`; they may be evaluated meanwhile."""
         due = self.columns.due
-        rows = [self._by_place[place] for place in np.flatnonzero((due > 0) & (due <= now)).tolist()]
-        return [row for row in rows if row.state.partition == partition]
+        for place in np.flatnonzero((due > 0) & (due <= now)):
+            row = self._by_place[int(place)]
+            if row.state.partition == partition:
+                yield row
 
     def dues(self, row: Row) -> dict[str, Millis]:
         """When the row is due for what: each rule that has been run, and the scores."""

@@ -141,7 +141,9 @@ class _Evaluation:
             return
         view = self.view.take(positions)
         last = np.fromiter((row.state.last_seen for row in view.rows), np.int64, len(view))
-        self.due[SCORES][positions] = np.where(view.at - last < ACTIVE_DAYS * DAY, view.next_day(), 0)
+        flagged = np.fromiter((bool(row.state.flags) for row in view.rows), np.bool_, len(view))  # its rules may change
+        active = flagged | (view.at - last < ACTIVE_DAYS * DAY)
+        self.due[SCORES][positions] = np.where(active, view.next_day(), 0)
         scores = score_columns(view)
         for row, at, (ri, rv) in zip(view.rows, view.at.tolist(), scores.indices(), strict=True):
             _record(row, at, ri, rv)
