@@ -42,7 +42,7 @@ def raised_by(rule: str, picture: Picture) -> set[bool]:
     return {change["raised"] for change in said if change["rule"] == rule}
 
 
-@pytest.mark.parametrize(("seed", "memory"), [(1, 1 << 30), (2, 1)])
+@pytest.mark.parametrize(("seed", "memory"), [(1, 1 << 30), pytest.param(2, 1, marks=pytest.mark.soak)])
 async def test_turn_by_turn(seed: int, memory: int) -> None:
     """Also where a worker keeps nothing in memory, and when it is killed."""
     await compared(InTurns(seed, memory), story(seed, 40), seed)
