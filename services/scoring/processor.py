@@ -249,7 +249,7 @@ class Scoring:
         busy = not flush.over
         if busy:
             await self._store_and_publish(flush.slice(self._owned, self._rate.documents), flush.checkpoints)
-            await self._upkeep.append_clock_records(self._owned, self._storing.incarnation, self._clock())
+            await self._append_clock_records(self._clock())
         if flush.over:
             return await self._end_flush(flush, idle=not busy)
         self._flush = flush
@@ -261,6 +261,12 @@ class Scoring:
         await self._storing.store_and_publish(rows, checkpoints)
         if any(rows.values()):
             self._memory.evict(self._owned)
+
+    async def _append_clock_records(self, now: Millis) -> None:
+        def in_memory(partition: int, by: Millis) -> bool:
+            return next(self._block.due(by, partition), None) is not None
+
+        await self._upkeep.append_clock_records(self._owned, self._storing.incarnation, now, in_memory)
 
     async def _begin_flush(self) -> Flush:
         for number, owned in self._owned.items():
@@ -280,7 +286,7 @@ class Scoring:
             if checkpoint.waiting_since:
                 self._metrics.event_to_state.observe(max(0, now - checkpoint.waiting_since) / 1000)
         await self._storing.save_moved()
-        await self._upkeep.append_clock_records(self._owned, self._storing.incarnation, now)
+        await self._append_clock_records(now)
         await self._upkeep.purge(flush.checkpoints, now)
         if self._garbage is not None:
             self._garbage.look(now, idle=idle)

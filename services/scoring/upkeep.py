@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -19,6 +19,10 @@ from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, UPDATES
 CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
 PURGE_EVERY = HOUR
 PAGE = 500  # states read at once when everything is told again
+
+
+DueInMemory = Callable[[int, Millis], bool]
+"""Whether something of a partition that is in memory is due by a moment."""
 
 
 class HandOn(Protocol):
@@ -38,24 +42,23 @@ class Upkeep:
         self._purged_at: Millis = 0
 
     async def append_clock_records(
-        self, partitions: Mapping[int, PartitionProgress], incarnation: str, now: Millis
+        self, partitions: Mapping[int, PartitionProgress], incarnation: str, now: Millis, in_memory: DueInMemory
     ) -> None:
-        """Where something is due, say so in the log itself: on reading it, it is evaluated.
+        """Where something is due, say so in the log itself: on reading it, it is evaluated. Not while that goes on.
 
-        Not while that goes on, or is being stored: the store says that it is due until then.
+        While what it led to is being stored, the store says of it that it is due: then only memory is asked.
         """
         waiting = [
-            number
-            for number, owned in partitions.items()
-            if not owned.ticks and owned.over is None and now - owned.clocked_at >= CLOCK_EVERY
+            number for number, owned in partitions.items() if not owned.ticks and now - owned.clocked_at >= CLOCK_EVERY
         ]
         if not waiting:
             return
-        due = await self._retry(partial(self._store.earliest_due, waiting), "earliest_due")
+        stored = await self._retry(partial(self._store.earliest_due, waiting), "earliest_due")
         for number in waiting:
             owned = partitions[number]
             owned.clocked_at = now
-            if number in due and due[number] <= now and now > owned.clock:
+            due = in_memory(number, now) or (owned.over is None and 0 < stored.get(number, 0) <= now)
+            if due and now > owned.clock:
                 header = ((INCARNATION_HEADER, incarnation.encode()),)
                 message = Message(wire.encode(Clock(now)), CLOCK_KEY, header, now)
                 await self._hand_on(INTERACTIONS, number, [message], "clock")
