@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from shared.domain.contract.events import SECOND, Millis
+from shared.domain.contract.events import HOUR, SECOND, Millis
 from shared.embedded.data import DataDirectory
 from tests.e2e.reading import Follower, Reader
 from tests.e2e.traffic import Picture, Plan, Sender, Sent
@@ -40,8 +40,16 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def nothing_due(now: Millis) -> dict[str, str]:
-    """Settings with which nothing becomes due for hours from `now`: the log holds events alone, no clock record."""
-    farthest = max(GRAINS, key=lambda grain: grain - now // SECOND % grain)
+    """Settings with which nothing becomes due for hours from `now`: the log holds events alone, no clock record.
+
+    The canonical moments of relationships lie within the first hour of a grain, so that hour must be over.
+    """
+
+    def ahead(grain: int) -> tuple[bool, int]:
+        passed = now // SECOND % grain
+        return passed > HOUR // SECOND, grain - passed
+
+    farthest = max(GRAINS, key=ahead)
     return {"RAPPORT_EVALUATION_SECONDS": str(farthest)}
 
 
