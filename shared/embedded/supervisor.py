@@ -25,7 +25,7 @@ LOST = (
     "Send again what was sent in the last seconds: an event that had arrived counts once."
 )
 
-LEAST_STOP = 2.0  # seconds for a child to stop, however long those before it took
+LEAST_STOP = 2.0  # seconds for a child to stop, however long those took that it had to wait for
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -133,8 +133,10 @@ class Supervisor:
         broker is gone."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._patience.stop_within
-        for keeper, task in zip(keepers, tasks, strict=True):
-            keeper.stop_within = max(deadline - clock(), LEAST_STOP)
+        for position, (keeper, task) in enumerate(zip(keepers, tasks, strict=True)):
+            awaited = keeper.launch.hands_on and not self._broker_is_gone
+            reserved = LEAST_STOP if awaited and position + 1 < len(keepers) else 0.0
+            keeper.stop_within = max(deadline - reserved - clock(), LEAST_STOP)
             task.cancel()
-            if keeper.launch.hands_on and not self._broker_is_gone:
+            if awaited:
                 await asyncio.wait({task})

@@ -47,7 +47,6 @@ class KafkaMember:
         session_timeout_ms: int = 10_000,
         fetch_wait_ms: int = FETCH_WAIT_MS,
         metrics: Metrics | None = None,
-        revocation_seconds: float = REVOCATION_SECONDS,
     ) -> None:
         self._bootstrap = bootstrap
         self._group = group
@@ -59,7 +58,6 @@ class KafkaMember:
         self._session = session_timeout_ms / 1000
         self._fetch_wait_ms = fetch_wait_ms
         self._metrics = metrics
-        self._patience = revocation_seconds
         self._stopping = asyncio.Event()
         self._runner: Runner | None = None
         self._app: App | None = None
@@ -78,7 +76,7 @@ class KafkaMember:
             FlushPolicy(low / 1000, high / 1000, monotonic()),
             session=self._session,
             metrics=self._metrics,
-            patience=self._patience,
+            patience=min(self._session, REVOCATION_SECONDS),
         )
         app = build(
             self._bootstrap,

@@ -15,7 +15,7 @@ from shared.stream.ledger import Fetched, Ledger
 from shared.stream.ports import Processor
 from shared.telemetry import Metrics, logger
 
-REVOCATION_SECONDS = 10.0  # how long a revocation waits for the flush in flight
+REVOCATION_SECONDS = 10.0  # how long a revocation waits for the flush in flight, if a session lasts that long
 NEXT_SECONDS = 0.002  # in which a batch comes that is there already, after the one before it was taken
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shared.domain.errors import Misconfigured, Unavailable
@@ -177,6 +179,14 @@ async def test_what_hands_something_on_has_stopped_before_the_rest_is_told_to(st
     async with stage.run(stage.plan(services=services, followers=[])):
         await eventually(lambda: stage.ready)
     assert order(stage.here)[-5:] == [f"{name} stopped" for name in ("ingest", "scoring", "alerts", "kafka", "mongo")]
+
+
+async def test_what_others_wait_for_leaves_them_time_to_stop_within_the_same_limit(stage: Stage) -> None:
+    services = [child("scoring", stage.here, STUBBORN, hands_on=True), child("alerts", stage.here, STUBBORN)]
+    async with stage.run(stage.plan(services=services, followers=[]), msgspec.structs.replace(QUICK, stop_within=4.5)):
+        await eventually(lambda: stage.ready)
+    killed = [float(re.findall(r"within ([0-9.]+) s and was killed", text)[0]) for text in stage.said]
+    assert [round(seconds, 1) for seconds in killed] == [2.5, 2.0]
 
 
 async def test_a_follower_that_has_done_its_work_is_not_started_again(stage: Stage) -> None:
