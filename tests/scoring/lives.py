@@ -80,7 +80,7 @@ def total(account: Account, day: int, feature: str, amount: float) -> None:
 
 def spread(account: Account, day: int, feature: str, amount: float) -> None:
     """Uses of a day in a few events; now and then its total is told as well, rightly or not."""
-    parts = account.chance.choice((1, 1, 2, 3))
+    parts = account.chance.choice((1, 1, 2))
     for _ in range(parts):
         person = account.person() if account.often(0.8) else None
         at = account.at(day)
@@ -229,7 +229,7 @@ def left(account: Account) -> None:
 def corrected(account: Account) -> None:
     """Some of what was said is taken back or put otherwise, now and then before it has come."""
     chance, told = account.chance, account.touchpoints()
-    for one in chance.sample(told, min(len(told), chance.randint(0, 4))):
+    for one in chance.sample(told, min(len(told), chance.randint(0, 2))):
         at = one.time + chance.choice((-HOUR, 1, MINUTE, 5 * HOUR, 3 * DAY, 9 * DAY))
         answer = {"instrument": "nps", "score": chance.choice((1, 9)), "person": account.person()}
         replacement = chance.choice(

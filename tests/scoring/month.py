@@ -23,7 +23,7 @@ from shared.domain.relationship.flags import Severity
 TENANT = "acme"
 MONTH = parse_moment("2024-05-20T00:00:00Z")  # a Monday; well in the past of any broker
 END = MONTH + 30 * DAY
-BUSY = 3  # hours of a day of the month in which anything happens: what is evaluated in the same waves costs little
+BUSY = 2  # hours of a day of the month in which anything happens: what is evaluated in the same waves costs little
 GUARD = 30_000  # ms after a step's end in which nothing happens: meanwhile its clock may go on
 
 Steps = Sequence[tuple[Sequence[Interaction], Millis]]
@@ -44,7 +44,7 @@ class Account:
         self.since = MONTH - chance.choice((3, 10, 17, 24, 24, 24)) * DAY
         self.exact = chance.random() < 0.4  # uses by whole numbers, the same every day
         self.people = chance.sample(PEOPLE, chance.randint(1, len(PEOPLE)))
-        self.features = chance.sample(FEATURES, chance.randint(1, len(FEATURES)))
+        self.features = chance.sample(FEATURES, chance.randint(1, len(FEATURES) - 1))
         self.said: list[Interaction] = []
 
     def at(self, day: int) -> Millis:
@@ -89,7 +89,7 @@ def steps(events: Sequence[Interaction], seed: int) -> Iterator[tuple[list[Inter
     """
     chance, done, end = Random(seed), 0, events[0].time - 1
     while end < END:
-        hours = chance.choice((4, 8, 12)) if end >= MONTH else 24
+        hours = chance.choice((8, 16)) if end >= MONTH else 24
         wanted = (end // HOUR + hours) * HOUR + chance.choice((0, 0, 1, chance.randrange(HOUR)))
         end = min(wanted, (end // DAY + 1) * DAY)
         upto = done

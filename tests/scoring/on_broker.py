@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
 from shared.stream.member import KafkaMember
 from shared.stream.ports import Record
 from shared.stream.publisher import KafkaPublisher
-from shared.stream.reader import KafkaReader
 from shared.stream.topics import INTERACTIONS, UPDATES
 from tests.eventually import eventually
 from tests.scoring.living import World, told
@@ -18,19 +19,23 @@ from tests.scoring.month import GUARD, Steps, terms
 from tests.scoring.picture import Picture, stored
 from tests.servers import reset_topics
 
-PARTITIONS = 3
+PARTITIONS = 2
 WITHIN = 60.0  # seconds for a step, which takes less than one on an idle machine
+HEARD_MS = 300  # a fetch of what is told may wait for so long: it is asked for only in the end
 TICK = 10  # ms of simulated time that pass between two looks while something that is due waits for the clock
 
 
 class OnBroker:
     """Appends step by step; batches and flushes fall as they fall."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, session_ms: int) -> None:
+        """A member is given up after a session; the embedded broker waits for half of one before the first joins."""
         self._bootstrap = bootstrap
+        self._session_ms = session_ms
         self.world = World(KafkaPublisher(bootstrap), terms(), PARTITIONS)
         self._scoring = self.world.scoring()
-        self._updates: list[list[Record]] = [[] for _ in range(PARTITIONS)]
+        self._updates: list[Record] = []
+        self._heard: dict[int, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def live(self, steps: Steps, dates: Sequence[int]) -> Picture:
@@ -45,8 +50,7 @@ class OnBroker:
                     await eventually(self._settled, within=WITHIN)
                     await self.world.look(end)
             await eventually(self._told, within=WITHIN)
-        records = (record for some in self._updates for record in some)
-        return await stored(self.world.store, told(records), self.world.keys, self.world.scores)
+        return await stored(self.world.store, told(self._updates), self.world.keys, self.world.scores)
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
@@ -57,27 +61,34 @@ class OnBroker:
             processor=self._scoring,
             partitions=PARTITIONS,
             flush_min_ms=20,
-            session_timeout_ms=30_000,
+            session_timeout_ms=self._session_ms,
             fetch_wait_ms=20,
         )
-        reader, running = KafkaReader(self._bootstrap), asyncio.create_task(member.run())
-        following = [asyncio.create_task(self._follow(reader, number)) for number in range(PARTITIONS)]
-        self._tasks = [running, *following]
+        self._tasks = [running, hearing] = [asyncio.create_task(member.run()), asyncio.create_task(self._hear())]
         try:
             yield
         finally:
             await member.stop()
-            for task in following:
-                task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
             await running
-            await reader.close()
             await self.world.tape.close()
 
-    async def _follow(self, reader: KafkaReader, number: int) -> None:
-        """Read what is told as it is told: brokers drop records of this age."""
-        async for record in reader.read(UPDATES, number, 0, follow=True):
-            self._updates[number].append(record)
+    async def _hear(self) -> None:
+        """Read what is told while it is told: brokers drop records of this age."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, enable_auto_commit=False, fetch_max_wait_ms=HEARD_MS
+        )
+        await consumer.start()
+        try:
+            places = [TopicPartition(UPDATES, number) for number in range(PARTITIONS)]
+            consumer.assign(places)
+            await consumer.seek_to_beginning(*places)
+            async for one in consumer:
+                self._heard[one.partition] = one.offset + 1
+                self._updates.append(Record(one.offset, one.timestamp, one.key, one.value))
+        finally:
+            await consumer.stop()
 
     async def _read(self) -> bool:
         """Whether everything has been read, clock records of all that is due among it."""
@@ -102,5 +113,4 @@ class OnBroker:
         return False
 
     async def _told(self) -> bool:
-        ends = self.world.tape.ends_of(UPDATES)
-        return all(self._updates[number][-1].offset + 1 == end for number, end in ends.items())
+        return self._heard == self.world.tape.ends_of(UPDATES)

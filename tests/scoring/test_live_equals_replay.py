@@ -50,11 +50,11 @@ async def test_turn_by_turn(seed: int, memory: int) -> None:
 
 @pytest.mark.embedded
 async def test_on_the_embedded_broker(tansu_bootstrap: str) -> None:
-    await compared(OnBroker(tansu_bootstrap), story(3, 200), 3)
+    await compared(OnBroker(tansu_bootstrap, 15_000), story(3, 200), 3)
 
 
 @pytest.mark.kafka
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(10, 13))
 async def test_on_apache_kafka(kafka_bootstrap: str, seed: int) -> None:
-    await compared(OnBroker(kafka_bootstrap), story(seed, 500), seed)
+    await compared(OnBroker(kafka_bootstrap, 30_000), story(seed, 500), seed)
