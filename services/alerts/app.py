@@ -28,7 +28,7 @@ from shared.stream.ports import GroupMember, Publisher
 from shared.stream.topics import ALERTS, ALERTS_GROUP, FEED, QUARANTINE, UPDATES, partitions_of
 from shared.telemetry import Metrics, logger
 
-FLUSH_MIN_MS, FLUSH_MAX_MS = 20, 1_000  # an alert is wanted within a second of its event, so do not collect for long
+FLUSH_MIN_MS, FLUSH_MAX_MS = 20, 100  # an alert is wanted within a second of its event, so do not collect for long
 WAIT_SECONDS = 0.25
 ANSWER_SECONDS = 3.0
 

@@ -16,7 +16,7 @@ from services.scoring.progress import LATE, Flush, FlushCheckpoint, PartitionPro
 from services.scoring.rate_controller import FOLD_MOST, RateController
 from services.scoring.saving import Saver
 from services.scoring.storing import Storing
-from services.scoring.upkeep import Upkeep
+from services.scoring.upkeep import Upkeep, to_look_at
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import DAY, Millis
 from shared.domain.engine.changes import CHANGES_KEPT
@@ -125,13 +125,19 @@ class Scoring:
 
     @property
     def behind(self) -> bool:
-        """Clock records are not over, and more may be folded now."""
+        """Clock records are not over, and more may be folded now; or it is time to see whether another one is due."""
+        return self._may_evaluate or bool(to_look_at(self._owned, self._clock()))
+
+    @property
+    def _may_evaluate(self) -> bool:
         room = self._flush is None or self._flush.has_room(self._owned)
         return self._due.behind and room and not self._write_backpressure
 
     async def advance(self) -> None:
-        """A slice of what clock records have made due."""
-        await self._due.advance()
+        """A slice of what clock records have made due; first another one, if it is time for it."""
+        await self._append_clock_records(self._clock())
+        if self._may_evaluate:
+            await self._due.advance()
         if self._memory.over_budget:
             self._memory.evict(self._owned)
 

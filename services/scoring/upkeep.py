@@ -48,9 +48,7 @@ class Upkeep:
 
         While what it led to is being stored, the store says of it that it is due: then only memory is asked.
         """
-        waiting = [
-            number for number, owned in partitions.items() if not owned.ticks and now - owned.clocked_at >= CLOCK_EVERY
-        ]
+        waiting = to_look_at(partitions, now)
         if not waiting:
             return
         stored = await self._retry(partial(self._store.earliest_due, waiting), "earliest_due")
@@ -95,3 +93,8 @@ class Upkeep:
         if batches:
             messages = [Message(wire.encode(batch)) for batch in batches]
             await self._hand_on(UPDATES, partition, messages, "publish")
+
+
+def to_look_at(partitions: Mapping[int, PartitionProgress], now: Millis) -> list[int]:
+    """The partitions of which it is time to see whether something is due."""
+    return [number for number, owned in partitions.items() if not owned.ticks and now - owned.clocked_at >= CLOCK_EVERY]

@@ -15,8 +15,8 @@ from shared.stream.ledger import Fetched, Ledger
 from shared.stream.ports import Processor
 from shared.telemetry import Metrics, logger
 
+BATCHES_FIRST = 2  # times as long as a part of a flush took, batches are taken after it
 REVOCATION_SECONDS = 10.0  # how long a revocation waits for the flush in flight, if a session lasts that long
-NEXT_SECONDS = 0.002  # in which a batch comes that is there already, after the one before it was taken
 
 
 class Commit(Enum):
@@ -42,6 +42,10 @@ class Group(Protocol):
 
     def expelled(self) -> bool:
         """Whether it is already known that the group went on without us."""
+        ...
+
+    def left(self) -> int:
+        """Records that are known to be in the log, and were not applied yet."""
         ...
 
     async def check_log(self) -> None:
@@ -76,6 +80,7 @@ class Runner:
         self._one_flush = asyncio.Lock()  # held from the first part of a flush to the last; the other lock for a part
         self._taking = 0  # batches that are being applied, or wait for their turn
         self._taken = asyncio.Event()
+        self._taken_for = 0.0  # seconds that taking batches took, in all
         self.parts = 0  # of flushes and of what was to be worked off, after which there was more
         self._to_revoke: tuple[int, ...] = ()
         self._final: asyncio.Task[bool] | None = None
@@ -98,7 +103,9 @@ class Runner:
         try:
             async with self._turn() as alive:
                 if alive and self.ledger.takes(fetched):
+                    began = monotonic()
                     await self._apply(fetched)
+                    self._taken_for += monotonic() - began
         finally:
             self._taking -= 1
             self._taken.set()
@@ -244,15 +251,26 @@ class Runner:
         return Part.LAST
 
     async def _let_batches_in(self, seconds: float) -> None:
-        """Wait until no batch wants its turn, since they come one by one; as long as the part took, at most."""
-        until = monotonic() + seconds
-        while self._taking and (left := until - monotonic()) > 0:
+        """Wait for the batches that there are, which come one by one, until taking them took BATCHES_FIRST times as long
+        as the part did.
+
+        Other parts may come in between; should no batch come although there are some, it waits twice that time at most.
+        """
+        until, enough = monotonic() + 2 * BATCHES_FIRST * seconds, self._taken_for + BATCHES_FIRST * seconds
+        while self.more_to_take and self._taken_for < enough and (left := until - monotonic()) > 0:
             self._taken.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._taken.wait()
-            if not self._taking:
-                await asyncio.sleep(NEXT_SECONDS)
+
+    @property
+    def more_to_take(self) -> bool:
+        """A batch wants its turn, or will: the log has more. Not while there is no room, or all is being given up."""
+        if self._taking:
+            return True
+        assert self.group is not None
+        releasing = self._final is not None and not self._final.done()
+        return not releasing and not self.full and self.group.left() > 0
 
     async def _may_store(self) -> bool:
         """Asked before every part: nothing is stored for a log that is another one, or that is somebody else's."""

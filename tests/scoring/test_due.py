@@ -16,7 +16,7 @@ from services.scoring import due
 from services.scoring.due import LEAST, MOST, SLICE_SECONDS, SliceSize
 from services.scoring.rate_controller import RateController
 from shared import wire
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, Clock
+from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, SECOND, Clock
 from shared.domain.engine.terms import Terms
 from shared.domain.rules.promises import expectation_violated
 from shared.domain.rules.table import RULES
@@ -140,6 +140,23 @@ async def test_an_event_has_its_relationship_evaluated_first_as_of_the_clock_rec
         (True, START + HOUR, len(NAMES)),
         (False, START + HOUR + MINUTE, len(NAMES) + 1),
     ]
+    assert worker._processor.behind
+
+
+async def test_once_a_second_it_is_seen_what_is_due_although_no_flush_is() -> None:
+    stage = Stage()
+    worker = await dawdling(stage, [])
+    await promised(stage)
+    await worker.step()
+    await worker.flush()
+    assert not worker._processor.behind
+    stage.now += HOUR
+    assert worker._processor.behind
+    await worker._processor.advance()
+    assert not worker._processor.behind  # for a second
+    await worker.step()
+    assert [change.moment for change in stage.published()] == [START + HOUR] * len(NAMES)
+    stage.now += SECOND
     assert worker._processor.behind
 
 

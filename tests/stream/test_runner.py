@@ -21,6 +21,11 @@ class Group:
         self.answer = Commit.DONE
         self.gone = False
         self.other_log: Exception | None = None
+        self.log = 0  # records in it
+        self.runner: Runner
+
+    def left(self) -> int:
+        return sum(self.runner.ledger.lags({0: self.log}).values())
 
     async def check_log(self) -> None:
         if self.other_log is not None:
@@ -45,6 +50,8 @@ class Processor(NeverBehind):
         self.fails: Exception | None = None
         self.parts = 1
         self.most = 1 << 62  # records that may be applied before it is full
+        self.seconds = 0.0  # that applying a batch takes
+        self.spent: list[float] = []  # on each
         self._left = 0  # parts of the flush under way
         self._reached: dict[int, int] = {}
         self._unflushed = 0
@@ -54,6 +61,9 @@ class Processor(NeverBehind):
 
     async def apply(self, batch: Batch) -> None:
         self.calls.append(f"apply {batch.records[0].offset}")
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(self.seconds)
+        self.spent.append(asyncio.get_running_loop().time() - began)
         if self.fails is not None:
             raise self.fails
         self.positions[batch.partition] = batch.records[-1].offset + 1
@@ -84,6 +94,7 @@ class Bench:
         policy = FlushPolicy(0.01, 0.02, now=0.0)
         self.runner = Runner(self.processor, "topic", policy, session=session, metrics=self.metrics, patience=patience)
         self.runner.group = self.group
+        self.group.runner = self.runner
 
     async def begin(self, start: int = 0) -> None:
         await self.runner.assigned([0])
@@ -299,6 +310,62 @@ async def test_all_batches_that_are_there_are_taken_before_the_next_part() -> No
     await asyncio.gather(flushing, taking)
 
     assert bench.processor.calls[2:] == ["flush", "apply 10", "apply 20", "apply 30", "flush"]
+
+
+async def test_batches_that_have_not_come_yet_are_waited_for_before_the_next_part_as_long_as_the_last_took() -> None:
+    bench = Bench()
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    flushing = await begun(bench, parts=2)
+    bench.group.log = 30
+    clock = asyncio.get_running_loop().time
+    until = clock() + 0.5
+    while clock() < until:  # so long a part takes
+        await asyncio.sleep(0.01)
+    bench.processor.open.set()
+    for number in (1, 2):  # each comes only after the one before it was taken, and not at once
+        await asyncio.sleep(0.02)
+        await bench.runner.take(bench.fetched(10 * number, sequence=number))
+    await flushing
+
+    assert bench.processor.calls[2:] == ["flush", "apply 10", "apply 20", "flush"]
+
+
+async def test_between_two_parts_batches_are_taken_for_twice_as_long_as_the_part_took() -> None:
+    bench = Bench()
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    bench.group.log = 100
+    bench.processor.seconds = 0.05
+    flushing = await begun(bench, parts=2)
+    await asyncio.sleep(0.12)
+    bench.processor.open.set()
+    for number in range(1, 10):
+        await bench.runner.take(bench.fetched(10 * number, sequence=number))
+    await flushing
+
+    between = bench.processor.calls[3:].index("flush")
+    assert sum(bench.processor.spent[1 : 1 + between]) >= 2 * 0.12  # the part took at least so long
+
+
+async def test_there_is_more_to_take_while_the_log_has_more_and_there_is_room_and_nothing_is_given_up() -> None:
+    bench = Bench(patience=60.0)
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    assert not bench.runner.more_to_take
+    bench.group.log = 30
+    assert bench.runner.more_to_take
+    bench.processor.most = 10
+    assert not bench.runner.more_to_take
+    bench.processor.most = 20
+    assert bench.runner.more_to_take
+
+    flushing = await begun(bench, parts=1)
+    releasing = asyncio.create_task(bench.runner.release())
+    await asyncio.sleep(0)
+    assert not bench.runner.more_to_take
+    bench.processor.open.set()
+    await asyncio.gather(flushing, releasing)
 
 
 async def test_whoever_is_expelled_between_two_parts_stores_no_further() -> None:
