@@ -30,7 +30,8 @@ from services.scoring.garbage import Garbage
 class Size(msgspec.Struct, frozen=True):
     """How much is measured: rounds, kinds of history, relationships evaluated together, and at how many full hours;
 
-    relationships that are loaded; those of each storm; relationships, days and events a day of the replays.
+    relationships that are loaded; those of each storm, seconds of events before it; relationships, days and
+    events a day of the replays.
     """
 
     rounds: int = 3
@@ -40,6 +41,7 @@ class Size(msgspec.Struct, frozen=True):
     moments: int = 24
     loaded: int = 200
     storms: tuple[int, ...] = (10_000, 100_000)
+    warm: float = 3.0
     replayed: int = 500
     days: int = 60
     daily: tuple[int, ...] = (2, 20)
@@ -47,7 +49,17 @@ class Size(msgspec.Struct, frozen=True):
 
 FULL = Size()
 QUICK = Size(
-    rounds=1, kinds=3, batch=50, alone=3, moments=3, loaded=20, storms=(50, 200), replayed=10, days=3, daily=(2, 20)
+    rounds=1,
+    kinds=3,
+    batch=50,
+    alone=3,
+    moments=3,
+    loaded=20,
+    storms=(50, 200),
+    warm=0.5,
+    replayed=10,
+    days=3,
+    daily=(2, 20),
 )
 Figures = dict[str, Any]
 
@@ -90,7 +102,7 @@ def load(made: Templates, size: Size) -> Figures:
 
 def storms(made: Templates, size: Size) -> Figures:
     """Very many due at once; each storm once, since it takes minutes."""
-    return {"storm": {str(count): asyncio.run(storm(made, count)) for count in size.storms}}
+    return {"storm": {str(count): asyncio.run(storm(made, count, size.warm)) for count in size.storms}}
 
 
 def replays(made: Templates, size: Size) -> Figures:
@@ -139,9 +151,12 @@ def table(figures: Figures) -> str:
 def words(found: Figures) -> str:
     """A storm in a line."""
     return (
-        f"longest turn {found['slice_ms_max']:,.0f} ms ({found['longest']}; of CPU {found['slice_cpu_ms_max']:,.0f}),"
+        f"longest slice {found['slice_ms_max']:,.0f} ms (of CPU {found['slice_cpu_ms_max']:,.0f}),"
+        f" longest turn {found['turn_ms_max']:,.0f} ms ({found['longest']}),"
         f" {found['seconds']:,.1f} s in all, {found['cpu_seconds']:,.1f} s of CPU; {found['events']:,} events waited"
         + "".join(f" {name} {value:,.0f} ms" for name, value in found["wait_ms"].items())
+        + "; alerts"
+        + "".join(f" {name} {value:,.0f} ms" for name, value in found["alert_ms"].items())
     )
 
 

@@ -5,10 +5,10 @@ second; every other batch holds one event that raises an alert at once (an NPS d
 The load is open-loop: batches leave on schedule whether earlier ones were answered or not, and every latency is counted
 from the moment a batch was due to leave, so nothing is left out because the system was slow (no coordinated omission).
 A rate is reached when nothing was refused and scoring's backlog does not grow. Exits with 1 where, at 1,000 events/s,
-95 % of the alerts take longer than 1 s or 99 % longer than 2 s.
+95 % of the alerts take longer than 0.7 s or 99 % longer than 1.3 s.
 
 Then once more with 1,000 events/s on a stack whose full hours are half a minute apart, so that some pass: all
-relationships are then evaluated, and of a few, state rules fire.
+relationships are then evaluated, and of a few, state rules fire. The same targets are held against its events.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RATES = (100, 1_000, 10_000)  # events/s
 SECONDS, QUICK_SECONDS = 60.0, 10.0
 WARM_SECONDS = 5.0
 RELATIONSHIPS = 1_000
-TARGET_RATE, TARGETS = 1_000, {"p95": 1.0, "p99": 2.0}  # seconds from due to the alert
+TARGET_RATE, TARGETS = 1_000, {"p95": 0.7, "p99": 1.3}  # seconds from due to the alert
 DRAIN_SECONDS = 600.0  # for working off what a rate too high has left
 GROWTH = 0.02  # of the rate: a backlog that grows faster was not kept up with
 GRAIN, QUICK_GRAIN = 30, 5  # seconds between two "full hours"
@@ -85,7 +85,7 @@ def main() -> None:
     print(table(figures))
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))
-    if any(rate.get("met") is False for rate in figures["rates"].values()):
+    if any(found.get("met") is False for found in [*figures["rates"].values(), figures.get("canonical", {})]):
         sys.exit("A target was missed.")
 
 

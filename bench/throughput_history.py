@@ -74,6 +74,8 @@ async def scored(
     for at in range(0, len(records), wave):
         now = records[at].timestamp
         await processor.apply(Batch(INTERACTIONS, 0, records[at : at + wave], len(records)))
+        while processor.behind:
+            await processor.advance()
         await flush_all(processor)
     return [await _documents(store, number, last) for number in range(relationships)]
 

@@ -25,7 +25,7 @@ from shared.domain.relationship.fence import Fence
 from shared.patience import Retry
 from shared.storage.store import StateStore
 
-SLICE_SECONDS = 0.04  # about how long a slice takes
+SLICE_SECONDS = 0.025  # about how long a slice takes; one that is out of the common takes four times as long
 LEAST, FIRST, MOST = 10, 25, 2_000  # relationships of a slice
 PAGE = 1_000  # ids of relationships that the store is asked for at once
 
@@ -97,11 +97,12 @@ class DueWork:
             await self._evaluate(number, rows)
             self._in_memory.took(len(rows), self._timer() - began)
             return
-        missing = await self._missing(owned, number)
-        if missing:
+        if not owned.due_found and not owned.due_over:
+            await self._look_up(owned, number)  # by itself: a page of them takes as long as a slice
+        elif missing := self._missing(owned):
             await self._evaluate(number, list(self._due(owned, number, await self._load(owned, number, missing))))
             self._from_store.took(len(missing), self._timer() - began)
-        elif owned.due_over and not owned.due_found:
+        elif not owned.due_found:
             self._end(owned)
 
     def _due(self, owned: PartitionProgress, number: int, rows: Iterable[Row]) -> Iterator[Row]:
@@ -110,10 +111,8 @@ class DueWork:
         place = Fence(self._storing.incarnation, number, last.offset)
         return (row for row in rows if 0 < row.state.next_due_at <= last.now and fresh(row.state, place))
 
-    async def _missing(self, owned: PartitionProgress, number: int) -> list[str]:
+    def _missing(self, owned: PartitionProgress) -> list[str]:
         """The next relationships that are due, and not in memory; perhaps none, although there are others."""
-        if not owned.due_found and not owned.due_over:
-            await self._look_up(owned, number)
         taken, owned.due_found = owned.due_found[: self._from_store.rows], owned.due_found[self._from_store.rows :]
         return [id for id in taken if id not in self._block.rows]  # an event may have brought it in meanwhile
 
