@@ -28,7 +28,7 @@ from shared.stream.ports import GroupMember, Publisher
 from shared.stream.topics import ALERTS, ALERTS_GROUP, FEED, QUARANTINE, UPDATES, partitions_of
 from shared.telemetry import Metrics, logger
 
-FLUSH_MIN_MS, FLUSH_MAX_MS = 20, 100  # an alert is wanted within a second of its event, so do not collect for long
+FLUSH_MIN_MS, FLUSH_REST_MS, FLUSH_MAX_MS = 20, 100, 1_000  # an alert is wanted at once, so do not collect for long
 WAIT_SECONDS = 0.25
 ANSWER_SECONDS = 3.0
 
@@ -73,6 +73,7 @@ def build(
         instance=settings.instance,
         flush_min_ms=FLUSH_MIN_MS,
         flush_max_ms=FLUSH_MAX_MS,
+        flush_rest_ms=FLUSH_REST_MS,
         session_timeout_ms=settings.session_timeout_ms,
         metrics=metrics,
     )

@@ -23,6 +23,8 @@ from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import INTERACTIONS, SCORING_GROUP
 from shared.telemetry import Metrics, logger, of_process
 
+LAST_FLUSH_SECONDS = 6.0  # where the log ends with its broker, which waits to be stopped
+
 
 async def serve(settings: Settings) -> None:
     """Build everything, run it, and take it down in the opposite order."""
@@ -79,7 +81,7 @@ async def run(member: KafkaMember, stop: asyncio.Event, drain: float) -> None:
     await until_told(stop, running)
     if drain and not running.done() and (left := await member.drained(drain)):
         logger().warning("undrained", topic=INTERACTIONS, left=left, effect="lost if the broker forgets its log")
-    await member.stop()
+    await member.stop(LAST_FLUSH_SECONDS if drain else None)
     await running
 
 

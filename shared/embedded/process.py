@@ -17,7 +17,9 @@ import msgspec
 from shared.domain.errors import Unavailable
 
 READY_WITHIN = 120.0  # seconds; a first start right after installing, on a busy machine with a slow disk
-STOP_WITHIN = 13.0  # seconds until SIGKILL: scoring may read on for 4, flush for 4, leave in 3; alerts have 2 after it
+STOP_WITHIN = (
+    15.0  # seconds until SIGKILL: scoring may read on for 4, flush for 6 and leave its group; then alerts stop
+)
 LINE_LIMIT = 1 << 20  # bytes; a longer line of a child's log is cut into pieces
 
 Probe = Callable[[], Awaitable[None]]

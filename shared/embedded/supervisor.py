@@ -135,7 +135,7 @@ class Supervisor:
         deadline = clock() + self._patience.stop_within
         for position, (keeper, task) in enumerate(zip(keepers, tasks, strict=True)):
             awaited = keeper.launch.hands_on and not self._broker_is_gone
-            reserved = LEAST_STOP if awaited and position + 1 < len(keepers) else 0.0
+            reserved = LEAST_STOP * (len(keepers) - position - 1) if awaited else 0.0
             keeper.stop_within = max(deadline - reserved - clock(), LEAST_STOP)
             task.cancel()
             if awaited:

@@ -7,13 +7,16 @@ HEARTBEAT_SECONDS = 1.0  # flush() is called at least this often: silence and de
 
 
 class FlushPolicy:
-    """From the end of one flush to the next twice as long as it took, within [low, high]; so what comes after a pause
+    """From the end of one flush to the next twice as long as it took, within [low, rest]; so what comes after a pause
     is flushed at once. While a backlog is worked off: `high` after the later of that end and its first record; how long
     that took says nothing of what comes after it."""
 
-    def __init__(self, low: float, high: float, now: float) -> None:
-        if not 0 < low <= high:
-            raise ValueError(f"flush intervals must be 0 < {low} <= {high}")
+    def __init__(self, low: float, high: float, now: float, rest: float | None = None) -> None:
+        """`rest`: `high` unless it is given."""
+        rest = high if rest is None else rest
+        if not 0 < low <= rest <= high:
+            raise ValueError(f"flush intervals must be 0 < {low} <= {rest} <= {high}")
+        self._rest = rest
         self._low = low
         self._high = high
         self._interval = low
@@ -40,7 +43,7 @@ class FlushPolicy:
     def flushed(self, now: float) -> None:
         """The flush is over."""
         took = 0.0 if self._of_backlog else now - self._flush_began
-        self._interval = min(max(2 * took, self._low), self._high)
+        self._interval = min(max(2 * took, self._low), self._rest)
         self._flushing = False
         self._last_flush = now
 

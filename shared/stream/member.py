@@ -15,7 +15,7 @@ from shared.stream.admin import partition_counts
 from shared.stream.faust_app import FETCH_WAIT_MS, App, build
 from shared.stream.flush_policy import FlushPolicy
 from shared.stream.ports import Processor
-from shared.stream.runner import REVOCATION_SECONDS, Runner
+from shared.stream.runner import Runner
 from shared.telemetry import Metrics
 
 STOP_SECONDS = 3.0  # for leaving the group; a broker that is gone must not hold the process up
@@ -29,8 +29,9 @@ class KafkaMember:
 
     `run` returns after `stop`, and raises what the processor raised; Unavailable where no broker answers at the
     start; Misconfigured where the committed offset is not in the log, or the topic has fewer than `partitions`. Whoever
-    runs it ends the process then, to be started again: nothing that was not flushed is committed. `fetch_wait_ms`: how
-    long the broker may wait for records before it says that there are none (the embedded one always does).
+    runs it ends the process then, to be started again: nothing that was not flushed is committed. `flush_rest_ms`: from
+    one flush to the next at most, while no backlog is worked off (`flush_max_ms`). `fetch_wait_ms`: how long the broker
+    may wait for records before it says that there are none (the embedded one always does).
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class KafkaMember:
         instance: str = "",
         flush_min_ms: int = 200,
         flush_max_ms: int = 5000,
+        flush_rest_ms: int | None = None,
         session_timeout_ms: int = 10_000,
         fetch_wait_ms: int = FETCH_WAIT_MS,
         metrics: Metrics | None = None,
@@ -54,11 +56,12 @@ class KafkaMember:
         self._processor = processor
         self._wanted = partitions
         self._instance = instance
-        self._flush_ms = (flush_min_ms, flush_max_ms)
+        self._flush_ms = (flush_min_ms, flush_max_ms, flush_max_ms if flush_rest_ms is None else flush_rest_ms)
         self._session = session_timeout_ms / 1000
         self._fetch_wait_ms = fetch_wait_ms
         self._metrics = metrics
         self._stopping = asyncio.Event()
+        self._patience: float | None = None  # for the last flush
         self._runner: Runner | None = None
         self._app: App | None = None
 
@@ -69,14 +72,13 @@ class KafkaMember:
 
     async def run(self) -> None:
         await self._check_topic()
-        low, high = self._flush_ms
+        low, high, rest = self._flush_ms
         self._runner = runner = Runner(
             self._processor,
             self._topic,
-            FlushPolicy(low / 1000, high / 1000, monotonic()),
+            FlushPolicy(low / 1000, high / 1000, monotonic(), rest / 1000),
             session=self._session,
             metrics=self._metrics,
-            patience=min(self._session, REVOCATION_SECONDS),
         )
         app = build(
             self._bootstrap,
@@ -135,8 +137,12 @@ class KafkaMember:
             return 0, 0
         return max(self._app.consumer.left(), int(self._runner.full or self._runner.behind)), self._runner.parts
 
-    async def stop(self) -> None:
-        """Have `run` flush, commit, leave the group and return."""
+    async def stop(self, patience: float | None = None) -> None:
+        """Have `run` flush, commit, leave the group and return.
+
+        `patience`: seconds that the flush may take, if not as many as in a revocation.
+        """
+        self._patience = patience
         self._stopping.set()
 
     async def _until_over(self, app: App, runner: Runner) -> None:
@@ -165,7 +171,7 @@ class KafkaMember:
         raise RuntimeError("Faust stopped by itself")
 
     async def _end(self, app: App, runner: Runner) -> None:
-        await runner.release()  # before Faust stops: then the group still knows us
+        await runner.release(self._patience)  # before Faust stops: then the group still knows us
         with contextlib.suppress(TimeoutError):  # the session's timeout takes us out of the group as well
             async with asyncio.timeout(STOP_SECONDS):
                 await app.stop()

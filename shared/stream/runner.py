@@ -16,7 +16,10 @@ from shared.stream.ports import Processor
 from shared.telemetry import Metrics, logger
 
 BATCHES_FIRST = 2  # times as long as a part of a flush took, batches are taken after it
-REVOCATION_SECONDS = 10.0  # how long a revocation waits for the flush in flight, if a session lasts that long
+LONG_PART_SECONDS = (
+    0.5  # a part that took longer waited for the store, and has not kept batches waiting for its own sake
+)
+REVOCATION_SECONDS = 10.0  # how long a revocation waits for the flush in flight
 
 
 class Commit(Enum):
@@ -81,6 +84,7 @@ class Runner:
         self._taking = 0  # batches that are being applied, or wait for their turn
         self._taken = asyncio.Event()
         self._taken_for = 0.0  # seconds that taking batches took, in all
+        self._making_room = 0  # batches behind which none comes before there is room
         self.parts = 0  # of flushes and of what was to be worked off, after which there was more
         self._to_revoke: tuple[int, ...] = ()
         self._final: asyncio.Task[bool] | None = None
@@ -109,8 +113,12 @@ class Runner:
         finally:
             self._taking -= 1
             self._taken.set()
-        while fetched.epoch == self.ledger.epoch and self.full and await self._make_room():
-            pass
+        self._making_room += 1
+        try:
+            while fetched.epoch == self.ledger.epoch and self.full and await self._make_room():
+                pass
+        finally:
+            self._making_room -= 1
 
     @property
     def full(self) -> bool:
@@ -148,19 +156,24 @@ class Runner:
             self._policy.postponed(monotonic())
         return part is Part.LAST
 
-    async def release(self) -> None:
-        """Give all partitions up: take nothing more, wait for the flush in flight, flush, commit, forget."""
+    async def release(self, patience: float | None = None) -> None:
+        """Give all partitions up: take nothing more, wait for the flush in flight, flush, commit, forget.
+
+        `patience`: seconds that these flushes may take, if not as many as in every revocation.
+        """
         self.ledger.close()
         if not self.ledger.partitions:
             return
         self._final = asyncio.create_task(self.flush(), name="last flush before revocation")
-        await asyncio.wait({self._final}, timeout=self._patience)
+        self._taken.set()  # whoever has let batches in goes on
+        patience = self._patience if patience is None else patience
+        await asyncio.wait({self._final}, timeout=patience)
         self._to_revoke += self._drop()
         if self._final.done():
             async with self._turn():  # tells the processor
                 pass
         else:  # it is told when that flush is over
-            logger().warning("flush_too_slow", topic=self._topic, seconds=self._patience, effect="read again")
+            logger().warning("flush_too_slow", topic=self._topic, seconds=patience, effect="read again")
 
     async def keep_flushing(self) -> None:
         """Flush when the policy says so, until `end`."""
@@ -179,8 +192,9 @@ class Runner:
 
     async def _advance(self) -> bool:
         """A slice, and then a pause for batches; whether there is more."""
-        began, more = monotonic(), False
+        more = False
         async with self._turn() as alive:
+            began = monotonic()
             if alive and self.ledger.partitions and self._processor.behind and await self._may_store():
                 await self._processor.advance()
                 self.parts += 1
@@ -194,6 +208,7 @@ class Runner:
         self._ending = True
         self._wake.set()
         self._behind.set()
+        self._taken.set()
 
     def fail(self, error: BaseException) -> None:
         """End: the first failure is the one that is told."""
@@ -251,12 +266,13 @@ class Runner:
         return Part.LAST
 
     async def _let_batches_in(self, seconds: float) -> None:
-        """Wait for the batches that there are, which come one by one, until taking them took BATCHES_FIRST times as long
-        as the part did.
+        """Wait for the batches that there are, which come one by one.
 
+        Until taking them took BATCHES_FIRST times as long as the part did.
         Other parts may come in between; should no batch come although there are some, it waits twice that time at most.
         """
-        until, enough = monotonic() + 2 * BATCHES_FIRST * seconds, self._taken_for + BATCHES_FIRST * seconds
+        seconds = BATCHES_FIRST * min(seconds, LONG_PART_SECONDS)
+        until, enough = monotonic() + 2 * seconds, self._taken_for + seconds
         while self.more_to_take and self._taken_for < enough and (left := until - monotonic()) > 0:
             self._taken.clear()
             with contextlib.suppress(TimeoutError):
@@ -269,8 +285,8 @@ class Runner:
         if self._taking:
             return True
         assert self.group is not None
-        releasing = self._final is not None and not self._final.done()
-        return not releasing and not self.full and self.group.left() > 0
+        releasing = self._ending or (self._final is not None and not self._final.done())
+        return not (releasing or self.full or self._making_room) and self.group.left() > 0
 
     async def _may_store(self) -> bool:
         """Asked before every part: nothing is stored for a log that is another one, or that is somebody else's."""
@@ -319,6 +335,7 @@ class Runner:
 
     def _drop(self) -> tuple[int, ...]:
         self._policy.forget()
+        self._taken.set()
         partitions = self.ledger.forget()
         if self._metrics is not None:
             for partition in partitions:

@@ -42,6 +42,19 @@ def test_what_is_applied_during_a_flush_is_for_the_next_one() -> None:
     assert p.due() == pytest.approx(104.6)  # nothing is left
 
 
+def test_a_rest_may_be_shorter_than_what_is_gathered_of_a_backlog() -> None:
+    p = FlushPolicy(0.2, 5.0, now=100.0, rest=0.5)
+    p.applied(0, taken=1, remaining=0, now=100.4)
+    p.began(100.5)
+    p.applied(0, taken=1, remaining=0, now=100.6)
+    p.flushed(101.5)
+    assert p.due() == pytest.approx(101.5 + 0.5)
+    p.applied(0, taken=500, remaining=500, now=101.6)
+    assert p.due() == pytest.approx(101.5 + 5.0)
+    with pytest.raises(ValueError, match=r"0 < 0\.2 <= 6\.0 <= 5\.0"):
+        FlushPolicy(0.2, 5.0, now=100.0, rest=6.0)
+
+
 def test_a_flush_that_was_not_finished_is_tried_again() -> None:
     p = policy()
     p.applied(0, taken=1, remaining=0, now=100.4)

@@ -368,6 +368,37 @@ async def test_there_is_more_to_take_while_the_log_has_more_and_there_is_room_an
     await asyncio.gather(flushing, releasing)
 
 
+async def test_while_a_batch_waits_for_room_no_other_can_come() -> None:
+    bench = Bench()
+    bench.processor.most = 10
+    await bench.begin()
+    bench.processor.open.clear()
+    bench.group.log = 100
+    taking = asyncio.create_task(bench.runner.take(bench.fetched(0)))
+    while "flush" not in bench.processor.calls:
+        await asyncio.sleep(0)
+    bench.processor.most = 1 << 62  # the first part has made room
+    assert not bench.runner.more_to_take
+    bench.processor.open.set()
+    await taking
+    assert bench.runner.more_to_take
+
+
+async def test_whoever_lets_batches_in_goes_on_when_everything_is_given_up() -> None:
+    bench = Bench(patience=60.0)
+    await bench.begin()
+    await bench.runner.take(bench.fetched(0))
+    bench.group.log = 100
+    flushing = await begun(bench, parts=2)
+    await asyncio.sleep(0.5)  # so long a part takes: batches are let in for up to four times as long
+    bench.processor.open.set()
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(1.5):
+        await bench.runner.release()
+        await flushing
+    assert bench.processor.calls == ["assigned", "apply 0", "flush", "flush", "flush", "flush", "revoked"]
+
+
 async def test_whoever_is_expelled_between_two_parts_stores_no_further() -> None:
     bench = Bench()
     await bench.begin()
