@@ -18,7 +18,7 @@ from shared.domain.columns.dedup import SeenIds
 from shared.domain.columns.fact_columns import FACT_COLUMNS, fact_values
 from shared.domain.columns.history import History
 from shared.domain.columns.months import USE, Month
-from shared.domain.columns.row import NEVER, TOTAL_DAYS, Entry, Row
+from shared.domain.columns.row import NEVER, TOTAL_DAYS, TOTALS, Entry, Row
 from shared.domain.columns.view import View
 from shared.domain.contract.days import Day, month_of
 from shared.domain.contract.events import Millis
@@ -30,7 +30,7 @@ Ints = NDArray[np.int64]
 
 # About what a row takes, as tracemalloc has it for rows of 20 to 100 counters: its series and facts, its state with
 # what is stored of it, and what comes with each person, day or change that its facts hold.
-ROW_BYTES = (3 * TOTAL_DAYS + len(FACT_COLUMNS)) * 8 + 11_000
+ROW_BYTES = (TOTALS * TOTAL_DAYS + len(FACT_COLUMNS)) * 8 + 11_000
 BYTES_A_FACT = 250
 
 _FIRST_SEEN = FACT_COLUMNS.index("first_seen")
@@ -63,6 +63,7 @@ class Block:
         """Take a relationship in: its state and the month documents that reach back over the series."""
         row = Row(self.columns.take(), self.ids.enter(), state, self._phase(state.id))
         row.unknown_months = unknown_months
+        self.columns.phases[row.index] = row.phase
         self.columns.due[row.index] = state.next_due_at
         for name, due in state.due.items():
             self.columns.due_column(name)[row.index] = due
@@ -98,7 +99,8 @@ class Block:
         """Note about how much memory a row takes now."""
         counters = sum(month.weight for month in row.cells.values())
         state = row.state
-        facts = len(state.facts.people) + len(state.facts.inbound_days) + len(state.changes) + len(state.score_days)
+        facts = len(state.facts.people) + len(state.facts.inbound_days) + len(state.facts.promises)
+        facts += len(state.changes) + len(state.score_days)
         series = len(row.slots) * self.columns.feature_days * 8
         weight = ROW_BYTES + series + counters + (len(row.people) + facts) * BYTES_A_FACT
         self.weight += weight - row.weight
@@ -122,7 +124,6 @@ class Block:
     def refresh_facts(self, row: Row) -> None:
         """The row's facts have changed: renew their numbers."""
         self.columns.facts[row.index] = fact_values(row)
-        row.active = None
 
     def schedule(self, row: Row, due: Millis) -> None:
         """The row falls due then (0 = never)."""

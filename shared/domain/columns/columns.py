@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.columns.fact_columns import FACT_COLUMNS
-from shared.domain.columns.row import NEVER, TOTAL_DAYS, USAGE, Row, totals_of
+from shared.domain.columns.row import NEVER, TOTAL_DAYS, TOTALS, USAGE, Row, totals_of
 from shared.domain.contract.days import Day
 from shared.domain.contract.events import Millis
 
@@ -24,9 +24,10 @@ class Columns:
 
     def __init__(self, feature_days: int, capacity: int = 64) -> None:
         self.feature_days = feature_days
-        self.totals: Floats = np.zeros((capacity, 3, TOTAL_DAYS))
+        self.totals: Floats = np.zeros((capacity, TOTALS, TOTAL_DAYS))
         self.facts: Floats = np.full((capacity, len(FACT_COLUMNS)), np.nan)
         self.horizons: Ints = np.full(capacity, NEVER)  # the newest day the series of a row reach
+        self.phases: Ints = np.zeros(capacity, np.int64)  # how far into the hour its canonical moments lie (ms)
         self.due: Ints = np.zeros(capacity, np.int64)  # when its state falls due (ms), 0 = never
         self.due_for: dict[str, Ints] = {}  # the same by what is due then: a rule, or the scores; NOW until it is known
         self.features: Floats = np.zeros((capacity * 4, feature_days))
@@ -82,6 +83,7 @@ class Columns:
         self.totals = np.concatenate([self.totals, np.zeros_like(self.totals)])
         self.facts = np.concatenate([self.facts, np.full_like(self.facts, np.nan)])
         self.horizons = np.concatenate([self.horizons, np.full_like(self.horizons, NEVER)])
+        self.phases = np.concatenate([self.phases, np.zeros_like(self.phases)])
         self.due = np.concatenate([self.due, np.zeros_like(self.due)])
         self.due_for = {name: np.concatenate([due, np.full_like(due, NOW)]) for name, due in self.due_for.items()}
         self._free_places.extend(range(2 * had - 1, had - 1, -1))
@@ -121,7 +123,7 @@ class Columns:
         self.whole = self.whole and bool((amounts % 1 == 0).all())
         age = self.horizons[index] - days
         near = age < TOTAL_DAYS
-        place = (index * 3 + USAGE) * TOTAL_DAYS + days % TOTAL_DAYS
+        place = (index * TOTALS + USAGE) * TOTAL_DAYS + days % TOTAL_DAYS
         np.add.at(self.totals.reshape(-1), place[near], amounts[near])  # a flat array: numpy adds 5 times faster there
         near = (age < self.feature_days) & (slots >= 0)
         np.add.at(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import nan
 
 from shared.domain.columns.row import Row
+from shared.domain.relationship.state import has_ended
 
 FACT_COLUMNS = (
     "nps",  # 0-10
@@ -33,6 +34,8 @@ FACT_COLUMNS = (
     "gaps",  # how many there are
     "everyday",  # 1 for a calendar without weekends
     "promises",  # open ones, and those that were broken
+    "deadline",  # ms: the first of open promises of ours
+    "ended",  # 1 where the relationship is over by its status
 )
 
 _INSTRUMENTS = ("nps", "csat", "ces", "enps", "pulse")
@@ -67,4 +70,6 @@ def fact_values(row: Row) -> list[float]:
         gaps.gaps,
         state.directory.everyday,
         len(facts.promises),
+        min((promise.due for promise in facts.promises.values() if promise.open_of_ours), default=nan),
+        has_ended(state),
     ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shared.domain.columns.columns import Columns
 from shared.domain.columns.months import METRICS_MOST, USE
 from shared.domain.columns.packed import Packed
-from shared.domain.columns.row import NEVER, TOTAL_DAYS, USAGE, Row, totals_of
+from shared.domain.columns.row import NEVER, TOTAL_DAYS, TOTALS, USAGE, Row, totals_of
 from shared.domain.contract.days import Day
 
 Floats = NDArray[np.float64]
@@ -50,10 +50,10 @@ class History:
         self._advance()
         index = np.fromiter((row.index for row, _, _ in found), np.int64, len(found))[self._month]
         age = columns.horizons[index] - self._days
-        totals = np.array([_counts_into(name) for name in self._metrics], np.bool_).reshape(-1, 3)
-        for which in range(3):
+        totals = np.array([_counts_into(name) for name in self._metrics], np.bool_).reshape(-1, TOTALS)
+        for which in range(TOTALS):
             mine = (age < TOTAL_DAYS) & totals[self._what, which]
-            place = (index[mine] * 3 + which) * TOTAL_DAYS + self._days[mine] % TOTAL_DAYS
+            place = (index[mine] * TOTALS + which) * TOTAL_DAYS + self._days[mine] % TOTAL_DAYS
             np.add.at(columns.totals.reshape(-1), place, self._counts[mine])
         uses = totals[self._what, USAGE]
         self._features(uses & (age < columns.feature_days))
@@ -91,7 +91,7 @@ class History:
 @lru_cache(maxsize=4096)
 def _counts_into(metric: str) -> tuple[bool, ...]:
     """For each of a row's totals, whether this metric counts into it."""
-    return tuple(which in totals_of(metric) for which in range(3))
+    return tuple(which in totals_of(metric) for which in range(TOTALS))
 
 
 def _starts(lengths: Sequence[int]) -> Ints:

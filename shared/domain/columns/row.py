@@ -14,7 +14,8 @@ from shared.domain.relationship.state import RelationshipState
 from shared.domain.relationship.touchpoints import Touchpoint
 
 TOTAL_DAYS = 400  # a year and a month: the 365-day window, with room for days that come early
-USAGE, INBOUND, OUTBOUND = range(3)  # the totals every row has
+TOTALS = 3  # that every row has:
+USAGE, INBOUND, OUTBOUND = range(TOTALS)
 
 NEVER: Day = -1_000_000  # a day before all others
 
@@ -31,6 +32,15 @@ class Entry(NamedTuple):
     amount: float
 
 
+class Deadline(NamedTuple):
+    """Of an open promise of ours: when it is warned of (0 = not), when it is broken, and forgotten (0 = not)."""
+
+    promise: str
+    early: Millis
+    broken: Millis
+    forgotten: Millis
+
+
 class Row:
     """One relationship's place in the block."""
 
@@ -43,10 +53,12 @@ class Row:
         "days",
         "folded",
         "index",
+        "known_people",
         "new_ids",
         "pending",
         "people",
         "phase",
+        "promises",
         "published",
         "slots",
         "state",
@@ -73,6 +85,8 @@ class Row:
         self.days: dict[Day, DayCells] = {}  # days whose counters are at hand
         self.people: dict[str, Day] = {}  # person → last day with usage
         self.active: list[Day] | None = None  # the last active day of everybody who has not left, once asked for
+        self.known_people: object = None  # the people among its facts of whom that is so
+        self.promises: tuple[object, float, bool, list[Deadline]] = None, 0, False, []  # ours among these, and when
         self.chunks: list[IdChunk] = []  # of its event ids: the last one, and those that are not stored yet
         self.new_ids: list[IdBatch] = []  # event ids that are not stored yet, in pieces
         self.pending: dict[str, Touchpoint] = {}  # timeline entries new or changed since the last flush, by id
@@ -128,10 +142,13 @@ def totals_of(metric: str) -> tuple[int, ...]:
 
 def active_days(row: Row) -> list[Day]:
     """The last day with usage or an inbound touch of everybody who has not left."""
-    if row.active is None:
-        facts = row.state.facts.people
+    facts = row.state.facts.people
+    if row.active is None or row.known_people is not facts:
         last = dict(row.people)
         for name, person in facts.items():
-            last[name] = max(last.get(name, NEVER), day_of(person.last_in))
-        row.active = [day for name, day in last.items() if name not in facts or not facts[name].left_at]
+            if person.left_at:
+                last.pop(name, None)
+            else:
+                last[name] = max(last.get(name, NEVER), day_of(person.last_in))
+        row.active, row.known_people = list(last.values()), facts
     return row.active

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -10,29 +10,30 @@ from numpy.typing import NDArray
 
 from shared.domain.columns.columns import Columns
 from shared.domain.columns.fact_columns import FACT_COLUMNS
-from shared.domain.columns.row import TOTAL_DAYS, USAGE, Row, active_days
+from shared.domain.columns.row import TOTAL_DAYS, TOTALS, USAGE, Row, active_days
 from shared.domain.contract.events import DAY
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 DIGITS = 6  # decimals of a day's count, and of sums of these: in another order they are the same number
+AT_ONCE = 256  # rings that are turned together, so that they stay in a processor's cache
 _PLACES = {name: place for place, name in enumerate(FACT_COLUMNS)}
 
 
 class View:
     """Some rows of a block, each as of a moment. All arrays have one entry (or line) a row, in the given order."""
 
-    def __init__(self, columns: Columns, rows: Sequence[Row], at: Ints) -> None:
+    def __init__(self, columns: Columns, rows: Sequence[Row], at: Ints, index: Ints | None = None) -> None:
+        """`index`: the places of the rows, where they are known."""
         self.columns = columns
         self.rows = rows
         self.at = at
         self.day = at // DAY
         self.elapsed: Floats = (at % DAY) / DAY  # the share of the present day that has passed
-        self.index = np.fromiter((row.index for row in rows), np.int64, len(rows))
-        self.phase = np.fromiter((row.phase for row in rows), np.int64, len(rows))
+        self.index = np.array([row.index for row in rows], np.int64) if index is None else index
+        self.phase = columns.phases[self.index]
         self._one_day = bool(len(rows)) and bool((self.day == self.day[0]).all())  # as after a flush
-        self._rings: dict[int, Floats] = {}
         self._windows: dict[tuple[int, int], Floats] = {}
         self._totals: dict[int, Floats] = {}
         self._people: tuple[Ints, Ints] | None = None  # position and last active day of everybody
@@ -44,8 +45,8 @@ class View:
         """Some of these rows."""
         if len(positions) == len(self):
             return self
-        part = View(self.columns, [self.rows[at] for at in positions.tolist()], self.at[positions])
-        return part
+        rows = [self.rows[at] for at in positions.tolist()]
+        return View(self.columns, rows, self.at[positions], self.index[positions])
 
     def next_day(self) -> Ints:
         """The beginning of the next day, each relationship's at its own phase."""
@@ -57,18 +58,14 @@ class View:
         return column
 
     def total(self, which: int, days: int) -> Floats:
-        """Daily counts of a total over the last `days` days: shape (rows, days), today first."""
+        """Daily counts of a total over the last `days` days: shape (rows, days), today first, a day's side by side."""
         known = self._totals.get(which)
         if known is None or known.shape[1] < days:
             known = self._totals[which] = self._total(which, days)
         return known[:, :days]
 
     def _total(self, which: int, days: int) -> Floats:
-        back = np.arange(days)
-        if self._one_day:  # no index a cell
-            return self._ring(which)[:, (self.day[0] - back) % TOTAL_DAYS]
-        columns = (self.day[:, None] - back[None, :]) % TOTAL_DAYS
-        return self._rounded(self.columns.totals[self.index[:, None], which, columns])
+        return self._rounded(self._newest_first(*self._places(which), self.day, days))
 
     def window(self, which: int, days: int) -> Floats:
         """The sum of a total over the last `days` days."""
@@ -80,43 +77,67 @@ class View:
     def _window(self, which: int, days: int) -> Floats:
         if not self._one_day:
             return self._rounded(self.total(which, days).sum(axis=1))
-        ring, (first, rest) = self._ring(which), self._slices(days)
-        return self._rounded(ring[:, first].sum(axis=1) + ring[:, rest].sum(axis=1))
+        found, parts = np.zeros(len(self)), self._slices(days)
+        for at, rings in self._rings(which):
+            found[at] = sum(rings[:, part].sum(axis=1) for part in parts)
+        return self._rounded(found)
 
     def days_with(self, totals: Sequence[int], days: int) -> Floats:
         """How many of the last `days` days have any of these totals."""
         if not self._one_day:
             return _nonzero([self.total(which, days) for which in totals])
-        rings, (first, rest) = [self._ring(which) for which in totals], self._slices(days)
-        return _nonzero([ring[:, first] for ring in rings]) + _nonzero([ring[:, rest] for ring in rings])
+        found, parts = np.zeros(len(self)), self._slices(days)
+        for of_each in zip(*map(self._rings, totals), strict=True):
+            at = of_each[0][0]
+            found[at] = sum(_nonzero([rings[:, part] for _, rings in of_each]) for part in parts)
+        return found
 
-    def _slices(self, days: int) -> tuple[slice, slice]:
+    def _slices(self, days: int) -> list[slice]:
         """Where the last days lie in a ring: up to today, and at its end."""
         today = int(self.day[0]) % TOTAL_DAYS
-        return slice(max(0, today + 1 - days), today + 1), slice(TOTAL_DAYS + min(0, today + 1 - days), TOTAL_DAYS)
+        recent = slice(max(0, today + 1 - days), today + 1)
+        return [recent] if days <= today + 1 else [recent, slice(TOTAL_DAYS + today + 1 - days, TOTAL_DAYS)]
 
-    def _ring(self, which: int) -> Floats:
-        """A total as it lies in its ring."""
-        known = self._rings.get(which)
-        if known is None:
-            known = self._rings[which] = self._rounded(self.columns.totals[self.index, which])
-        return known
+    def _rings(self, which: int) -> Iterator[tuple[slice, Floats]]:
+        """A total as it lies in its rings, of some rows at a time."""
+        rings, places = self._places(which)
+        for at in range(0, len(places), AT_ONCE):
+            yield slice(at, at + AT_ONCE), self._rounded(rings.take(places[at : at + AT_ONCE], axis=0))
+
+    def _places(self, which: int) -> tuple[Floats, Ints]:
+        """The rings of all totals, and the places among them of this total of each row."""
+        return self.columns.totals.reshape(-1, TOTAL_DAYS), self.index * TOTALS + which
 
     def _rounded(self, counts: Floats) -> Floats:
         return counts if self.columns.whole else counts.round(DIGITS)
 
     def features(self, positions: Ints, days: int) -> tuple[Ints, Ints, Floats]:
-        """Daily counts of all features of the rows at these positions: each one's row, its slot, and (series, days)."""
+        """Daily counts of all features of the rows at these positions: each one's row, its slot, and (series, days).
+
+        Today is first, and a day's counts lie side by side.
+        """
         slots_of = [self.rows[at].slots for at in positions.tolist()]
         position = np.repeat(positions, np.fromiter(map(len, slots_of), np.int64, len(slots_of)))
         slots = np.fromiter(chain.from_iterable(map(dict.values, slots_of)), np.int64, len(position))
-        reach = self.columns.feature_days
-        if self._one_day:
-            counts = self.columns.features[slots][:, (self.day[0] - np.arange(days)) % reach]
-        else:
-            columns = (self.day[position][:, None] - np.arange(days)[None, :]) % reach
-            counts = self.columns.features[slots[:, None], columns]
+        counts = self._newest_first(self.columns.features, slots, self.day[position], days)
         return position, slots, self._rounded(counts)
+
+    def _newest_first(self, rings: Floats, places: Ints, day: Ints, days: int) -> Floats:
+        """The last `days` days of the rings at these places, each as of its day: shape (places, days).
+
+        Whatever adds up over days is fastest where a day's counts lie side by side; it is laid out so a few at a time.
+        """
+        found, length = np.empty((days, len(places))).T, rings.shape[1]
+        if not self._one_day:
+            found[:] = rings[places[:, None], (day[:, None] - np.arange(days)) % length]
+            return found
+        today = int(self.day[0]) % length
+        recent = min(days, today + 1)
+        for at in range(0, len(places), AT_ONCE):
+            ring, part = rings.take(places[at : at + AT_ONCE], axis=0), found[at : at + AT_ONCE]
+            part[:, :recent] = ring[:, today + 1 - recent : today + 1][:, ::-1]
+            part[:, recent:] = ring[:, length - days + recent :][:, ::-1]
+        return found
 
     def feature_name(self, position: int, slot: int) -> str:
         """The feature of a row that has this slot."""
@@ -144,5 +165,8 @@ class View:
 
 def _nonzero(series: Sequence[Floats]) -> Floats:
     """For each row, on how many days any of its series has something."""
-    found: Floats = np.count_nonzero(sum(series), axis=1).astype(np.float64)
-    return found
+    some = series[0] != 0
+    for other in series[1:]:
+        some |= other != 0
+    found: Floats = some.astype(np.float32) @ np.ones(some.shape[1], np.float32)  # whole numbers: exact in any order
+    return found.astype(np.float64)

@@ -22,7 +22,7 @@ from shared.domain.engine.terms import Terms
 from shared.domain.playbooks.resolver import Settings, Variants
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.flags import flag_key
-from shared.domain.relationship.state import has_ended
+from shared.domain.relationship.state import RelationshipState, has_ended
 from shared.domain.rules.declaration import SEVERITIES, Bools, Ints, RuleResult, StateRule, Trigger
 from shared.domain.rules.table import RULES, ended_by, state_rules
 from shared.domain.scores.formulas import score_columns
@@ -42,10 +42,8 @@ class Hit(NamedTuple):
     result: RuleResult
     entry: int
 
-    @property
-    def subject(self) -> str:
-        """What it is about."""
-        return self.result.subject[self.entry]
+    subject: str
+    numbers: dict[str, float]
 
 
 Found = dict[int, dict[str, Hit]]
@@ -68,15 +66,17 @@ class _Evaluation:
     def __init__(self, block: Block, rows: Sequence[Row], terms: Terms) -> None:
         self.block = block
         self.rows = rows
-        self.view = block.view(rows, [_moment(row) for row in rows])
+        states = [row.state for row in rows]
+        self.view = block.view(rows, [_moment(state) for state in states])
         self.variants = terms.resolver.of_rows(rows)
-        self.judged_by = terms.resolver.fingerprint
-        self.ended = np.fromiter((has_ended(row.state) for row in rows), np.bool_, len(rows))
-        self.anew = np.fromiter((row.state.judged_by != self.judged_by for row in rows), np.bool_, len(rows))
-        self.triggered = np.fromiter((row.state.triggered for row in rows), np.int64, len(rows))
+        self.judged_by = judged_by = terms.resolver.fingerprint
+        self.ended = self.view.fact("ended") > 0
+        self.anew = np.array([state.judged_by != judged_by for state in states], np.bool_)
+        self.triggered = np.array([state.triggered for state in states], np.int64)
         self.due: dict[str, Ints] = {}
         self.ran: dict[str, Bools] = {}
         self.found: Found = {}
+        self._parts: dict[bytes, View] = {}  # of the view, by the positions of their rows
 
     def run_rules(self) -> None:
         """Run each rule on the rows that it has something new to say of."""
@@ -85,7 +85,7 @@ class _Evaluation:
             triggers = rule.triggers | Trigger.DIRECTORY  # by which thresholds are resolved
             positions = self._wanting(rule.name, (self.triggered & triggers) > 0, enabled)
             if len(positions):
-                view = self.view.take(positions)
+                view = self._part(positions)
                 result = rule.evaluate(view, self.variants.thresholds(rule.name, positions))
                 self.due[rule.name][positions] = result.due
                 _note_hits(self.found, rule, view, positions, result)
@@ -100,12 +100,21 @@ class _Evaluation:
         self.due[name], self.ran[name] = known, wanted
         return np.flatnonzero(wanted)
 
+    def _part(self, positions: Ints) -> View:
+        """A view of the rows there: the same one for all that look at the same rows, for what it has gathered."""
+        known = positions.tobytes()
+        if known not in self._parts:
+            self._parts[known] = self.view.take(positions)
+        return self._parts[known]
+
     def settle(self, places: Sequence[Fence]) -> None:
         """Compare what was found with what stands: clear, keep, raise."""
         for position, row in enumerate(self.rows):
-            found = self.found.get(position, {})
-            if not found and not row.state.flags:
-                continue
+            found = self.found.get(position)
+            if found is None:
+                if not row.state.flags:
+                    continue
+                found = {}
             at, place = int(self.view.at[position]), places[position]
             suppressed = row.state.suppressed_until >= at
             settings = self.variants.of(position)
@@ -139,9 +148,10 @@ class _Evaluation:
         positions = self._wanting(SCORES, self.triggered > 0)
         if not len(positions):
             return
-        view = self.view.take(positions)
-        last = np.fromiter((row.state.last_seen for row in view.rows), np.int64, len(view))
-        flagged = np.fromiter((bool(row.state.flags) for row in view.rows), np.bool_, len(view))  # its rules may change
+        view = self._part(positions)
+        states = [row.state for row in view.rows]
+        last = np.array([state.last_seen for state in states], np.int64)
+        flagged = np.array([bool(state.flags) for state in states], np.bool_)  # its rules may change
         active = flagged | (view.at - last < ACTIVE_DAYS * DAY)
         self.due[SCORES][positions] = np.where(active, view.next_day(), 0)
         scores = score_columns(view)
@@ -209,15 +219,23 @@ def next_boundary(at: Millis, grain: Millis, phase: Millis) -> Millis:
     return ((at - shift) // grain + 1) * grain + shift
 
 
-def _moment(row: Row) -> Millis:
-    state = row.state
+def _moment(state: RelationshipState) -> Millis:
     return state.suppressed_until if state.suppressed_until > state.evaluated_at else state.next_due_at
 
 
 def _note_hits(found: Found, rule: StateRule, view: View, positions: Ints, result: RuleResult) -> None:
-    for entry in np.flatnonzero(result.stays).tolist():
-        hit = Hit(rule, view, result, entry)
-        found.setdefault(int(positions[result.position[entry]]), {})[flag_key(rule.name, hit.subject)] = hit
+    entries = np.flatnonzero(result.stays)
+    if not len(entries):
+        return
+    names, columns = (
+        list(result.numbers),
+        [[round(number, 4) for number in column[entries].tolist()] for column in result.numbers.values()],
+    )
+    at = zip(entries.tolist(), positions[result.position[entries]].tolist(), *columns, strict=True)
+    for entry, position, *numbers in at:
+        subject = result.subject[entry]
+        hit = Hit(rule, view, result, entry, subject, dict(zip(names, numbers, strict=True)))
+        found.setdefault(position, {})[flag_key(rule.name, subject)] = hit
 
 
 def _raise_or_keep(
@@ -227,13 +245,12 @@ def _raise_or_keep(
 
     When to look again, if its cooldown keeps it from being raised, else 0.
     """
-    rule, result, entry = hit.rule, hit.result, hit.entry
+    rule, result, entry, numbers = hit.rule, hit.result, hit.entry, hit.numbers
     standing, fires = row.state.flags.get(key), int(result.severity[entry])
     if standing is None and not fires:
         return 0
     mine = settings[rule.name]
     severity = mine.severity or SEVERITIES[fires]
-    numbers = {name: round(float(column[entry]), 4) for name, column in result.numbers.items()}
     reason = rule.words(row, hit.subject, numbers)
     if standing is not None and not (fires and is_worse(severity, standing.severity)):
         if reason != standing.reason:
@@ -263,5 +280,8 @@ def _record(row: Row, at: Millis, ri: float | None, rv: float | None) -> None:
     """Record the day's scores, as of its latest canonical evaluation, where they stay and where they are at hand."""
     day = day_of(at)
     row.record_scores(day, (ri, rv))
-    days = {**row.state.score_days, str(day): (ri, rv)}
-    row.state.score_days = dict(list(days.items())[-SCORE_DAYS_KEPT:]) if len(days) > SCORE_DAYS_KEPT else days
+    days = row.state.score_days.copy()
+    days[str(day)] = ri, rv
+    while len(days) > SCORE_DAYS_KEPT:
+        del days[next(iter(days))]
+    row.state.score_days = days

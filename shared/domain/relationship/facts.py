@@ -23,6 +23,11 @@ class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
     broken_by: str = ""
     backfill: bool = False
 
+    @property
+    def open_of_ours(self) -> bool:
+        """Whether we have still to keep it."""
+        return self.by != "them" and not self.broken_at
+
 
 class Survey(msgspec.Struct, frozen=True, omit_defaults=True):
     """The latest answer to an instrument (nps, csat, ces, enps, pulse)."""

@@ -51,14 +51,15 @@ def levels(counts: Floats, elapsed: Floats, window_days: int, weeks: int) -> Lev
     hours at each weekday's mean over the baseline; weeks before the first use are left out of it. Both are the same
     numbers whatever other series there are: sums are rounded, or go in one order (a product of matrices has none).
     """
-    seen = counts[:, :window_days].sum(axis=1).round(DIGITS) + counts[:, window_days] * (1 - elapsed)
+    by_day = np.asfortranarray(counts).T
+    seen = by_day[:window_days].sum(axis=0).round(DIGITS) + by_day[window_days] * (1 - elapsed)
     known = _known_weeks(counts, window_days, weeks)
-    sums = _weekday_sums(_history(counts, window_days, weeks), known)
+    sums = _weekday_sums(by_day[window_days + 1 :].reshape(weeks, 7, len(counts)), known)
     # day i of the window has the weekday of k = i - window_days - 1 modulo 7; k: days before the window began
     whole = np.bincount((np.arange(1, window_days) - window_days - 1) % 7, minlength=7)
-    usual = elapsed * sums[:, (-window_days - 1) % 7] + (1 - elapsed) * sums[:, 6]
+    usual = elapsed * sums[(-window_days - 1) % 7] + (1 - elapsed) * sums[6]
     for k in np.flatnonzero(whole).tolist():
-        usual += whole[k] * sums[:, k]
+        usual += whole[k] * sums[k]
     expected = usual / np.maximum(known, 1)  # at the end: of whole numbers it is exact
     expected[known < LEAST_WEEKS] = np.nan
     return Levels(seen, expected, known)
@@ -74,7 +75,7 @@ def compare(counts: Floats, elapsed: Floats, window_days: int, weeks: int) -> Co
     found = levels(counts, elapsed, window_days, weeks)
     history, known = _history(counts, window_days, weeks), found.weeks
     counted = np.arange(weeks)[None, :] < known[:, None]
-    mean = _weekday_sums(history, known) / np.maximum(known, 1)[:, None]
+    mean = _weekday_sums(history.transpose(1, 2, 0), known).T / np.maximum(known, 1)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         residual = ((history - mean[:, None, :]) ** 2 / np.maximum(mean[:, None, :], 0.5)) * counted[:, :, None]
         dispersion = np.maximum(residual.sum(axis=(1, 2)) / (7 * known - 7), 1.0)
@@ -114,9 +115,9 @@ def _first_use(counts: Floats) -> Ints:
 
 
 def _weekday_sums(history: Floats, known: Ints) -> Floats:
-    """What each weekday has over the known weeks: shape (series, 7)."""
-    sums = history.sum(axis=1)
-    part = np.flatnonzero(known < history.shape[1])  # began within a week, which does not count; none before it has any
-    sums[part] = np.maximum(sums[part] - history[part, known[part]], 0)
+    """What each weekday has over the known weeks, of a history of shape (week, k, series): shape (7, series)."""
+    sums = history.sum(axis=0)
+    part = np.flatnonzero(known < len(history))  # began within a week, which does not count; none before it has any
+    sums[:, part] = np.maximum(sums[:, part] - history[known[part], :, part].T, 0)
     rounded: Floats = sums.round(DIGITS)
     return rounded

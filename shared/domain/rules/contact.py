@@ -68,7 +68,7 @@ def silence(view: View, shares: Thresholds[SilenceParams]) -> RuleResult:
     everyday = view.fact("everyday") > 0
     limit = np.maximum(shares.column("minimum_days"), shares.column("factor") * view.fact("high_gap"))
     known = view.fact("gaps") >= shares.column("minimum_touches")
-    last = np.nan_to_num(view.fact("last_in")).astype(np.int64)
+    last = np.fmax(view.fact("last_in"), 0).astype(np.int64)
     due = np.where(known, business_days_after(last, limit, everyday), 0)
     fires = known & (view.at >= due)
     said_again = np.where(view.at - last < TOLD_FOR, view.next_day(), 0)  # one day more

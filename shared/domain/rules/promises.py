@@ -7,11 +7,11 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from shared.domain.columns.row import Row
+from shared.domain.columns.row import Deadline, Row
 from shared.domain.columns.view import View
 from shared.domain.contract.calendar import subtract_business_days
 from shared.domain.contract.days import iso
-from shared.domain.contract.events import HOUR, Millis
+from shared.domain.contract.events import HOUR
 from shared.domain.relationship.facts import Promise
 from shared.domain.relationship.flags import Evidence
 from shared.domain.rules.declaration import Params, RuleResult, Thresholds, Trigger, severities, state_rule
@@ -48,12 +48,22 @@ def _of_today(row: Row, subject: str) -> bool:
     return not row.state.facts.promises[subject].backfill
 
 
-def _moments(promise: Promise, warn_days: float, everyday: bool) -> tuple[Millis, Millis, Millis]:
-    """When a promise warns (0 = not), when it breaks, and when it is forgotten (0 = not)."""
+def _deadlines(row: Row, warn_days: float) -> list[Deadline]:
+    """Of the promises of ours, made anew only where there is something new to make them from."""
+    promises, everyday = row.state.facts.promises, row.state.directory.everyday
+    known = row.promises
+    if known[0] is promises and known[1:3] == (warn_days, everyday):
+        return known[3]
+    found = [_deadline(name, one, warn_days, everyday) for name, one in promises.items() if one.by != "them"]
+    row.promises = promises, warn_days, everyday, found
+    return found
+
+
+def _deadline(name: str, promise: Promise, warn_days: float, everyday: bool) -> Deadline:
     if promise.broken_at:
-        return 0, promise.broken_at, promise.broken_at + BROKEN_FOR
+        return Deadline(name, 0, promise.broken_at, promise.broken_at + BROKEN_FOR)
     early = subtract_business_days(promise.due, warn_days, everyday)
-    return (early if warn_days and promise.made_at < early else 0), promise.due, 0
+    return Deadline(name, early if warn_days and promise.made_at < early else 0, promise.due, 0)
 
 
 @state_rule(
@@ -71,24 +81,22 @@ def _moments(promise: Promise, warn_days: float, everyday: bool) -> tuple[Millis
 )
 def expectation_violated(view: View, shares: Thresholds[ExpectationParams]) -> RuleResult:
     """A promise of ours: a warning before the deadline, critical once it has passed or was broken."""
-    warn_days = shares.column("warn_hours") / 24
+    warnings, moments = (shares.column("warn_hours") / 24).tolist(), view.at.tolist()
     position: list[int] = []
     subject: list[str] = []
     late: list[bool] = []
     due = np.zeros(len(view), np.int64)
     for at in np.flatnonzero(view.fact("promises") > 0).tolist():
-        row, now = view.rows[at], int(view.at[at])
-        ahead: list[int] = []
-        for name, promise in row.state.facts.promises.items():
-            if promise.by == "them":
-                continue
-            early, broken, forgotten = _moments(promise, float(warn_days[at]), row.state.directory.everyday)
-            ahead += [moment for moment in (early, broken, forgotten) if moment > now]
+        now, first = moments[at], 0
+        for name, early, broken, forgotten in _deadlines(view.rows[at], warnings[at]):
+            for moment in (early, broken, forgotten):
+                if moment > now and (moment < first or not first):
+                    first = moment
             if (now >= broken or (early and now >= early)) and not (forgotten and now >= forgotten):
                 position.append(at)
                 subject.append(name)
                 late.append(now >= broken)
-        due[at] = min(ahead, default=0)
+        due[at] = first
     fires, critical = np.ones(len(position), np.bool_), np.array(late, np.bool_)
     return RuleResult(
         position=np.array(position, np.int64),

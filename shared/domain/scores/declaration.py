@@ -61,7 +61,7 @@ def factor(*inputs: str, of: Formula, words: Words, title: str = "") -> Callable
 
 def confidence(evidence: Floats, half: float) -> Floats:
     """1 − 2^(−evidence / half): half sure after `half` pieces of evidence, not at all without any."""
-    sure: Floats = 1 - np.exp2(-np.maximum(np.nan_to_num(evidence), 0) / half)
+    sure: Floats = 1 - np.exp2(np.fmax(evidence, 0) / -half)
     return sure
 
 
@@ -72,8 +72,10 @@ def some(number: float, one: str, many: str = "") -> str:
 
 def mean_of(parts: list[tuple[Floats, float]]) -> Floats:
     """Weighted mean of the parts that are not NaN; NaN where there is none."""
-    values = np.stack([part for part, _ in parts])
-    weights = np.array([weight for _, weight in parts])[:, None] * ~np.isnan(values)
+    values = np.array([part for part, _ in parts])
+    weights = np.array([[weight] for _, weight in parts])
+    known = ~np.isnan(values)
+    sums = np.where(known, values * weights, 0).sum(axis=0)
     with np.errstate(invalid="ignore"):
-        mean: Floats = np.nansum(values * weights, axis=0) / weights.sum(axis=0)
+        mean: Floats = sums / (known * weights).sum(axis=0)
     return mean

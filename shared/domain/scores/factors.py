@@ -25,7 +25,7 @@ def _satisfaction(view: View) -> tuple[Floats, Floats]:
         ((view.fact("pulse") - 1) / 4, 1.0),
         ((view.fact("sentiment") + 1) / 2, 1.0),
     ]
-    return np.clip(mean_of(parts), 0, 1), view.fact("surveys") * 2 + view.fact("sentiment_count")
+    return np.minimum(np.maximum(mean_of(parts), 0), 1), view.fact("surveys") * 2 + view.fact("sentiment_count")
 
 
 @factor(
@@ -84,25 +84,25 @@ def trust(view: View) -> Column:
     """Promises kept and payments on time against those broken, overdue and escalated (Beta mean), with tenure."""
     good = view.fact("kept") + view.fact("payments") + view.fact("outcomes")
     bad = view.fact("broken") + view.fact("overdue") + view.fact("escalations") + _promises_overdue(view)
-    tenure = np.clip((view.at - view.fact("first_seen")) / DAY / (2 * YEAR), 0, 1)
+    days = (view.at - view.fact("first_seen")) / DAY
+    tenure = np.minimum(np.maximum(days / (2 * YEAR), 0), 1)
     evidence = good + bad
     record = (good + 1) / (evidence + 2)  # uniform prior: Laplace's rule of succession
     value = np.where(evidence > 0, 0.8 * record + 0.2 * tenure, np.nan)
     return Column(
         value=value,
         confidence=confidence(evidence, 5),
-        inputs=(good, bad, np.nan_to_num((view.at - view.fact("first_seen")) / DAY)),
+        inputs=(good, bad, np.fmax(days, 0)),
     )
 
 
 def _promises_overdue(view: View) -> Floats:
     """Open promises of ours whose deadline has passed (those that were broken in so many words count as broken)."""
     overdue = np.zeros(len(view))
-    for position in np.flatnonzero(view.fact("promises") > 0).tolist():
-        at = view.at[position]
+    for position in np.flatnonzero(view.fact("deadline") <= view.at).tolist():
+        at = int(view.at[position])
         overdue[position] = sum(
-            promise.due <= at and promise.by != "them" and not promise.broken_at
-            for promise in view.rows[position].state.facts.promises.values()
+            promise.due <= at and promise.open_of_ours for promise in view.rows[position].state.facts.promises.values()
         )
     return overdue
 
@@ -152,10 +152,10 @@ def network(view: View) -> Column:
     """People in touch over 90 days against what its size needs: one, and one more for each doubling of the seats."""
     people = view.people(90).astype(np.float64)
     seats = view.fact("seats")
-    needed = np.clip(np.ceil(np.log2(1 + np.nan_to_num(seats, nan=1))), 1, 8)  # of unknown size: small
+    needed = np.fmin(np.fmax(np.ceil(np.log2(1 + seats)), 1), 8)  # of unknown size: small
     known = people > 0
     return Column(
-        value=np.where(known, np.clip(people / needed, 0.3, 1), np.nan),
+        value=np.where(known, np.minimum(np.maximum(people / needed, 0.3), 1), np.nan),
         confidence=confidence(people, 2),
         inputs=(people, needed),
     )
@@ -198,11 +198,11 @@ def satisfaction(view: View) -> Column:
 def loyalty(view: View) -> Column:
     """Tenure (two years are full) and referrals."""
     tenure = (view.at - view.fact("first_seen")) / DAY
-    stays = np.clip(tenure / (2 * YEAR), 0, 1)
+    stays = np.minimum(np.maximum(tenure / (2 * YEAR), 0), 1)
     refers = 1 - np.exp2(-view.fact("referrals"))
     return Column(
         value=0.3 + 0.5 * stays + 0.2 * refers,
-        confidence=confidence(np.nan_to_num(tenure), 180),
+        confidence=confidence(tenure, 180),
         inputs=(tenure, view.fact("referrals")),
     )
 

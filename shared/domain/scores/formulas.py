@@ -81,7 +81,7 @@ def score_columns(view: View) -> ScoreColumns:
 
 def _values(found: dict[str, Column], formula: Formula) -> Floats:
     """The values of a formula's factors: shape (factors, rows)."""
-    return np.stack([found[name].value for name in factors_of(formula)])
+    return np.array([found[name].value for name in factors_of(formula)])
 
 
 def _strength(found: dict[str, Column]) -> Floats:
@@ -93,8 +93,9 @@ def _strength(found: dict[str, Column]) -> Floats:
 
 def _product(values: Floats, strength: Floats) -> tuple[Floats, Floats]:
     """Raw product and index of factors (shape: factors, rows), NaN where there is none."""
-    count = (~np.isnan(values)).sum(axis=0)
-    product = np.where(count > 0, np.nanprod(values, axis=0), np.nan)
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    product = np.where(count > 0, np.where(known, values, 1.0).prod(axis=0), np.nan)
     return product * strength, 100 * product ** (1 / np.maximum(count, 1)) * strength
 
 
