@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the suite in parts (tests/parts.py), as many at a time as there are cores (with more, tests with a time to keep are
-# late) and beside them the contracts, which mostly wait for sessions of brokers to end. Each is a pytest process of its own
-# whose output is shown when it ends. Arguments are pytest's. Fails if any part fails, or if none has anything to run.
+# late), each in a pytest process of its own whose output is shown when it ends. Arguments are pytest's. Fails if any part
+# fails, or if none has anything to run.
 # Without arguments tests/domain by itself must cover every branch of shared/domain; nothing else is slowed by tracing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -39,15 +39,9 @@ ended() { # PID PART: show what it said, and keep the first failure's status
     if [ $result -eq 0 ] || [ $result -eq $NOTHING ]; then result=$status; fi
 }
 
-busy() { # how many of the parts that run do more than wait
-    local one count=0
-    for one in ${running[@]+"${running[@]}"}; do if [ "${one#*:}" != contracts ]; then count=$((count + 1)); fi; done
-    echo $count
-}
-
-until_at_most() { # so many busy parts run; 0: until all have ended
+until_at_most() { # so many parts run
     local one left
-    while if [ "$1" -gt 0 ]; then [ "$(busy)" -gt "$1" ]; else [ ${#running[@]} -gt 0 ]; fi; do
+    while [ ${#running[@]} -gt "$1" ]; do
         sleep 0.1
         left=()
         for one in "${running[@]}"; do
@@ -59,7 +53,7 @@ until_at_most() { # so many busy parts run; 0: until all have ended
 
 lanes=$(getconf _NPROCESSORS_ONLN)
 if [ "$lanes" -lt 2 ]; then lanes=2; fi
-for part in contracts e2e rest scoring faults embedded domain; do # the longest first: so that all end at nearly one time
+for part in e2e contracts rest scoring faults embedded domain; do # the longest first: so that all end at nearly one time
     until_at_most $((lanes - 1))
     if [ $part = domain ]; then start $part ${covered[@]+"${covered[@]}"} "$@"; else start $part "$@"; fi
 done

@@ -132,10 +132,10 @@ class KafkaMember:
         return left
 
     def _left(self) -> tuple[int, int]:
-        """Records that are left (at least one if the processor is behind), and parts of flushes that were stored."""
+        """Records that are left (at least one if the processor is full), and how many parts and slices are done."""
         if self._app is None or self._runner is None or not self.partitions:
             return 0, 0
-        return max(self._app.consumer.left(), int(self._runner.full or self._runner.behind)), self._runner.parts
+        return max(self._app.consumer.left(), int(self._runner.full)), self._runner.parts
 
     async def stop(self, patience: float | None = None) -> None:
         """Have `run` flush, commit, leave the group and return.

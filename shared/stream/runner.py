@@ -125,11 +125,6 @@ class Runner:
         """Whether the processor takes no more before a flush."""
         return bool(self.ledger.partitions) and not self.failure.done() and self._processor.full()
 
-    @property
-    def behind(self) -> bool:
-        """Whether the processor has something to work off."""
-        return bool(self.ledger.partitions) and not self.failure.done() and self._processor.behind
-
     async def _make_room(self) -> bool:
         """Flush; whether that may have to be repeated.
 
