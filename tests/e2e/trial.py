@@ -60,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True):
     relationships: int = 0
     alerts: int = 0
     restarts: dict[str, int] = msgspec.field(default_factory=dict)
-    expelled: int = 0  # times that a worker found the group gone on without it
+    expelled: int = 0  # times that a worker found others in its place: told by the group, or by a document's fence
     differences: Sequence[str] = ()
     unfinished: str = ""
 
@@ -146,7 +146,7 @@ async def _compared(running: Cluster, trial: Trial, sent: Plan, repeated: int) -
         relationships=len(found.states),
         alerts=len(found.alerts),
         restarts=running.restarts,
-        expelled=running.journal.count("expelled"),
+        expelled=sum(map(running.journal.count, ("expelled", "documents were changed by another worker"))),
         differences=published,
     )
 
