@@ -92,11 +92,11 @@ class View:
             found[at] = sum(_nonzero([rings[:, part] for _, rings in of_each]) for part in parts)
         return found
 
-    def _slices(self, days: int) -> list[slice]:
-        """Where the last days lie in a ring: up to today, and at its end."""
-        today = int(self.day[0]) % TOTAL_DAYS
+    def _slices(self, days: int, length: int = TOTAL_DAYS) -> list[slice]:
+        """Where the last days lie in a ring of so many days: up to today, and at its end."""
+        today = int(self.day[0]) % length
         recent = slice(max(0, today + 1 - days), today + 1)
-        return [recent] if days <= today + 1 else [recent, slice(TOTAL_DAYS + today + 1 - days, TOTAL_DAYS)]
+        return [recent] if days <= today + 1 else [recent, slice(length + today + 1 - days, length)]
 
     def _rings(self, which: int) -> Iterator[tuple[slice, Floats]]:
         """A total as it lies in its rings, of some rows at a time."""
@@ -131,12 +131,12 @@ class View:
         if not self._one_day:
             found[:] = rings[places[:, None], (day[:, None] - np.arange(days)) % length]
             return found
-        today = int(self.day[0]) % length
-        recent = min(days, today + 1)
+        parts = self._slices(days, length)
+        recent = parts[0].stop - parts[0].start
         for at in range(0, len(places), AT_ONCE):
-            ring, part = rings.take(places[at : at + AT_ONCE], axis=0), found[at : at + AT_ONCE]
-            part[:, :recent] = ring[:, today + 1 - recent : today + 1][:, ::-1]
-            part[:, recent:] = ring[:, length - days + recent :][:, ::-1]
+            ring, some = rings.take(places[at : at + AT_ONCE], axis=0), found[at : at + AT_ONCE]
+            for part, where in zip(parts, (slice(0, recent), slice(recent, days)), strict=False):
+                some[:, where] = ring[:, part][:, ::-1]
         return found
 
     def feature_name(self, position: int, slot: int) -> str:

@@ -41,7 +41,6 @@ class Hit(NamedTuple):
     view: View
     result: RuleResult
     entry: int
-
     subject: str
     numbers: dict[str, float]
 
@@ -110,11 +109,9 @@ class _Evaluation:
     def settle(self, places: Sequence[Fence]) -> None:
         """Compare what was found with what stands: clear, keep, raise."""
         for position, row in enumerate(self.rows):
-            found = self.found.get(position)
-            if found is None:
-                if not row.state.flags:
-                    continue
-                found = {}
+            found = self.found.get(position, {})
+            if not found and not row.state.flags:
+                continue
             at, place = int(self.view.at[position]), places[position]
             suppressed = row.state.suppressed_until >= at
             settings = self.variants.of(position)
@@ -227,10 +224,8 @@ def _note_hits(found: Found, rule: StateRule, view: View, positions: Ints, resul
     entries = np.flatnonzero(result.stays)
     if not len(entries):
         return
-    names, columns = (
-        list(result.numbers),
-        [[round(number, 4) for number in column[entries].tolist()] for column in result.numbers.values()],
-    )
+    names = list(result.numbers)
+    columns = [[round(number, 4) for number in column[entries].tolist()] for column in result.numbers.values()]
     at = zip(entries.tolist(), positions[result.position[entries]].tolist(), *columns, strict=True)
     for entry, position, *numbers in at:
         subject = result.subject[entry]
