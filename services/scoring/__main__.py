@@ -9,6 +9,7 @@ from services.scoring.garbage import Garbage
 from services.scoring.processor import Scoring
 from shared.clock import new_id, now_ms
 from shared.domain.contract.events import SECOND
+from shared.domain.engine.evaluation import warm_up
 from shared.domain.engine.terms import Terms
 from shared.domain.errors import Unavailable
 from shared.entry import as_far_as_possible, main, told_to_stop, until_told
@@ -29,12 +30,13 @@ LAST_FLUSH_SECONDS = 6.0  # where the log ends with its broker, which waits to b
 async def serve(settings: Settings) -> None:
     """Build everything, run it, and take it down in the opposite order."""
     metrics, stop = of_process(Metrics("scoring")), told_to_stop()
+    going_by = terms(settings)
     store = open_store(settings)
     publisher = KafkaPublisher(settings.kafka)
     processor = Scoring(
         store,
         publisher,
-        terms(settings),
+        going_by,
         metrics,
         now_ms,
         partitions=settings.partitions,
@@ -61,6 +63,7 @@ async def serve(settings: Settings) -> None:
             if settings.metrics_port:
                 probes = probe_app(metrics.registry, _ready(member, store))
                 await opened.enter_async_context(serving(probes, settings.host, settings.metrics_port))
+            await asyncio.to_thread(warm_up, going_by)
             await run(member, stop, settings.drain_seconds)
     finally:
         # Should the broker be gone for good, this and what ingest says of itself tell what went with it.

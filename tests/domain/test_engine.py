@@ -340,7 +340,7 @@ def folded(runs: list[Run]) -> dict[str, Any]:
 
 def series(block: Block, row: Row) -> tuple[list[list[float]], dict[str, list[float]]]:
     view = block.view([row], [int(block.columns.horizons[row.index]) * DAY])
-    totals = [view.total(which, TOTAL_DAYS)[0].tolist() for which in (USAGE, INBOUND, OUTBOUND)]
+    totals = [view.series(which).counts(TOTAL_DAYS)[0].tolist() for which in (USAGE, INBOUND, OUTBOUND)]
     return totals, {name: view.daily(0, name, 60).tolist() for name in row.slots}
 
 

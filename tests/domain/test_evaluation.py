@@ -16,7 +16,7 @@ from shared.domain.contract.days import day_of
 from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND
 from shared.domain.engine import evaluation
 from shared.domain.engine.changes import CHANGES_KEPT, forget_published, remembered
-from shared.domain.engine.evaluation import ACTIVE_DAYS, SCORE_DAYS_KEPT, next_boundary
+from shared.domain.engine.evaluation import ACTIVE_DAYS, SCORE_DAYS_KEPT, next_boundary, warm_up
 from shared.domain.engine.judging import EVENT_FLAGS_KEPT
 from shared.domain.engine.one_event import SETTLE
 from shared.domain.engine.run import Item, usage_entry
@@ -54,11 +54,11 @@ def test_what_changed_is_evaluated_at_the_next_full_hour_and_then_at_midnight() 
     assert desk.state.evaluated_at == NINE - 9 * HOUR + 4 * DAY
 
 
-def test_use_is_looked_at_every_quarter_of_a_day() -> None:
+def test_use_that_cannot_have_fallen_before_midnight_is_looked_at_then() -> None:
     desk = Desk()
     desk.say("usage.login", NINE + MINUTE)
     desk.clock(NINE + HOUR)
-    assert desk.state.next_due_at == at("2026-06-01T12:00:00Z")
+    assert desk.state.next_due_at == at("2026-06-02T00:00:00Z")
 
 
 def test_the_score_of_the_day_is_of_its_last_evaluation() -> None:
@@ -302,8 +302,8 @@ def test_only_what_is_triggered_or_due_is_run(monkeypatch: pytest.MonkeyPatch) -
     desk.say("usage.login", NINE + HOUR)
     desk.clock(NINE + 2 * HOUR)
     assert asked.since() == of_use | {"scores"} < every
-    desk.clock(NINE + 4 * HOUR)  # 12:00 was the next look at use, although nothing has come
-    assert {"usage_drop", "feature_decline"} <= asked.since() <= every - {"silence", "expectation_violated", "scores"}
+    desk.clock(NINE + 4 * HOUR)
+    assert asked.since() == set()
     desk.say("message.received", NINE + 5 * HOUR)
     desk.clock(NINE + 6 * HOUR)
     assert asked.since() >= of_contact | {"scores"} > {"silence"}
@@ -315,6 +315,12 @@ def test_only_what_is_triggered_or_due_is_run(monkeypatch: pytest.MonkeyPatch) -
     desk.terms = Terms(playbook("silence", params={"minimum_days": 9}))
     desk.clock(NINE + 16 * HOUR)
     assert asked.since() == every  # under another playbook
+
+
+def test_to_warm_up_is_to_run_every_rule_and_to_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(monkeypatch)
+    warm_up(Terms(playbook()))
+    assert asked.since() == {rule.name for rule in state_rules()} | {"scores"}
 
 
 def test_what_is_said_of_a_relationship_has_it_held_against_its_new_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +356,7 @@ def test_every_moment_of_a_relationship_has_its_phase() -> None:
     desk.say("usage.login", NINE)
     assert desk.state.next_due_at == NINE + phase
     desk.clock(NINE + phase)
-    assert desk.state.next_due_at == at("2026-06-01T12:17:00Z")
+    assert desk.state.next_due_at == at("2026-06-02T00:17:00Z")
     desk.say("usage.login", NINE + phase)
     assert desk.state.next_due_at == NINE + HOUR + phase
     desk.clock(at("2026-06-01T23:59:59Z"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.domain.columns.block import Block
 from shared.domain.columns.row import USAGE, Entry, Row
@@ -12,10 +14,11 @@ from shared.domain.contract.events import DAY, HOUR
 from shared.domain.playbooks.model import Playbook
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.flags import Counter
-from shared.domain.rules.baseline import days_needed, levels
-from shared.domain.rules.declaration import NONE
+from shared.domain.rules.baseline import levels
+from shared.domain.rules.declaration import NONE, StateRule
 from shared.domain.rules.usage import feature_decline, usage_drop
 from tests.domain.builders import LOG, Looked, at, judged, looked, playbook, state
+from tests.examples import examples
 
 NOW = at("2026-06-01T00:00:00Z")
 TODAY = day_of(NOW)
@@ -61,7 +64,7 @@ def test_a_drop_by_hand(window: float, fires: bool, stays: bool, critical: bool)
     result = total(100, 10 * window)
     assert (result.fires[0], result.stays[0], result.critical[0]) == (fires, stays, critical)
     block, row = used(export=(100, 10 * window))
-    found = levels(block.view([row], [NOW]).total(USAGE, days_needed(7, 8)), np.zeros(1), 7, 8)
+    found = levels(block.view([row], [NOW]).series(USAGE), np.zeros(1), 7, 8)
     assert (found.seen[0], found.expected[0], found.weeks[0]) == (pytest.approx(70 * window), 700, 8)
     if stays:
         said = {name: result.numbers[name][0] for name in ("seen", "expected", "weeks", "days")}
@@ -88,10 +91,47 @@ def test_without_history_there_is_no_drop() -> None:
     assert not total(0, 5).stays[0]
 
 
-def test_the_next_look_is_at_the_next_quarter_of_a_day() -> None:
+def test_use_that_has_fallen_is_looked_at_every_quarter_of_a_day() -> None:
     for now, due in ((NOW, NOW + 6 * HOUR), (NOW + 7 * HOUR, NOW + 12 * HOUR), (NOW + DAY - 1, NOW + DAY)):
-        assert total(10, 10, now=now).due.tolist() == [due]
+        assert total(10, 5, now=now).due.tolist() == [due]
+
+
+def test_use_that_cannot_have_fallen_before_midnight_is_looked_at_then() -> None:
+    for now in (NOW, NOW + 7 * HOUR, NOW + DAY - 1):
+        # From 70 in the window to 60 at the end of today, where 70 are usual: above 85 %
+        assert total(10, 10, now=now).due.tolist() == [NOW + DAY]
+        assert total(2, 0, now=now).due.tolist() == [NOW + DAY]  # 14 are usual, and 20 are needed
     assert total(0, 0).due.tolist() == [0]
+
+
+def test_use_that_will_have_fallen_before_midnight_is_looked_at_every_quarter_of_a_day() -> None:
+    # Seen goes from 64 to 54.9 where 70 are usual: below 85 % (59.5) soon after noon
+    result = total(10, 9.15)
+    assert (result.stays[0], result.due.tolist()) == (False, [NOW + 6 * HOUR])
+    assert total(10, 9.15, now=NOW + 18 * HOUR).stays[0]
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(
+    st.lists(st.integers(0, 9), min_size=64, max_size=64),
+    st.floats(0, 1),
+    st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)).map(sorted),
+    st.sampled_from([usage_drop, feature_decline]),
+)
+def test_no_moment_at_which_a_flag_may_stand_is_passed_over(
+    days: list[int], lately: float, shares: list[float], rule: StateRule
+) -> None:
+    """Whatever has been used: if a rule has anything to say later in the day, a look was due by then."""
+    block = Block(feature_days=68, capacity=1)
+    row = block.add(state())
+    counts = [round(count * (lately if ago < 8 else 1.0), 1) for ago, count in enumerate(days)]
+    uses = [Entry(f"use:{name}", "", TODAY - ago, count) for ago, count in enumerate(counts) for name in ("a", "b")]
+    block.count(row, [one for one in uses if one.metric == "use:b" or one.day < TODAY - 3], Fence(LOG, 0, 0))
+    now, later = (NOW + round(share * DAY) for share in shares)
+    due = judged(rule, block.view([row], [now])).due[0]
+    assert due <= NOW + DAY
+    if len(judged(rule, block.view([row], [later])).position):
+        assert due == NOW + ((now - NOW) // (6 * HOUR) + 1) * 6 * HOUR
 
 
 def declines(book: Playbook | None = None, now: int = NOW, **features: tuple[float, float]) -> dict[str, bool]:
@@ -99,7 +139,7 @@ def declines(book: Playbook | None = None, now: int = NOW, **features: tuple[flo
     block, row = used(**features)
     result = judged(feature_decline, block.view([row], [now]), book)
     assert result.position.tolist() == [0] * len(result.subject)
-    assert result.due.tolist() == [NOW + 6 * HOUR]
+    assert result.due.tolist() in ([NOW + 6 * HOUR], [NOW + DAY])
     return dict(zip(result.subject, (result.severity > NONE).tolist(), strict=True))
 
 

@@ -74,7 +74,7 @@ def _state(block: Block, row: Row) -> dict[str, Any]:
         "people": row.people,
         "active": sorted(active_days(row)),
         "horizon": horizon,
-        "totals": view and view.total(USAGE, TOTAL_DAYS).tolist(),
+        "totals": view and view.series(USAGE).counts(TOTAL_DAYS).tolist(),
         "features": view and {name: view.daily(0, name, block.columns.feature_days).tolist() for name in row.slots},
     }
 
@@ -98,7 +98,7 @@ def test_a_use_by_hand() -> None:
     assert row.cells["2026-06"].fence == Fence(LOG, 0, 1)
     assert row.people == {"ana": MONDAY}
     view = block.view([row], [NOON])
-    assert view.total(USAGE, 2).tolist() == [[3.5, 0]]
+    assert view.series(USAGE).counts(2).tolist() == [[3.5, 0]]
     assert view.daily(0, "export", 2).tolist() == [3.5, 0]
 
 
@@ -122,7 +122,7 @@ def test_an_earlier_day_leaves_the_last_one_and_a_later_one_moves_it() -> None:
 
 def test_who_is_active_is_asked_anew_after_a_use() -> None:
     block = same([use(person="ana")])
-    assert active_days(row_of(block)) == [MONDAY]
+    assert list(active_days(row_of(block))) == [MONDAY]
     fast(block, [use(person="bob", day=MONDAY - 1)], 1)
     assert sorted(active_days(row_of(block))) == [MONDAY - 1, MONDAY]
 
@@ -133,7 +133,7 @@ def test_a_feature_out_of_reach_gets_no_series() -> None:
     row = row_of(block)
     assert set(row.slots) == {"export", "near"}
     assert set(row.cells) == {month_of(MONDAY - back) for back in (0, 39, 40, TOTAL_DAYS)}
-    assert block.view([row], [NOON]).total(USAGE, TOTAL_DAYS).sum() == 3
+    assert block.view([row], [NOON]).series(USAGE).counts(TOTAL_DAYS).sum() == 3
 
 
 def test_what_is_left_behind_before_it_is_entered_is_not() -> None:
@@ -141,7 +141,7 @@ def test_what_is_left_behind_before_it_is_entered_is_not() -> None:
     block = same([use("export"), use("export", day=MONDAY + 40), use("import", day=ahead)])
     view = block.view([row_of(block)], [ahead * DAY])
     assert view.daily(0, "export", 40).tolist() == [0.0] * 40
-    assert view.total(USAGE, TOTAL_DAYS).sum() == 2
+    assert view.series(USAGE).counts(TOTAL_DAYS).sum() == 2
 
 
 def test_beyond_the_metrics_of_a_month_uses_count_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from shared.domain.columns.series import Series
 from shared.domain.contract.accepting import Acceptance, accept
 from shared.domain.contract.days import Day, day_number, day_of
 from shared.domain.contract.declaration import EventClass
@@ -59,7 +60,7 @@ def compared(counts: Counts, features: Iterable[str], now: Millis) -> Comparison
     days = range(days_needed(params.window_days, params.baseline_weeks))
     row = [sum(counts[feature].get(today - back, 0.0) for feature in features) for back in days]
     elapsed = np.array([(now % DAY) / DAY])
-    return compare(np.array([row]), elapsed, params.window_days, params.baseline_weeks)
+    return compare(Series.of(np.array([row])), elapsed, params.window_days, params.baseline_weeks)
 
 
 @settings(max_examples=25, deadline=None)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from msgspec import json
 
+from shared.domain.columns.series import Series
 from shared.domain.contract.accepting import Acceptance, accept
 from shared.domain.contract.days import day_number, day_of
 from shared.domain.contract.declaration import Direction
@@ -97,7 +98,7 @@ def test_nobody_elses_use_drops(live: Millis) -> None:
                 continue
             rows.append([sum(column) for column in zip(*rows, strict=True)])
             elapsed = np.full(len(rows), (now % DAY) / DAY)
-            found = compare(np.array(rows), elapsed, params.window_days, params.baseline_weeks)
+            found = compare(Series.of(np.array(rows)), elapsed, params.window_days, params.baseline_weeks)
             assert np.all(found.seen > 0.87 * found.expected), account.id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
@@ -120,7 +121,8 @@ async def read_relationship(
     today = day_of(state.clock)
     first, last = month_of(today - FEATURE_DAYS), month_of(today)
     months = await deps.store.month_range(caller.tenant, state.relationship, first, last)
-    return shown.relationship_out(state, features(state, months))
+    found = await asyncio.to_thread(features, state, months)  # loads the compiled loops, the first time
+    return shown.relationship_out(state, found)
 
 
 async def _head(deps: Deps, caller: Caller, part: str) -> RelationshipState:

@@ -189,8 +189,7 @@ class Block:
     def _saw(self, row: Row, person: str, day: Day, delta: float) -> bool:
         last = row.people.get(person, NEVER)
         if delta > 0 and day > last:
-            row.people[person] = day
-            row.active = None
+            row.saw(person, day)
         return delta < 0 and day == last
 
     def _see_again(self, row: Row, persons: set[str]) -> None:

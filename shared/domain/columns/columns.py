@@ -31,7 +31,6 @@ class Columns:
         self.due: Ints = np.zeros(capacity, np.int64)  # when its state falls due (ms), 0 = never
         self.due_for: dict[str, Ints] = {}  # the same by what is due then: a rule, or the scores; NOW until it is known
         self.features: Floats = np.zeros((capacity * 4, feature_days))
-        self.whole = True  # no amount so far had decimals
         self._free_places = list(range(capacity - 1, -1, -1))
         self._free_slots = list(range(capacity * 4 - 1, -1, -1))
 
@@ -98,6 +97,12 @@ class Columns:
         if self.horizons[row.index] == NEVER:  # whatever is there is clean
             self.horizons[row.index] = day
             return
+        if step == 1:  # by far the most of times
+            self.totals[row.index, :, day % TOTAL_DAYS] = 0
+            for slot in row.slots.values():
+                self.features[slot, day % self.feature_days] = 0
+            self.horizons[row.index] = day
+            return
         days = np.arange(day - min(step, TOTAL_DAYS) + 1, day + 1)
         self.totals[row.index][:, days % TOTAL_DAYS] = 0
         if row.slots:
@@ -109,7 +114,6 @@ class Columns:
     def count(self, row: Row, metric: str, feature: str | None, day: Day, delta: float) -> None:
         """Enter a change of a counter; `feature`: what was used, None where the metric is no use."""
         self.advance(row, day)
-        self.whole = self.whole and delta % 1 == 0
         age = self.horizons[row.index] - day
         if feature is not None and age < self.feature_days:
             slot = self.slot(row, feature)  # first, for it may put a larger array in place
@@ -120,7 +124,6 @@ class Columns:
 
     def count_uses(self, index: Ints, slots: Ints, days: Ints, amounts: Floats) -> None:
         """Add uses to the series of rows (by their index) and features (by slot, -1 for none)."""
-        self.whole = self.whole and bool((amounts % 1 == 0).all())
         age = self.horizons[index] - days
         near = age < TOTAL_DAYS
         place = (index * TOTALS + USAGE) * TOTAL_DAYS + days % TOTAL_DAYS

@@ -46,7 +46,6 @@ class History:
     def enter(self) -> None:
         """Into the series, and the last days of persons."""
         columns, found = self._columns, self._found
-        columns.whole = columns.whole and bool((self._counts % 1 == 0).all())
         self._advance()
         index = np.fromiter((row.index for row, _, _ in found), np.int64, len(found))[self._month]
         age = columns.horizons[index] - self._days

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from shared.domain.columns.counters import DayCells, MonthCells
@@ -84,7 +85,7 @@ class Row:
         self.cells: dict[str, MonthCells] = {}  # month → counters
         self.days: dict[Day, DayCells] = {}  # days whose counters are at hand
         self.people: dict[str, Day] = {}  # person → last day with usage
-        self.active: list[Day] | None = None  # the last active day of everybody who has not left, once asked for
+        self.active: dict[str, Day] | None = None  # the last active day of everybody who has not left, once asked for
         self.known_people: object = None  # the people among its facts of whom that is so
         self.promises: tuple[object, float, bool, list[Deadline]] = None, 0, False, []  # ours among these, and when
         self.chunks: list[IdChunk] = []  # of its event ids: the last one, and those that are not stored yet
@@ -120,6 +121,15 @@ class Row:
         month.record_scores(day, scores)
         self.unrecorded.pop(day, None)
 
+    def saw(self, person: str, day: Day) -> None:
+        """Somebody has used something on a later day than ever before."""
+        self.people[person] = day
+        if self.active is not None:
+            if person in self.active:
+                self.active[person] = max(self.active[person], day)
+            else:
+                self.active = None  # somebody new, or who has left
+
     def present_cadence(self) -> Cadence:
         """How often they get in touch, learned anew only where there is something new to learn from."""
         days, everyday, _ = self.cadence
@@ -140,7 +150,7 @@ def totals_of(metric: str) -> tuple[int, ...]:
     return (INBOUND, OUTBOUND)
 
 
-def active_days(row: Row) -> list[Day]:
+def active_days(row: Row) -> Collection[Day]:
     """The last day with usage or an inbound touch of everybody who has not left."""
     facts = row.state.facts.people
     if row.active is None or row.known_people is not facts:
@@ -150,5 +160,5 @@ def active_days(row: Row) -> list[Day]:
                 last.pop(name, None)
             else:
                 last[name] = max(last.get(name, NEVER), day_of(person.last_in))
-        row.active, row.known_people = list(last.values()), facts
-    return row.active
+        row.active, row.known_people = last, facts
+    return row.active.values()

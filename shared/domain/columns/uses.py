@@ -51,8 +51,7 @@ class Uses:
                 if known is None:
                     month.bytes += CELL_BYTES
                 if person and amount and day > row.people.get(person, NEVER):
-                    row.people[person] = day
-                    row.active = None
+                    row.saw(person, day)
             else:
                 entry = Entry(USE + feature, person, day, amount)
                 self._block.count(row, (entry,), Fence(self._log.incarnation, self._log.partition, offset))

@@ -32,7 +32,7 @@ def refresh(block: Block, rows: Sequence[Row]) -> None:
     totals = (USAGE, INBOUND, OUTBOUND)
     sums = [np.stack([view.window(which, days) for days in WINDOWS], axis=1).tolist() for which in totals]
     people = np.stack([view.people(days) for days in WINDOWS], axis=1).tolist()
-    use, inbound, outbound = (view.total(which, SPARK_DAYS) for which in totals)
+    use, inbound, outbound = (view.series(which).counts(SPARK_DAYS) for which in totals)
     spark = (use + inbound + outbound)[:, ::-1].tolist()
     shown = zip(rows, *sums, people, spark, score_columns(view).rows(), strict=True)
     for row, used, came, went, active, days, (scores, numbers) in shown:
@@ -51,9 +51,9 @@ def features(state: RelationshipState, months: Iterable[Month]) -> dict[str, tup
     """
     block = Block(FEATURE_DAYS + _EARLY_DAYS, capacity=1)
     view = block.view([block.add(state, months)], [state.clock])
-    position, slots, counts = view.features(np.arange(1), FEATURE_DAYS)
-    used = np.flatnonzero(counts.any(axis=1))
-    found = levels(counts[used], view.elapsed[position[used]], USUAL.window_days, USUAL.baseline_weeks)
+    position, slots, series = view.features(np.arange(1))
+    used = np.flatnonzero(series.used(FEATURE_DAYS))
+    found = levels(series.take(used), view.elapsed[position[used]], USUAL.window_days, USUAL.baseline_weeks)
     names = [view.feature_name(0, slot) for slot in slots[used].tolist()]
     return {
         name: (round(float(seen), 2), round(float(usual), 2))

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 
 from shared.domain.columns.row import USAGE, Row
+from shared.domain.columns.series import Series
 from shared.domain.columns.view import View
-from shared.domain.contract.events import HOUR
+from shared.domain.contract.events import DAY, HOUR
 from shared.domain.relationship.flags import Evidence
 from shared.domain.rules.baseline import Comparison, Floats, compare, critical_z, days_needed, levels
 from shared.domain.rules.declaration import (
@@ -69,35 +70,39 @@ class _Fallen(NamedTuple):
     found: Comparison
     fires: Bools
     critical: Bools
-
-
-_NOTHING = _Fallen(np.zeros(0, np.int64), compare(np.zeros((0, 15)), np.zeros(0), 0, 2), *np.zeros((2, 0), np.bool_))
+    soon: Bools  # of all that were looked at: whether they may keep one before the day is over, if nothing more comes
 
 
 def _fallen(
-    counts: Floats, elapsed: Floats, position: Ints, params: DropParams, shares: Thresholds[DropParams]
+    series: Series, elapsed: Floats, position: Ints, params: DropParams, shares: Thresholds[DropParams]
 ) -> _Fallen:
     """Which of these series (of the rows at `position`) have fallen enough for a standing flag to stay.
 
     How surely is computed for these alone, which are few.
     """
-    known = levels(counts, elapsed, params.window_days, params.baseline_weeks)
-    minimum, warn = shares.column("minimum")[position], shares.column("warn")[position]
+    known = levels(series, elapsed, params.window_days, params.baseline_weeks)
+    minimum, share = shares.column("minimum")[position], 1 - SETTLED * shares.column("warn")[position]
     with np.errstate(invalid="ignore"):
-        low = (known.expected >= minimum) & (known.seen < (1 - SETTLED * warn) * known.expected)
-    at = np.flatnonzero(low)
-    if not len(at):
-        return _NOTHING
-    found = compare(counts[at], elapsed[at], params.window_days, params.baseline_weeks)
-    z = critical_z(shares.column("significance")[position[at]])
-    fires = (found.seen <= (1 - warn[at]) * found.expected) & (found.z < z)
-    critical = found.seen <= (1 - shares.column("critical")[position[at]]) * found.expected
-    return _Fallen(at, found, fires, critical)
+        enough, low = known.expected >= minimum, known.seen < share * known.expected
+        # Both go in a straight line until midnight: what holds neither now nor then does not hold in between
+        soon = enough | (known.expected_by_midnight >= minimum)
+        soon &= low | (known.seen_by_midnight < share * known.expected_by_midnight)
+    at = np.flatnonzero(enough & low)
+    found = compare(series.take(at), elapsed[at], params.window_days, params.baseline_weeks)
+    warn, critical = shares.column("warn")[position[at]], shares.column("critical")[position[at]]
+    fires = found.seen <= (1 - warn) * found.expected
+    fires &= found.z < critical_z(shares.column("significance")[position[at]])
+    return _Fallen(at, found, fires, found.seen <= (1 - critical) * found.expected, soon)
 
 
-def _next_check(view: View, used: Bools) -> Ints:
-    """The next quarter of a day, as the relationship has it, for rows with any use in reach, else 0."""
-    return np.where(used, ((view.at - view.phase) // CHECKED_EVERY + 1) * CHECKED_EVERY + view.phase, 0)
+def _next_check(view: View, used: Bools, soon: Bools) -> Ints:
+    """The next quarter of a day, as the relationship has it, where time alone may change the answer before midnight.
+
+    Else the next day's first one; 0 without any use in reach.
+    """
+    quarter = ((view.at - view.phase) // CHECKED_EVERY + 1) * CHECKED_EVERY + view.phase
+    tomorrow = (view.day + 1) * DAY + view.phase
+    return np.where(soon, quarter, np.where(used, tomorrow, 0))
 
 
 def _numbers(found: Comparison, params: DropParams) -> dict[str, Floats]:
@@ -150,11 +155,13 @@ def _result(parts: Sequence[RuleResult], due: Ints) -> RuleResult:
 )
 def usage_drop(view: View, shares: Thresholds[DropParams]) -> RuleResult:
     """Use in all over the window against the relationship's own weekday baseline."""
-    parts, used = [], np.zeros(len(view), np.bool_)
+    use = view.series(USAGE)
+    parts, used, soon = [], np.zeros(len(view), np.bool_), np.zeros(len(view), np.bool_)
     for params, rows in shares.groups("window_days", "baseline_weeks"):
-        counts = view.total(USAGE, _lookback(params))[rows]
-        used[rows] = counts.any(axis=1)
-        fallen = _fallen(counts, view.elapsed[rows], rows, params, shares)
+        series = use.take(rows)
+        used[rows] = series.used(_lookback(params))
+        fallen = _fallen(series, view.elapsed[rows], rows, params, shares)
+        soon[rows] = fallen.soon
         parts.append(
             RuleResult(
                 position=rows[fallen.at],
@@ -165,7 +172,7 @@ def usage_drop(view: View, shares: Thresholds[DropParams]) -> RuleResult:
                 due=rows,
             )
         )
-    return _result(parts, _next_check(view, used))
+    return _result(parts, _next_check(view, used, soon))
 
 
 @state_rule(
@@ -183,24 +190,24 @@ def usage_drop(view: View, shares: Thresholds[DropParams]) -> RuleResult:
 )
 def feature_decline(view: View, shares: Thresholds[DropParams]) -> RuleResult:
     """A feature the relationship had made its own, falling by itself and not along with everything else."""
-    parts, used = [], np.zeros(len(view), np.bool_)
+    parts, used, soon = [], np.zeros(len(view), np.bool_), np.zeros(len(view), np.bool_)
     for params, rows in shares.groups("window_days", "baseline_weeks"):
-        used[rows] = view.total(USAGE, _lookback(params))[rows].any(axis=1)
-        parts.append(_declines(view, rows, params, shares))
-    return _result(parts, _next_check(view, used))
+        position, slots, series = view.features(rows)
+        used[position[series.used(_lookback(params))]] = True
+        fallen = _fallen(series, view.elapsed[position], position, params, shares)
+        soon[position[fallen.soon]] = True
+        parts.append(_declines(view, position, slots, series, fallen, params))
+    return _result(parts, _next_check(view, used, soon))
 
 
-def _declines(view: View, rows: Ints, params: DropParams, shares: Thresholds[DropParams]) -> RuleResult:
-    days = _lookback(params)
-    position, slots, counts = view.features(rows, days)
-    fallen = _fallen(counts, view.elapsed[position], position, params, shares)
-    at = fallen.at
-    if not len(at):
-        return RuleResult(
-            at, (), severities(fallen.fires, fallen.critical), fallen.fires, _numbers(fallen.found, params), rows
-        )
-    others = view.total(USAGE, days)[position[at]] - counts[at]
-    rest = levels(np.maximum(others, 0), view.elapsed[position[at]], params.window_days, params.baseline_weeks)
+def _declines(
+    view: View, position: Ints, slots: Ints, series: Series, fallen: _Fallen, params: DropParams
+) -> RuleResult:
+    """Of the features that have fallen, those that fell more than the others of their relationship."""
+    at, days = fallen.at, _lookback(params)
+    of = position[at]
+    others = view.series(USAGE).take(of).counts(days) - series.take(at).counts(days)
+    rest = levels(Series.of(np.maximum(others, 0)), view.elapsed[of], params.window_days, params.baseline_weeks)
     with np.errstate(divide="ignore", invalid="ignore"):
         level, general = fallen.found.seen / fallen.found.expected, rest.seen / rest.expected
         comparable = (fallen.found.active_weeks >= OWN_WEEKS * fallen.found.weeks) & (general > 0)
@@ -208,10 +215,10 @@ def _declines(view: View, rows: Ints, params: DropParams, shares: Thresholds[Dro
         stays = comparable & (level <= (1 - SETTLED * (1 - GENERAL)) * general)
     few = np.flatnonzero(stays)
     return RuleResult(
-        position=position[at[few]],
-        subject=[view.feature_name(int(position[one]), int(slots[one])) for one in at[few].tolist()],
+        position=of[few],
+        subject=[view.feature_name(int(of[one]), int(slots[at[one]])) for one in few.tolist()],
         severity=severities(fires[few], fallen.critical[few]),
         stays=stays[few],
         numbers={name: column[few] for name, column in _numbers(fallen.found, params).items()},
-        due=rows,
+        due=of,
     )

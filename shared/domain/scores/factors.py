@@ -125,7 +125,7 @@ def _promises_overdue(view: View) -> Floats:
 )
 def mutual_benefit(view: View) -> Column:
     """Realised value to them (people against seats, use against its usual level) and to us (payments, referrals)."""
-    use, days = view.window(USAGE, 90), view.days_with((USAGE,), 90)
+    use, days = view.window(USAGE, 90), view.series(USAGE).days_with(90)
     used = days > 0
     depth = np.where(used, np.minimum(1, (view.window(USAGE, 30) + 1) / (use / 3 + 1)), np.nan)
     people = view.people(30).astype(np.float64)
@@ -177,7 +177,7 @@ def engagement(view: View) -> Column:
         parts.append((np.where(some, np.minimum(1, (now + 0.5) / (usual + 0.5)), np.nan), 1.0))
     return Column(
         value=mean_of(parts),
-        confidence=confidence(view.days_with((USAGE, INBOUND), 120), 20),
+        confidence=confidence(view.series(USAGE).days_with_either(view.series(INBOUND), 120), 20),
         inputs=(parts[0][0], parts[1][0]),
     )
 
