@@ -256,6 +256,39 @@ def test_a_large_table_takes_16_bytes_an_id(monkeypatch: pytest.MonkeyPatch) -> 
     assert not counts.any()
 
 
+def test_a_large_table_is_made_anew_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "_MOVED", 10)
+    ids = SeenIds(WINDOW, capacity=1_000)
+    gone, stays = ids.enter(), ids.enter()
+    assert all(fill(ids, stays, 900, TODAY) + fill(ids, gone, 3, TODAY))
+    before = ids.nbytes
+    ids.leave(gone)
+    assert fill(ids, stays, 50, TODAY, first=1_000) == [True] * 50  # more than there is room for
+    assert before < ids.nbytes < 5 * before  # both tables are there
+    assert ids.resident == 953
+    assert not any(fill(ids, stays, 900, TODAY))  # looked for in both
+    other = [ids.enter() for _ in range(3)]
+    assert gone not in other  # some of its ids may still be there
+    for tag in other:
+        ids.leave(tag)
+    for _ in range(20):
+        ids.compact()  # also when nothing comes
+    assert ids.nbytes < 3 * before
+    assert ids.enter() == gone
+    assert ids.resident == 950
+    assert not any(fill(ids, stays, 900, TODAY) + fill(ids, stays, 50, TODAY, first=1_000))
+
+
+def test_an_older_table_is_gone_before_the_next_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "_MOVED", 1)
+    ids = SeenIds(WINDOW, capacity=1_000)
+    tag = ids.enter()
+    for first in range(1, 5_000, 3):
+        assert all(fill(ids, tag, 3, TODAY, first))
+    assert ids.resident == 5_001
+    assert not any(fill(ids, tag, 5_001, TODAY))
+
+
 def test_ids_of_relationships_that_were_let_go_of_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dedup, "MANY_LEFT", 2)
     ids = SeenIds(WINDOW, capacity=1)
@@ -320,8 +353,12 @@ def test_the_ids_of_what_was_let_go_make_room_and_its_tag_is_used_again() -> Non
     assert fill(ids, stays, 7, TODAY) == [False] * 7
 
 
-def test_when_all_tags_are_given_away_those_that_left_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("moved", [1, 4_096])
+def test_when_all_tags_are_given_away_those_that_left_are_used_again(
+    moved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dedup, "_TAGS", 3)
+    monkeypatch.setattr(dedup, "_MOVED", moved)
     ids = SeenIds(WINDOW)
     tags = [ids.enter() for _ in range(3)]
     for tag in tags:
@@ -483,9 +520,18 @@ steps = st.lists(
 
 
 @settings(max_examples=examples(60), deadline=None)
-@given(steps)
-def test_it_remembers_like_a_plain_dictionary(published: list[tuple[str, list[tuple[int, int, int]], int]]) -> None:
-    """Batches of several relationships, growth, expiry, relationships that come and go, crashes amid a store."""
+@given(steps, st.sampled_from((1, 3, 4_096)))
+def test_it_remembers_like_a_plain_dictionary(
+    published: list[tuple[str, list[tuple[int, int, int]], int]], moved: int
+) -> None:
+    """Batches of several relationships, growth (at once, or bit by bit), expiry, relationships that come and go,
+    crashes amid a store."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dedup, "_MOVED", moved)
+        _remembers(published)
+
+
+def _remembers(published: list[tuple[str, list[tuple[int, int, int]], int]]) -> None:
     model, today = Model(), TODAY
     table = Table(model)
     for what, events, size in published:
@@ -519,6 +565,6 @@ def test_the_same_ids_in_many_relationships_are_spread_over_the_table() -> None:
         assert admitted(ids, *[(tag, hash, TODAY, offset + 8_000) for tag, hash, _, offset in batch]) == [
             (False, False)
         ] * len(batch)
-    full = (ids._hashes != 0).all(axis=1).tolist()
+    full = (ids._table.hashes != 0).all(axis=1).tolist()
     longest = max(len(run) for run in "".join("x" if one else " " for one in full).split(" "))
     assert longest < 6

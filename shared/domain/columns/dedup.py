@@ -12,20 +12,17 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from shared.domain.columns.id_chunks import CHUNKS_A_DAY, Hashes, Ints
+from shared.domain.columns.id_table import OWNER_BITS, Bools, IdTable, Tags
 
-Bools = NDArray[np.bool_]
-Tags = NDArray[np.uint32]
-
-_BUCKET = 8  # slots that are looked at together: one line of the processor's cache
-_DAY_BITS = 12  # days are kept modulo 4096: eleven years
+_DAY_BITS = OWNER_BITS  # days are kept modulo 4096: eleven years
 _TAGS = 1 << 20  # relationships that a table can tell apart
 _FULL = 0.9  # share of slots in use above which the table is made anew
 _SPACIOUS, _TIGHT = 0.45, 0.76  # share in use after that: of a small table, and of one from LARGE ids on (16 B an id)
 _LARGE = 1 << 21
+_MOVED = 4_096  # buckets that go over at once from a table that was full into one made anew
 MANY_LEFT = 1_000  # relationships: for fewer the table is not made anew before it is full
 
 
@@ -58,23 +55,26 @@ class SeenIds:
         self._left: set[int] = set()  # tags whose ids are still in the table
         self._ahead: dict[tuple[int, int, int], int] = {}  # (tag, hash, offset) → partition: may be delivered again
         self._today: int | None = None
-        self._used = 0
-        self._allocate(capacity)
+        self._table = IdTable(capacity)
+        self._older: IdTable | None = None  # one that was full, and goes over into the other bit by bit
+        self._moved = 0  # buckets of it that have
+        self._leaving: Bools = np.zeros(0, np.bool_)  # by tag: ids that do not go over
 
     @property
     def resident(self) -> int:
-        """How many ids are in memory."""
-        return self._used
+        """How many ids are in memory (those in both tables count twice)."""
+        return self._table.used + (self._older.used if self._older else 0)
 
     @property
     def nbytes(self) -> int:
         """The memory they take."""
-        return self._hashes.nbytes + self._owners.nbytes
+        return self._table.nbytes + (self._older.nbytes if self._older else 0)
 
     def enter(self) -> int:
         """The tag of one more relationship."""
         if not self._free_tags and self._next_tag == _TAGS:
-            self._rebuild(0)
+            self._make_anew(0)
+            self._finish()
         if self._free_tags:
             return self._free_tags.pop()
         if self._next_tag == _TAGS:
@@ -88,8 +88,10 @@ class SeenIds:
 
     def compact(self) -> None:
         """Give back what the ids of relationships take that were let go of, if that may be most of them."""
-        if len(self._left) > max(MANY_LEFT, self._next_tag - len(self._free_tags) - len(self._left)):
-            self._rebuild(0)
+        if self._older:
+            self._move()
+        elif len(self._left) > max(MANY_LEFT, self._next_tag - len(self._free_tags) - len(self._left)):
+            self._make_anew(0)
 
     def load(self, stored: Sequence[Stored]) -> None:
         """Take stored ids in; what a relationship has more than once counts as of the last one."""
@@ -114,10 +116,14 @@ class SeenIds:
 
         Those are remembered. The others that count are deliveries of what was seen at the same place.
         """
-        slots = self._find(hashes, tags)
-        known = slots >= 0
+        slots = self._table.find(hashes, tags)
+        known, owners = slots >= 0, self._table.owners.flat[slots]
+        if self._older:
+            rest = np.flatnonzero(~known)
+            there = self._older.find(hashes[rest], tags[rest])
+            known[rest], owners[rest] = there >= 0, self._older.owners.flat[there]
         if known.any():
-            known &= ~self._expired(days, self._owners.flat[slots])
+            known &= ~self._expired(days, owners)
         counts = ~known
         if self._ahead:
             self._deliveries(known, counts, hashes, tags, offsets)
@@ -170,80 +176,69 @@ class SeenIds:
         age = (days - (owners & _DAY_MASK).astype(np.int64)) % (1 << _DAY_BITS)
         return (age > self._window) & (age < 1 << (_DAY_BITS - 1))
 
-    # --- the table: buckets of slots, filled from the left; a full one goes on in the next
-
-    def _allocate(self, ids: int) -> None:
-        buckets = max(8, -(-ids // _BUCKET))
-        self._hashes: Hashes = np.zeros((buckets, _BUCKET), np.uint64)
-        self._owners: Tags = np.zeros((buckets, _BUCKET), np.uint32)  # tag, and day of receipt
-        self._used = 0
-
-    def _home(self, hashes: Hashes, tags: Tags) -> Ints:
-        """Where to look first: elsewhere for each relationship, since many may have the same ids."""
-        mixed = hashes ^ (tags.astype(np.uint64) * _SPREAD)
-        return (((mixed >> _HALF) * np.uint64(len(self._hashes))) >> _HALF).astype(np.int64)
-
-    def _find(self, hashes: Hashes, tags: Tags) -> Ints:
-        """The slots of these ids, -1 where there is none."""
-        slots = np.full(len(hashes), -1, np.int64)
-        left, bucket = np.arange(len(hashes)), self._home(hashes, tags)
-        while len(left):
-            lines = self._hashes[bucket]
-            same = lines == hashes[left, None]
-            some = np.flatnonzero(same.any(axis=1))
-            if len(some):
-                same[some] &= self._owners[bucket[some]] >> np.uint32(_DAY_BITS) == tags[left[some], None]
-                hit = some[same[some].any(axis=1)]
-                slots[left[hit]] = bucket[hit] * _BUCKET + same[hit].argmax(axis=1)
-            more = (lines[:, -1] != 0) & (slots[left] < 0)
-            left, bucket = left[more], (bucket[more] + 1) % len(self._hashes)
-        return slots
+    # --- the table, and the one before it
 
     def _enter(self, hashes: Hashes, tags: Tags, days: Ints, slots: Ints | None = None) -> None:
-        """Write these ids; no two are the same. `slots`: where they are already, -1 where they are not, if known."""
+        """Write these ids; no two are the same. `slots`: where they are in the table, -1 where not, if known."""
         if not len(hashes):
             return
-        if self._used + len(hashes) > _FULL * self._hashes.size:
-            self._rebuild(len(hashes))
+        if self._older:
+            self._move(len(hashes))
+            slots = None
+        if self._table.used + len(hashes) > _FULL * self._table.size:
+            self._make_anew(len(hashes))
             slots = None
         if slots is None:
-            slots = self._find(hashes, tags)
+            slots = self._table.find(hashes, tags)
         owners = tags.astype(np.uint32) << np.uint32(_DAY_BITS) | (days & _DAY_MASK).astype(np.uint32)
         known = slots >= 0
-        self._owners.flat[slots[known]] = owners[known]
-        self._place(hashes[~known], owners[~known])
+        self._table.owners.flat[slots[known]] = owners[known]
+        self._table.place(hashes[~known], owners[~known])
 
-    def _place(self, hashes: Hashes, owners: Tags) -> None:
-        """Put ids that are not there into the first free slots from their home on."""
-        self._used += len(hashes)
-        bucket = self._home(hashes, owners >> np.uint32(_DAY_BITS))
-        while len(hashes):
-            order = np.argsort(bucket)
-            hashes, owners, bucket = hashes[order], owners[order], bucket[order]
-            starts = np.flatnonzero(np.r_[True, bucket[1:] != bucket[:-1]])
-            rank = np.arange(len(bucket)) - np.repeat(starts, np.diff(np.r_[starts, len(bucket)]))
-            slot = np.count_nonzero(self._hashes[bucket], axis=1) + rank
-            fits = slot < _BUCKET
-            self._hashes[bucket[fits], slot[fits]] = hashes[fits]
-            self._owners[bucket[fits], slot[fits]] = owners[fits]
-            hashes, owners, bucket = hashes[~fits], owners[~fits], (bucket[~fits] + 1) % len(self._hashes)
+    def _make_anew(self, more: int) -> None:
+        """A table with room for `more` ids, into which go those that have not expired and whose relationship stays.
 
-    def _rebuild(self, more: int) -> None:
-        """Make the table anew with room for `more` ids, without those that have expired or whose relationship left."""
-        kept = np.flatnonzero(self._hashes)
-        hashes, owners = self._hashes.flat[kept], self._owners.flat[kept]
-        live = np.ones(len(hashes), np.bool_)
+        A small one at once, and a large one bit by bit, so that nobody waits: until then ids are looked for in both.
+        """
+        self._finish()
+        self._leaving = np.zeros(self._next_tag, np.bool_)
+        self._leaving[list(self._left)] = True
+        older, self._older, self._moved = self._table, self._table, 0
+        ids = round(older.used * self._share_that_stays(older)) + more
+        self._table = IdTable(int(ids / (_SPACIOUS if ids < _LARGE else _TIGHT)))
+        self._move()
+
+    def _share_that_stays(self, table: IdTable) -> float:
+        """Of its ids, about (of a small table exactly)."""
+        owners = table.owners[:: max(1, len(table) // (2 * _MOVED))]
+        stays = self._stays(owners[table.hashes[:: max(1, len(table) // (2 * _MOVED))] != 0])
+        return float(stays.mean()) if len(stays) else 1.0
+
+    def _stays(self, owners: Tags) -> Bools:
+        gone: Bools = self._leaving[owners >> np.uint32(_DAY_BITS)]
         if self._today is not None:
-            live = ~self._expired(np.int64(self._today), owners)
-        if self._left:
-            live &= ~np.isin(owners >> np.uint32(_DAY_BITS), np.fromiter(self._left, np.uint32))
-        self._free_tags += self._left
-        self._left = set()
-        ids = np.count_nonzero(live) + more
-        self._allocate(int(ids / (_SPACIOUS if ids < _LARGE else _TIGHT)) + _BUCKET)
-        self._place(hashes[live], owners[live])
+            gone |= self._expired(np.int64(self._today), owners)
+        return ~gone
+
+    def _finish(self) -> None:
+        if self._older:
+            self._move(len(self._older))
+
+    def _move(self, at_least: int = 0) -> None:
+        """Let so many buckets of the older table go over into the other."""
+        assert self._older is not None
+        start, end = self._moved, self._moved + max(at_least, _MOVED)
+        hashes, owners = self._older.take(start, end)
+        stays = self._stays(owners)
+        hashes, owners = hashes[stays], owners[stays]
+        unknown = self._table.find(hashes, owners >> np.uint32(_DAY_BITS)) < 0  # else it has come again meanwhile
+        self._table.place(hashes[unknown], owners[unknown])
+        self._moved = end
+        if end >= len(self._older):
+            self._older = None
+            left = set(np.flatnonzero(self._leaving).tolist())
+            self._free_tags += left
+            self._left -= left
 
 
 _DAY_MASK = (1 << _DAY_BITS) - 1
-_HALF = np.uint64(32)
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ / φ, odd: neighbouring tags lie far apart (Knuth, TAOCP 3, 6.4)

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from shared.domain.columns.block import Block
-from shared.domain.columns.dedup import Bools
 from shared.domain.columns.id_chunks import HASH, RECEIVED, IdBatch, seen
+from shared.domain.columns.id_table import Bools
 from shared.domain.columns.row import Row
 from shared.domain.columns.uses import Uses
 from shared.domain.contract.events import DAY, Millis
