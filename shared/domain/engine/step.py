@@ -21,7 +21,7 @@ from shared.domain.columns.uses import Uses
 from shared.domain.contract.events import DAY, Millis
 from shared.domain.contract.uses import Use
 from shared.domain.engine.evaluation import clear_at_once, evaluate, next_boundary, watched
-from shared.domain.engine.one_event import fold_event, fresh, is_known_touchpoint, moment, move_fence, overdue
+from shared.domain.engine.one_event import fold_event, fresh, is_known_touchpoint, move_fence, overdue
 from shared.domain.engine.run import Item, Prefetched, Run
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence
@@ -165,7 +165,7 @@ class _Fold:
             due = min(due, state.next_due_at)
         if clock >= due:
             return at
-        if self.latest >= due:
+        if end - at > 1 and self.latest >= due:
             end = next((later for later in range(at, end) if received[later] >= due), end)
         if due != state.next_due_at:
             self.block.schedule(row, due)
@@ -199,13 +199,20 @@ class _Fold:
 
     def _must_wait(self, row: Row, at: int) -> bool:
         """Whether the relationship must be evaluated before this event."""
-        item = self.run.item(at)
-        place = self._place(item)
-        if not overdue(row, item, place) or is_known_touchpoint(row, item, self.prefetched, place):
-            return False  # what does not count brings no evaluation, whether its id is at hand or not
-        self.due.append((row, place, moment(row.state, item)))
-        self._touch(row)
-        return True
+        state, event = row.state, self.run.events[at]
+        now = max(state.clock, self.run.received[at])
+        if not 0 < state.next_due_at <= now:
+            return False
+        place = Fence(self.log.incarnation, self.log.partition, self.run.offsets[at])
+        if event.__class__ is Use:  # no history that is being loaded, and no entry of a timeline
+            waits = fresh(state, place)
+        else:  # what does not count brings no evaluation, whether its id is at hand or not
+            item = self.run.item(at)
+            waits = overdue(row, item, place) and not is_known_touchpoint(row, item, self.prefetched, place)
+        if waits:
+            self.due.append((row, place, now))
+            self._touch(row)
+        return waits
 
     def _one(self, row: Row, at: int) -> bool:
         """Fold one event that is not a plain use, or a use that is looked at; whether it may have ended a flag."""
