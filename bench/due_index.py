@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from bisect import bisect_right, insort
 
 from shared.domain.contract.events import Millis
 
 
 class DueIndex:
-    """The moments at which ids are due. Entries that no longer hold are dropped when they are met."""
+    """The moments at which ids are due. Entries that no longer hold are passed over."""
 
     def __init__(self) -> None:
         self._at: dict[str, Millis] = {}
-        self._heap: list[tuple[Millis, str]] = []
+        self._order: list[tuple[Millis, str]] = []
 
     def __len__(self) -> int:
         return len(self._at)
@@ -24,30 +24,23 @@ class DueIndex:
         self._at.pop(id, None)
         if at:
             self._at[id] = at
-            heappush(self._heap, (at, id))
+            insort(self._order, (at, id))
 
-    def first(self, now: Millis, limit: int, since: Millis = 1) -> list[tuple[str, Millis]]:
-        """At most so many that are due from `since` to `now`, in the order in which they are due, and when they are."""
-        found: list[tuple[Millis, str]] = []
-        taken: list[tuple[Millis, str]] = []
-        while len(found) < limit and (entry := self._next()) is not None and entry[0] <= now:
-            heappop(self._heap)
-            if entry not in taken[-1:]:  # the same one may have been put twice, with another moment between
-                taken.append(entry)
-                found += [entry] if entry[0] >= since else []
-        for entry in taken:
-            heappush(self._heap, entry)
-        return [(id, at) for at, id in found]
+    def first(self, now: Millis, limit: int, after: tuple[Millis, str] = (0, "")) -> list[tuple[str, Millis]]:
+        """At most so many that follow on one and are due by `now`, first things first, and when they are."""
+        found: list[tuple[str, Millis]] = []
+        for place in range(bisect_right(self._order, after), len(self._order)):
+            at, id = self._order[place]
+            if at > now or len(found) == limit:
+                break
+            if self._at.get(id) == at and (id, at) not in found[-1:]:  # it may have been put twice, and another between
+                found.append((id, at))
+        return found
 
     def earliest(self) -> Millis:
         """When the first is due; 0 without any."""
-        entry = self._next()
-        return entry[0] if entry is not None else 0
-
-    def _next(self) -> tuple[Millis, str] | None:
-        while self._heap:
-            at, id = self._heap[0]
-            if self._at.get(id) == at:
-                return at, id
-            heappop(self._heap)
-        return None
+        over = 0
+        while over < len(self._order) and self._at.get(self._order[over][1]) != self._order[over][0]:
+            over += 1
+        del self._order[:over]
+        return self._order[0][0] if self._order else 0

@@ -26,7 +26,7 @@ from shared.domain.relationship.touchpoints import Touchpoint
 from shared.embedded.ports import LOOPBACK
 from shared.storage.documents import Document, document, parse
 from shared.storage.lookup import lookup, written
-from shared.storage.store import DedupChunk, Due, Incarnation, PartitionState, Write
+from shared.storage.store import NEVER_DUE, DedupChunk, Due, Incarnation, PartitionState, Write
 
 T = TypeVar("T")
 NAME = "acct-{:07d}"  # all names are equally long, so that one can stand for another within encoded bytes
@@ -97,9 +97,9 @@ class Server:
         for id in ids:
             self._due[partition].put(id, at)
 
-    def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[tuple[str, Millis]]:
+    def due(self, partition: int, now: Millis, limit: int, after: tuple[Millis, str]) -> list[tuple[str, Millis]]:
         """What is due, first things first."""
-        return self._due[partition].first(now, limit, since)
+        return self._due[partition].first(now, limit, after)
 
     def earliest_due(self, partitions: list[int]) -> dict[int, Millis]:
         """When the first of each of these partitions is due."""
@@ -215,8 +215,8 @@ class RemoteStore:
     async def partition_state(self, partition: int) -> PartitionState | None:
         return (await self._parsed("get", "partitions", [str(partition)], PartitionState)).get(str(partition))
 
-    async def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[Due]:
-        found = await self._call("due", partition, now, limit, since)
+    async def due(self, partition: int, now: Millis, limit: int, after: Due = NEVER_DUE) -> list[Due]:
+        found = await self._call("due", partition, now, limit, (after.at, after.id))
         return [Due(id, int(at)) for id, at in found]
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:

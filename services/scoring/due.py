@@ -119,17 +119,13 @@ class DueWork:
     async def _look_up(self, owned: PartitionProgress, number: int) -> None:
         """Ask the store for the next that are due, in the order of their due moments.
 
-        What has been evaluated is due later as soon as it is stored; until then it is found, and passed over.
+        What is stored behind these meanwhile has been evaluated, or knows of events after the clock record.
         """
-        most = PAGE + len(owned.due_seen)
-        find = partial(self._store.due, number, owned.ticks[-1].now, most, owned.due_since)
+        find = partial(self._store.due, number, owned.ticks[-1].now, PAGE, owned.due_seen)
         found = await self._retry(find, "due")
-        new = [one for one in found if one.id not in owned.due_seen]
-        if new and new[-1].at > owned.due_since:
-            owned.due_since, owned.due_seen = new[-1].at, set()
-        owned.due_seen.update(one.id for one in new if one.at == owned.due_since)
-        owned.due_found = [one.id for one in new if one.id not in self._block.rows]
-        owned.due_over = len(found) < most
+        owned.due_seen = found[-1] if found else owned.due_seen
+        owned.due_found = [one.id for one in found if one.id not in self._block.rows]
+        owned.due_over = len(found) < PAGE
 
     async def _load(self, owned: PartitionProgress, number: int, ids: Sequence[str]) -> list[Row]:
         end = Fence(self._storing.incarnation, number, owned.end)

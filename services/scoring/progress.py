@@ -9,7 +9,7 @@ import msgspec
 from services.scoring.decode import Tick
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import HOUR, Millis
-from shared.storage.store import PartitionState
+from shared.storage.store import NEVER_DUE, Due, PartitionState
 from shared.stream.ports import Record
 
 ROW_DOCUMENTS = 3  # state, month and event ids: what storing a relationship costs, beside its timeline entries
@@ -30,8 +30,7 @@ class PartitionProgress(msgspec.Struct):
     clocked_at: Millis = 0  # when we last appended a clock record
     over: Tick | None = None  # the last clock record that is over, if its work may not have been stored yet
     ticks: list[Tick] = msgspec.field(default_factory=list)  # clock records that have been read and are not over
-    due_since: Millis = 1  # what fell due before that has been evaluated for them, and these, which did so then
-    due_seen: set[str] = msgspec.field(default_factory=set)
+    due_seen: Due = NEVER_DUE  # what the store has said to be due, up to this one
     due_over: bool = False  # the store has nothing more that is due
     due_found: list[str] = msgspec.field(default_factory=list)  # that are due, and were not in memory
     moved: bool = False  # the state differs from what is stored
@@ -58,7 +57,7 @@ class PartitionProgress(msgspec.Struct):
 
     def look_up_anew(self) -> None:
         """Ask the store again for what is due, from the beginning."""
-        self.due_since, self.due_seen, self.due_found, self.due_over = 1, set(), [], False
+        self.due_seen, self.due_found, self.due_over = NEVER_DUE, [], False
 
     @property
     def clock(self) -> Millis:

@@ -34,6 +34,7 @@ from shared.storage.lookup import (
     written,
 )
 from shared.storage.store import (
+    NEVER_DUE,
     AlertQuery,
     ApiKey,
     DedupChunk,
@@ -165,10 +166,10 @@ class MemoryStore:
     async def partition_state(self, partition: int) -> PartitionState | None:
         return self._by_id("partitions", [str(partition)], PartitionState).get(str(partition))
 
-    async def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[Due]:
+    async def due(self, partition: int, now: Millis, limit: int, after: Due = NEVER_DUE) -> list[Due]:
         docs = self._find("relationships", Condition("partition", (partition,)))
         found = ((doc.get("next_due_at", 0), doc["_id"]) for doc in docs)
-        first = heapq.nsmallest(limit, (one for one in found if since <= one[0] <= now))
+        first = heapq.nsmallest(limit, (one for one in found if (after.at, after.id) < one and 0 < one[0] <= now))
         return [Due(id, at) for at, id in first]
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:

@@ -76,6 +76,9 @@ class Due(msgspec.Struct, frozen=True):
     at: Millis
 
 
+NEVER_DUE = Due("", 0)
+
+
 class Write(msgspec.Struct, frozen=True):
     """A conditional write: document `id` of `collection` at revision `base` gets `fields` (absolute values).
 
@@ -137,8 +140,8 @@ class StateStore(Protocol):
         """State of a partition of `rapport.interactions` (`_id` = str(partition))."""
         ...
 
-    async def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[Due]:
-        """Relationships of `partition` with `since` ≤ next_due_at ≤ now (since > 0), earliest first, then by id."""
+    async def due(self, partition: int, now: Millis, limit: int, after: Due = NEVER_DUE) -> list[Due]:
+        """Relationships of `partition` with 0 < next_due_at ≤ now that follow on `after`: earliest first, then by id."""
         ...
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:

@@ -161,7 +161,8 @@ def test_first_things_are_due_first() -> None:
         due.put(id, at)
     assert due.first(8, 10) == [("c", 3), ("a", 5), ("b", 5)]
     assert due.first(8, 2) == [("c", 3), ("a", 5)]
-    assert due.first(8, 2, since=5) == [("a", 5), ("b", 5)]
+    assert due.first(8, 2, after=(3, "c")) == [("a", 5), ("b", 5)]
+    assert due.first(8, 2, after=(5, "a")) == [("b", 5)]
     assert (due.earliest(), len(due)) == (3, 4)
     due.put("c", 0)
     assert (due.first(8, 10), due.earliest()) == ([("a", 5), ("b", 5)], 5)

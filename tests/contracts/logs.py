@@ -93,6 +93,6 @@ class OnKafka:
 
 KINDS: dict[str, Callable[[Any], Log]] = {
     "memory": lambda request: InMemory(),
-    "embedded broker": lambda request: OnKafka(request.getfixturevalue("tansu_bootstrap"), 6_000, 3_000),
+    "embedded broker": lambda request: OnKafka(request.getfixturevalue("tansu_bootstrap"), 4_000, 3_000),
     "Apache Kafka": lambda request: OnKafka(request.getfixturevalue("kafka_bootstrap")),
 }

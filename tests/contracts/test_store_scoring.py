@@ -6,7 +6,7 @@ import numpy as np
 
 from shared.domain.columns.id_chunks import HASH, OFFSET, IdBatch, IdChunk, chunked, seen, unpack
 from shared.domain.relationship.fence import Fence
-from shared.storage.store import Incarnation, Store, Write
+from shared.storage.store import Due, Incarnation, Store, Write
 from tests.contracts.stored import FENCE, chunk_write, entry, head_write, month_write
 
 
@@ -127,11 +127,25 @@ async def test_due_are_the_earliest_of_the_partition(store: Store) -> None:
     assert [one.id for one in await store.due(3, 9, 10)] == []
     found = await store.due(3, 30, 10)
     assert [one.at for one in found] == sorted(one.at for one in found)
-    assert await store.due(3, 30, 10, found[1].at) == [one for one in found if one.at >= found[1].at]
+    assert await store.due(3, 30, 10, found[0]) == found[1:]
+    assert await store.due(3, 30, 1, found[0]) == found[1:2]
+    assert await store.due(3, 30, 10, found[2]) == []
     assert await store.earliest_due([3, 4, 5]) == {3: 10, 4: 5}
     assert await store.earliest_due([]) == {}
     await store.write([head_write("b", base=1, next_due_at=0)])
     assert await store.earliest_due([3]) == {3: 20}
+
+
+async def test_what_is_due_at_one_moment_comes_in_pages_by_id(store: Store) -> None:
+    ids = ["b", "a/2", "a", "c", "a/1"]
+    await store.write([head_write(name, next_due_at=20) for name in ids] + [head_write("z", next_due_at=10)])
+    await store.write([head_write("0", next_due_at=21), head_write("1", next_due_at=0)])
+    everything = await store.due(3, 30, 10)
+    assert [one.id for one in everything] == [f"acme/{name}" for name in ("z", *sorted(ids), "0")]
+    found: list[Due] = []
+    while page := await store.due(3, 30, 2, *found[-1:]):
+        found += page
+    assert found == everything
 
 
 async def test_due_times_are_plain_integers(store: Store) -> None:

@@ -16,7 +16,7 @@ from tests.contracts.test_stream_faults import Journal, messages, process
 pytestmark = pytest.mark.kafka
 
 PARTITIONS = 4
-SESSION_MS = 60_000  # a busy machine takes its time to start a process
+SESSION_MS = 30_000  # a busy machine takes its time to start a process
 
 
 def assigned(journal: Journal, who: str) -> str:

@@ -14,7 +14,7 @@ from shared.domain.relationship.touchpoints import Touchpoint
 from shared.storage.documents import Document, document, parse
 from shared.storage.lookup import log_order, written
 from shared.storage.mongo.client import BULK, MongoClient, answering, chunks, whole
-from shared.storage.store import DedupChunk, Due, Incarnation, PartitionState, Write
+from shared.storage.store import NEVER_DUE, DedupChunk, Due, Incarnation, PartitionState, Write
 
 _FEW = 50  # up to so many relationships are asked for one by one, which NX-27017 answers from an index
 _LONG_MONTHS = 60  # beyond so many months between first and last, ids are not guessed
@@ -112,10 +112,15 @@ class MongoState(MongoClient):
         found = await self._first("partitions", {"_id": str(partition)})
         return parse(found, PartitionState) if found and found["rev"] else None
 
-    async def due(self, partition: int, now: Millis, limit: int, since: Millis = 1) -> list[Due]:
-        query = {"partition": {"$eq": partition}, "next_due_at": {"$gte": since, "$lte": now}}
+    async def due(self, partition: int, now: Millis, limit: int, after: Due = NEVER_DUE) -> list[Due]:
+        same: dict[str, Any] = {"next_due_at": {"$eq": after.at}, "q.key": {"$gt": "=" + after.id}}
+        later: dict[str, Any] = {"next_due_at": {"$gt": after.at, "$lte": now}}
         order, fields = [("next_due_at", 1), ("q.key", 1)], ["_id", "next_due_at"]
-        found = await self._find("relationships", query, order, limit, fields)
+        found: list[dict[str, Any]] = []
+        for which in (same, later) if after.at else (later,):  # two questions: each goes along the index
+            if left := limit - len(found):
+                query = {"partition": {"$eq": partition}, **which}
+                found += await self._find("relationships", query, order, left, fields)
         return [Due(doc["_id"], int(doc["next_due_at"])) for doc in found]
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:
