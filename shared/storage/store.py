@@ -141,7 +141,7 @@ class StateStore(Protocol):
         ...
 
     async def due(self, partition: int, now: Millis, limit: int, after: Due = NEVER_DUE) -> list[Due]:
-        """Relationships of `partition` with 0 < next_due_at ≤ now that follow on `after`: earliest first, then by id."""
+        """Relationships of `partition` with 0 < next_due_at ≤ now that follow on `after`, by that and then by id."""
         ...
 
     async def states_of_partition(self, partition: int, after: str, limit: int) -> list[RelationshipState]:

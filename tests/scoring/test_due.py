@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -100,8 +100,16 @@ def test_events_between_slices_change_nothing(story: Story, limit: int, slices: 
     assert asyncio.run(run()) == asyncio.run(undisturbed(story))
 
 
+CORRECTED_BEFORE_IT_CAME: Story = [  # what is said of a message comes before it, and after it
+    ("acct-2", 8, True, ("event.corrected", {"about": "m3"})),
+    ("acct-2", 5_000, True, ("message.received", {"person": "ana", "id": "m3"})),
+    ("acct-2", 60, False, ("event.retracted", {"about": "m3"})),
+]
+
+
 @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
 @given(stories, st.integers(1, 6), st.lists(st.integers(0, 3), max_size=20), st.integers(1, 60), st.booleans())
+@example(CORRECTED_BEFORE_IT_CAME, 3, [], 9, True)
 def test_a_crash_between_slices_changes_nothing(
     story: Story, limit: int, slices: list[int], fuse: int, after: bool
 ) -> None:

@@ -57,15 +57,16 @@ def move_fence(row: Row, place: Fence) -> None:
 
 
 def is_known_touchpoint(row: Row, item: Item, prefetched: Prefetched, place: Fence) -> bool:
-    """Whether a touchpoint is on the timeline from an earlier place: touchpoints count once for ever."""
+    """Whether a touchpoint is on the timeline, and not by this very record: touchpoints count once for ever.
+
+    What was corrected before it came is there without a record of its own.
+    """
     event = item.event
     if event_type(event.type).kind is not EventClass.TOUCHPOINT:  # nothing else has an entry, or can be retracted
         return False
     entry_id = touchpoint_id(event.tenant, event.relationship, event_key(event.source, event.id))
     entry = row.pending.get(entry_id) or prefetched.touchpoints.get(entry_id)
-    if entry is None:
-        return False
-    return entry.incarnation != place.incarnation or entry.offset < place.offset
+    return entry is not None and not (same_log(entry, place) and entry.position == place.offset)
 
 
 def fold_event(block: Block, row: Row, item: Item, prefetched: Prefetched, terms: Terms, place: Fence) -> int:
