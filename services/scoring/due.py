@@ -25,8 +25,8 @@ from shared.domain.relationship.fence import Fence
 from shared.patience import Retry
 from shared.storage.store import StateStore
 
-SLICE_SECONDS = 0.025  # about how long a slice takes; one that is out of the common takes four times as long
-LEAST, FIRST, MOST = 10, 25, 2_000  # relationships of a slice
+SLICE_SECONDS = 0.02  # about how long a slice takes; one that is out of the common takes five times as long
+LEAST, FIRST, MOST = 5, 25, 2_000  # relationships of a slice
 PAGE = 1_000  # ids of relationships that the store is asked for at once
 
 
