@@ -115,11 +115,11 @@ def test_use_that_will_have_fallen_before_midnight_is_looked_at_every_quarter_of
 @given(
     st.lists(st.integers(0, 9), min_size=64, max_size=64),
     st.floats(0, 1),
-    st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)).map(sorted),
+    st.tuples(st.integers(0, DAY - 1), st.integers(0, DAY - 1)).map(sorted),
     st.sampled_from([usage_drop, feature_decline]),
 )
 def test_no_moment_at_which_a_flag_may_stand_is_passed_over(
-    days: list[int], lately: float, shares: list[float], rule: StateRule
+    days: list[int], lately: float, since: list[int], rule: StateRule
 ) -> None:
     """Whatever has been used: if a rule has anything to say later in the day, a look was due by then."""
     block = Block(feature_days=68, capacity=1)
@@ -127,7 +127,7 @@ def test_no_moment_at_which_a_flag_may_stand_is_passed_over(
     counts = [round(count * (lately if ago < 8 else 1.0), 1) for ago, count in enumerate(days)]
     uses = [Entry(f"use:{name}", "", TODAY - ago, count) for ago, count in enumerate(counts) for name in ("a", "b")]
     block.count(row, [one for one in uses if one.metric == "use:b" or one.day < TODAY - 3], Fence(LOG, 0, 0))
-    now, later = (NOW + round(share * DAY) for share in shares)
+    now, later = (NOW + passed for passed in since)
     due = judged(rule, block.view([row], [now])).due[0]
     assert due <= NOW + DAY
     if len(judged(rule, block.view([row], [later])).position):

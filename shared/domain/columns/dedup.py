@@ -205,7 +205,7 @@ class SeenIds:
         self._leaving[list(self._left)] = True
         older, self._older, self._moved = self._table, self._table, 0
         ids = round(older.used * self._share_that_stays(older)) + more
-        self._table = IdTable(int(ids / (_SPACIOUS if ids < _LARGE else _TIGHT)))
+        self._table = IdTable(1 + int(ids / (_SPACIOUS if ids < _LARGE else _TIGHT)))
         self._move()
 
     def _share_that_stays(self, table: IdTable) -> float:

@@ -24,7 +24,7 @@ class IdTable:
     """Hashes of ids (0: an empty slot), and their owners: a tag, and OWNER_BITS that are somebody else's to use."""
 
     def __init__(self, slots: int) -> None:
-        buckets = max(8, -(-slots // _BUCKET) + 1)
+        buckets = max(8, -(-slots // _BUCKET))
         self.hashes: Hashes = np.zeros((buckets, _BUCKET), np.uint64)
         self.owners: Tags = np.zeros((buckets, _BUCKET), np.uint32)
         self.used = 0
