@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the suite in parts (tests/parts.py), as many at a time as there are cores (with more, tests with a time to keep are
-# late), each in a pytest process of its own whose output is shown when it ends. Arguments are pytest's. Fails if any part
-# fails, or if none has anything to run.
+# Runs the suite in parts (tests/parts.py), each in a pytest process of its own whose output is shown when it ends: first one
+# more at a time than there are cores, of which one mostly waits for its servers; then as many as there are cores, those with
+# times to keep. Arguments are pytest's. Fails if any part fails, or if none has anything to run.
 # Without arguments tests/domain by itself must cover every branch of shared/domain; nothing else is slowed by tracing.
 # There loops run as they stand in the source, which a tracer sees; all other parts run them compiled.
 set -uo pipefail
@@ -54,9 +54,13 @@ until_at_most() { # so many parts run
 
 lanes=$(getconf _NPROCESSORS_ONLN)
 if [ "$lanes" -lt 2 ]; then lanes=2; fi
-for part in e2e contracts rest scoring faults embedded domain; do # the longest first: so that all end at nearly one time
-    until_at_most $((lanes - 1))
+for part in contracts rest scoring domain; do
+    until_at_most "$lanes"
     if [ $part = domain ]; then NUMBA_DISABLE_JIT=1 start $part ${covered[@]+"${covered[@]}"} "$@"; else start $part "$@"; fi
+done
+for part in e2e embedded faults; do
+    until_at_most $((lanes - 1))
+    start $part "$@"
 done
 until_at_most 0
 exit $result
