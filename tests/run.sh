@@ -54,11 +54,11 @@ until_at_most() { # so many parts run
 
 lanes=$(getconf _NPROCESSORS_ONLN)
 if [ "$lanes" -lt 2 ]; then lanes=2; fi
-for part in contracts rest scoring domain; do
+for part in contracts rest scoring embedded domain; do
     until_at_most "$lanes"
     if [ $part = domain ]; then NUMBA_DISABLE_JIT=1 start $part ${covered[@]+"${covered[@]}"} "$@"; else start $part "$@"; fi
 done
-for part in e2e embedded faults; do
+for part in e2e faults; do
     until_at_most $((lanes - 1))
     start $part "$@"
 done
