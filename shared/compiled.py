@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from contextlib import suppress
+from pickle import UnpicklingError
+from typing import Any, ParamSpec, TypeVar
 
 from numba import config, njit
+from numba.core.caching import FunctionCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -14,23 +17,34 @@ if not (config.CACHE_DIR or config.CACHE_LOCATOR_CLASSES):  # type: ignore[attr-
     # Not beside the source, which may be somebody else's
     config.CACHE_LOCATOR_CLASSES = "UserWideCacheLocator"  # type: ignore[attr-defined]
 
+_DAMAGED = (OSError, EOFError, ValueError, UnpicklingError)
+
 
 def compiled(loop: Callable[P, R]) -> Callable[P, R]:
     """This function over numbers and arrays as machine code; with NUMBA_DISABLE_JIT=1 as it stands.
 
-    A division by zero gives what it gives in arrays: infinity or NaN.
+    A division by zero gives what it gives in arrays: infinity or NaN. Additions stay in the order of the source: every
+    processor finds the same. What is kept goes by the source of the loop alone, not by the options given here.
     """
-    return _compiled(loop, False)
+    fast: Any = njit(error_model="numpy")(loop)
+    if fast is not loop:
+        with suppress(RuntimeError):  # nowhere to keep it, as on a read-only file system: each process compiles it anew
+            fast._cache = _Kept(loop)  # type: ignore[no-untyped-call]
+    done: Callable[P, R] = fast
+    return done
 
 
-def compiled_sum(loop: Callable[P, R]) -> Callable[P, R]:
-    """The same of a sum of whole numbers, which is the same in whatever order they are added."""
-    return _compiled(loop, {"reassoc"})
+class _Kept(FunctionCache):
+    """Numba's cache, except that what cannot be read or written does not count: the loop is compiled all the same."""
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except _DAMAGED:
+            with suppress(OSError):
+                self.flush()  # type: ignore[no-untyped-call]
+            return None
 
-def _compiled(loop: Callable[P, R], freedom: bool | set[str]) -> Callable[P, R]:
-    try:
-        fast: Callable[P, R] = njit(cache=True, error_model="numpy", fastmath=freedom)(loop)
-    except RuntimeError:  # nowhere to keep it, as on a read-only file system: each process compiles it anew
-        fast = njit(error_model="numpy", fastmath=freedom)(loop)
-    return fast
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(*_DAMAGED):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]

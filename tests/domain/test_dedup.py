@@ -24,6 +24,7 @@ from shared.domain.columns.id_chunks import (
     seen,
     unpack,
 )
+from shared.domain.columns.id_table import IdTable
 from shared.domain.contract.events import DAY
 from shared.domain.relationship.fence import Fence
 from tests.examples import examples
@@ -279,14 +280,52 @@ def test_a_large_table_is_made_anew_bit_by_bit(monkeypatch: pytest.MonkeyPatch) 
     assert not any(fill(ids, stays, 880, TODAY) + fill(ids, stays, 50, TODAY, first=1_000))
 
 
+def scattered(ids: SeenIds, tag: int, count: int, day: int, first: int = 1) -> bool:
+    """Whether all these ids, whose hashes lie anywhere, count; else none of them does."""
+    hashes = np.arange(first, first + count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    tags, days = np.full(count, tag, np.uint32), np.full(count, day, np.int64)
+    counts, _ = ids.admit(hashes, tags, days, range(count))
+    assert counts.all() or not counts.any()
+    return bool(counts.all()) and count > 0
+
+
+@pytest.mark.parametrize("stay", [0, 1, 5, 40, 100])  # in a hundred
+@pytest.mark.parametrize("batch", [20, 100, 600])
+@pytest.mark.parametrize("gone", ["expired", "let go of"])
+def test_there_is_room_however_few_stay_and_however_many_come(
+    stay: int, batch: int, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dedup, "_MOVED", 2)
+    ids, count = SeenIds(WINDOW, capacity=2_000), 1_700
+    stays, other, kept = ids.enter(), ids.enter(), count * stay // 100
+    scattered(ids, stays, kept, TODAY)
+    scattered(ids, other, count - kept, TODAY - (WINDOW + 1 if gone == "expired" else 0))
+    if gone == "expired":
+        ids.expire(TODAY)
+    else:
+        ids.leave(other)
+    for first in range(3_000, 9_000, batch):
+        assert scattered(ids, stays, batch, TODAY, first)
+        ids.compact()
+    assert ids._table.used <= 0.9 * ids._table.size
+    assert not scattered(ids, stays, kept, TODAY)
+    assert not scattered(ids, stays, 6_000, TODAY, 3_000)
+
+
+def test_more_ids_than_slots_are_refused() -> None:
+    table = IdTable(64)
+    with pytest.raises(OverflowError, match="0 and 65 more ids are too many for 64 slots"):
+        table.place(np.arange(1, 66, dtype=np.uint64), np.zeros(65, np.uint32))
+
+
 def test_an_older_table_is_gone_before_the_next_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dedup, "_MOVED", 1)
     ids = SeenIds(WINDOW, capacity=1_000)
     tag = ids.enter()
     for first in range(1, 5_000, 3):
-        assert all(fill(ids, tag, 3, TODAY, first))
+        assert scattered(ids, tag, 3, TODAY, first)
     assert ids.resident == 5_001
-    assert not any(fill(ids, tag, 5_001, TODAY))
+    assert not scattered(ids, tag, 5_001, TODAY)
 
 
 def test_ids_of_relationships_that_were_let_go_of_make_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.columns.series import kernels
+from shared.domain.columns.series import Series, kernels
 from shared.domain.engine.evaluation import warm_up
 from shared.domain.engine.terms import Terms
 from shared.playbooks.loader import load_playbook
 from tests.examples import examples
+
+ROOT = Path(__file__).parents[2]
 
 WINDOW, WEEKS = 7, 4
 
@@ -32,6 +35,7 @@ def arguments(rings: Any, today: Any, days: int) -> dict[str, tuple[Any, ...]]:
         "used": (*series, days),
         "levels": (*series, np.linspace(0, 1, len(rings)), WINDOW, WEEKS),
         "spreads": (*series, WINDOW, known),
+        "_parts": (float(ring[0]),),
         "_last_days": (ring, today[0], days),
         "_between": (ring, 0, end),
         "_days_between": (ring, rings[-1], 0, end),
@@ -40,18 +44,34 @@ def arguments(rings: Any, today: Any, days: int) -> dict[str, tuple[Any, ...]]:
 
 
 @settings(max_examples=examples(50), deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(36, 80), st.integers(0, 36), st.booleans())
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 9),
+    st.integers(36, 80),
+    st.integers(0, 36),
+    st.booleans(),
+    st.floats(1, 1e13),
+)
 def test_each_compiled_loop_says_what_its_source_says(
-    seed: int, rows: int, length: int, days: int, decimals: bool
+    seed: int, rows: int, length: int, days: int, decimals: bool, scale: float
 ) -> None:
     chance = np.random.default_rng(seed)
-    rings = chance.poisson(0.7, (rows, length)) * (chance.random((rows, length)) if decimals else 1.0)
+    rings = np.floor(chance.poisson(0.7, (rows, length)) * scale) * (chance.random((rows, length)) if decimals else 1.0)
     asked = arguments(rings, chance.integers(20_000, 20_100, rows), days)
     loops = {name: loop for name, loop in vars(kernels()).items() if hasattr(loop, "py_func")}
     assert asked.keys() == loops.keys()
     for name, loop in loops.items():
         for fast, plain in zip(listed(loop(*asked[name])), listed(loop.py_func(*asked[name])), strict=True):
             assert np.array_equal(fast, plain, equal_nan=np.issubdtype(np.asarray(fast).dtype, np.floating)), name
+
+
+@settings(max_examples=examples(50), deadline=None)
+@given(st.lists(st.integers(0, 10**12), min_size=90, max_size=90), st.integers(0, 399))
+def test_large_whole_counts_add_up_exactly(counts: list[int], today: int) -> None:
+    ring = np.zeros((1, 400))
+    for ago, count in enumerate(counts):
+        ring[0, (today - ago) % 400] = count
+    assert Series(ring, np.zeros(1, np.int64), np.array([today])).sums(90).tolist() == [sum(counts)]
 
 
 def test_after_warming_up_all_is_compiled() -> None:
@@ -65,13 +85,36 @@ def listed(found: Any) -> tuple[Any, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
-def test_without_a_place_to_keep_them_loops_are_compiled_all_the_same() -> None:
-    script = "from shared.compiled import compiled; loop = compiled(lambda x: x + 1); print(loop(2), loop.signatures)"
+LOOP = """
+from shared.compiled import compiled
+@compiled
+def loop(count):
+    return count + 1
+print(loop(2), loop.signatures, sum(loop.stats.cache_hits.values()))
+"""
+
+
+def compiling(script: Path, kept: str) -> str:
+    """What a process says that needs this loop, and keeps it there."""
     found = subprocess.run(
-        [sys.executable, "-c", script],
-        env={"NUMBA_CACHE_DIR": "/dev/null/nowhere"},
+        [sys.executable, str(script)],
+        env={"NUMBA_CACHE_DIR": kept, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert found.stdout == "3 [(int64,)]\n"
+    return found.stdout
+
+
+def test_loops_are_compiled_wherever_they_can_or_cannot_be_kept(tmp_path: Path) -> None:
+    script, kept = tmp_path / "looping.py", tmp_path / "kept"
+    script.write_text(LOOP)
+    anew, kept_before = "3 [(int64,)] 0\n", "3 [(int64,)] 1\n"
+    assert compiling(script, "/dev/null/nowhere") == anew
+    assert compiling(script, str(kept)) == anew
+    assert compiling(script, str(kept)) == kept_before
+    for damaged in (".nbi", ".nbc"):
+        for file in kept.rglob(f"*{damaged}"):
+            file.write_bytes(b"")
+        assert compiling(script, str(kept)) == anew
+        assert compiling(script, str(kept)) == kept_before

@@ -58,6 +58,7 @@ class SeenIds:
         self._table = IdTable(capacity)
         self._older: IdTable | None = None  # one that was full, and goes over into the other bit by bit
         self._moved = 0  # buckets of it that have
+        self._room = 0  # ids that the table was made for
         self._leaving: Bools = np.zeros(0, np.bool_)  # by tag: ids that do not go over
 
     @property
@@ -67,8 +68,9 @@ class SeenIds:
 
     @property
     def nbytes(self) -> int:
-        """The memory they take."""
-        return self._table.nbytes + (self._older.nbytes if self._older else 0)
+        """The memory they take; of a table that goes over into another, what has not yet."""
+        left = len(self._older) - self._moved if self._older else 0
+        return self._table.nbytes + (self._older.nbytes * left // len(self._older) if self._older else 0)
 
     def enter(self) -> int:
         """The tag of one more relationship."""
@@ -90,6 +92,7 @@ class SeenIds:
         """Give back what the ids of relationships take that were let go of, if that may be most of them."""
         if self._older:
             self._move()
+            self._shrink(0)
         elif len(self._left) > max(MANY_LEFT, self._next_tag - len(self._free_tags) - len(self._left)):
             self._make_anew(0)
 
@@ -184,8 +187,9 @@ class SeenIds:
             return
         if self._older:
             self._move(len(hashes))
+            self._shrink(len(hashes))
             slots = None
-        if self._table.used + len(hashes) > _FULL * self._table.size:
+        if self.resident + len(hashes) > _FULL * self._table.size:  # what is left of an older table comes, too
             self._make_anew(len(hashes))
             slots = None
         if slots is None:
@@ -196,23 +200,23 @@ class SeenIds:
         self._table.place(hashes[~known], owners[~known])
 
     def _make_anew(self, more: int) -> None:
-        """A table with room for `more` ids, into which go those that have not expired and whose relationship stays.
+        """A table with room for all ids and `more`, into which go those that count and whose relationship stays.
 
-        A small one at once, and a large one bit by bit, so that nobody waits: until then ids are looked for in both.
+        What lies in _MOVED buckets goes at once, all else bit by bit, so that nobody waits; until then ids are in both.
         """
         self._finish()
         self._leaving = np.zeros(self._next_tag, np.bool_)
         self._leaving[list(self._left)] = True
-        older, self._older, self._moved = self._table, self._table, 0
-        ids = round(older.used * self._share_that_stays(older)) + more
+        self._older, self._moved = self._table, 0
+        self._room = ids = self._older.used + more
         self._table = IdTable(1 + int(ids / (_SPACIOUS if ids < _LARGE else _TIGHT)))
         self._move()
+        self._shrink(more)
 
-    def _share_that_stays(self, table: IdTable) -> float:
-        """Of its ids, about (of a small table exactly)."""
-        owners = table.owners[:: max(1, len(table) // (2 * _MOVED))]
-        stays = self._stays(owners[table.hashes[:: max(1, len(table) // (2 * _MOVED))] != 0])
-        return float(stays.mean()) if len(stays) else 1.0
+    def _shrink(self, more: int) -> None:
+        """Make it anew once more if most ids did not go over into it."""
+        if not self._older and 2 * (self._table.used + more) < self._room:
+            self._make_anew(more)
 
     def _stays(self, owners: Tags) -> Bools:
         gone: Bools = self._leaving[owners >> np.uint32(_DAY_BITS)]
@@ -234,11 +238,12 @@ class SeenIds:
         unknown = self._table.find(hashes, owners >> np.uint32(_DAY_BITS)) < 0  # else it has come again meanwhile
         self._table.place(hashes[unknown], owners[unknown])
         self._moved = end
-        if end >= len(self._older):
-            self._older = None
-            left = set(np.flatnonzero(self._leaving).tolist())
-            self._free_tags += left
-            self._left -= left
+        if end < len(self._older):
+            return
+        self._older = None
+        left = set(np.flatnonzero(self._leaving).tolist())
+        self._free_tags += left
+        self._left -= left
 
 
 _DAY_MASK = (1 << _DAY_BITS) - 1

@@ -60,7 +60,9 @@ class IdTable:
         return slots
 
     def place(self, hashes: Hashes, owners: Tags) -> None:
-        """Put ids that are not there into the first free slots from their home on."""
+        """Put ids that are not there into the first free slots from their home on; OverflowError without room."""
+        if self.used + len(hashes) > self.size:
+            raise OverflowError(f"{self.used:,} and {len(hashes):,} more ids are too many for {self.size:,} slots")
         self.used += len(hashes)
         bucket = self._home(hashes, owners >> _OWNER_BITS)
         while len(hashes):

@@ -1,8 +1,8 @@
 """The loops over rings of daily counts: one pass over each ring, in one order, whoever else is looked at.
 
 A ring holds the last days of a series, each at its day modulo the ring's length. `places` says which rings are looked
-at, `today` as of which day each of them is. Counts are added up in millionths, as whole numbers: the sum is the same in
-whatever order uses came.
+at, `today` as of which day each of them is. A count is known to a millionth. Whole uses and millionths are added up by
+themselves, as whole numbers: below 2⁵³ (9 · 10¹⁵ uses) that is exact, so the sum is the same in any order.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.compiled import compiled, compiled_sum
+from shared.compiled import compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -20,13 +20,21 @@ _LEAST_WEEKS = 2  # fewer weeks of history are no baseline
 
 
 @compiled
+def _parts(count: float) -> tuple[float, float]:
+    """Whole uses, and millionths."""
+    whole = np.floor(count)
+    return whole, np.rint((count - whole) * MICRO)
+
+
+@compiled
 def counts(rings: Floats, places: Ints, today: Ints, days: int) -> Floats:
     """The last `days` days, today first: shape (places, days)."""
     found, length = np.empty((len(places), days)), rings.shape[1]
     for one in range(len(places)):
         ring, last = rings[places[one]], today[one] % length
         for day in range(days):
-            found[one, day] = np.rint(ring[last - day if day <= last else last - day + length] * MICRO) / MICRO
+            whole, part = _parts(ring[last - day if day <= last else last - day + length])
+            found[one, day] = whole + part / MICRO
     return found
 
 
@@ -35,24 +43,29 @@ def sums(rings: Floats, places: Ints, today: Ints, days: int) -> Floats:
     """What the last `days` days add up to."""
     found = np.empty(len(places))
     for one in range(len(places)):
-        found[one] = _last_days(rings[places[one]], today[one], days) / MICRO
+        found[one] = _last_days(rings[places[one]], today[one], days)
     return found
 
 
 @compiled
 def _last_days(ring: Floats, today: int, days: int) -> float:
-    """What the last `days` days add up to, in millionths."""
+    """What the last `days` days add up to."""
     end = today % len(ring) + 1
-    total = _between(ring, max(end - days, 0), end)
-    return total if days <= end else total + _between(ring, len(ring) + end - days, len(ring))
+    total, parts = _between(ring, max(end - days, 0), end)
+    if days > end:
+        before, rest = _between(ring, len(ring) + end - days, len(ring))
+        total, parts = total + before, parts + rest
+    return total + parts / MICRO
 
 
-@compiled_sum
-def _between(ring: Floats, start: int, end: int) -> float:
-    total = 0.0
+@compiled
+def _between(ring: Floats, start: int, end: int) -> tuple[float, float]:
+    total, parts = 0.0, 0.0
     for at in range(start, end):
-        total += np.rint(ring[at] * MICRO)
-    return total
+        whole, part = _parts(ring[at])
+        total += whole
+        parts += part
+    return total, parts
 
 
 @compiled
@@ -94,26 +107,34 @@ def used(rings: Floats, places: Ints, today: Ints, days: int) -> NDArray[np.bool
 def levels(rings: Floats, places: Ints, today: Ints, elapsed: Floats, window: int, weeks: int) -> tuple[Floats, Ints]:
     """What shared.domain.rules.baseline.Levels has: seen and expected now, then both by midnight; and known weeks."""
     found, known = np.empty((4, len(places))), np.empty(len(places), np.int64)
-    length, weekday = rings.shape[1], np.empty(7)
+    length, weekday, parts = rings.shape[1], np.empty(7), np.empty(7)
     for one in range(len(places)):
-        ring, now, whole = rings[places[one]], elapsed[one], _weeks_known(rings[places[one]], today[one], window, weeks)
-        total = _last_days(ring, today[one], window) / MICRO
+        ring, now, weeks_back = (
+            rings[places[one]],
+            elapsed[one],
+            _weeks_known(rings[places[one]], today[one], window, weeks),
+        )
+        total = _last_days(ring, today[one], window)
         at = (today[one] - window) % length
-        weekday[:], oldest = 0.0, np.rint(ring[at] * MICRO) / MICRO
-        for _ in range(whole):
+        weekday[:], parts[:], (whole, part) = 0.0, 0.0, _parts(ring[at])
+        oldest = whole + part / MICRO
+        for _ in range(weeks_back):
             for k in range(7):  # k: days before the window began
                 at = at - 1 if at > 0 else length - 1
-                weekday[k] += np.rint(ring[at] * MICRO)
+                whole, part = _parts(ring[at])
+                weekday[k] += whole
+                parts[k] += part
+        weekday += parts / MICRO
         usual = 0.0
         for day in range(1, window):
             usual += weekday[(day - window - 1) % 7]
         first, last = weekday[(-window - 1) % 7], weekday[6]
-        base = whole * MICRO if whole >= _LEAST_WEEKS else np.nan
+        base = weeks_back if weeks_back >= _LEAST_WEEKS else np.nan
         found[0, one] = total + oldest * (1 - now)
         found[1, one] = (usual + now * first + (1 - now) * last) / base
         found[2, one] = total
         found[3, one] = (usual + first) / base
-        known[one] = whole
+        known[one] = weeks_back
     return found, known
 
 
@@ -136,17 +157,21 @@ def spreads(rings: Floats, places: Ints, today: Ints, window: int, known: Ints) 
     The sum of squared residuals, each over its mean (half a use at least); and how many of the weeks have any use.
     """
     spread, active = np.zeros(len(places)), np.zeros(len(places), np.int64)
-    length, mean = rings.shape[1], np.empty(7)
+    length, mean, parts = rings.shape[1], np.empty(7), np.empty(7)
     for one in range(len(places)):
-        ring, whole, before = rings[places[one]], known[one], today[one] - window - 1
-        mean[:] = 0.0
-        for day in range(7 * whole):
-            mean[day % 7] += np.rint(ring[(before - day) % length] * MICRO)
-        mean /= MICRO * max(whole, 1)
-        for week in range(whole):
+        ring, weeks, before = rings[places[one]], known[one], today[one] - window - 1
+        mean[:], parts[:] = 0.0, 0.0
+        for day in range(7 * weeks):
+            whole, part = _parts(ring[(before - day) % length])
+            mean[day % 7] += whole
+            parts[day % 7] += part
+        mean += parts / MICRO
+        mean /= max(weeks, 1)
+        for week in range(weeks):
             some = False
             for k in range(7):
-                count = np.rint(ring[(before - 7 * week - k) % length] * MICRO) / MICRO
+                whole, part = _parts(ring[(before - 7 * week - k) % length])
+                count = whole + part / MICRO
                 spread[one] += (count - mean[k]) ** 2 / max(mean[k], 0.5)
                 some |= count > 0
             active[one] += some

@@ -204,7 +204,7 @@ class _Fold:
         if not 0 < state.next_due_at <= now:
             return False
         place = Fence(self.log.incarnation, self.log.partition, self.run.offsets[at])
-        if event.__class__ is Use:  # no history that is being loaded, and no entry of a timeline
+        if event.__class__ is Use:  # those of history are decoded as items, and none is on a timeline
             waits = fresh(state, place)
         else:  # what does not count brings no evaluation, whether its id is at hand or not
             item = self.run.item(at)
