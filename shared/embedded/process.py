@@ -95,19 +95,21 @@ class Child:
         return await self.process.wait()
 
     async def ready(self, within: float = READY_WITHIN) -> None:
-        """Wait until the probe passes. Raises Unavailable when the child ends first or time is up."""
+        """Wait until the probe passes, or the child's work is done. Raises Unavailable if it ends first, or time is up."""
         reason = "was not asked"
         try:
             async with asyncio.timeout(within):
                 while self.running:
                     try:
-                        return await self.launch.probe()
+                        await self.launch.probe()
+                        return
                     except PROBE_FAILS as error:
                         reason = f"{type(error).__name__}: {error}"
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise Unavailable(f"{self.launch.name} is not ready after {within:.0f} s ({reason})") from None
-        raise Unavailable(f"{self.launch.name} ended with status {self.process.returncode} before it was ready")
+        if self.launch.endless or self.process.returncode != 0:
+            raise Unavailable(f"{self.launch.name} ended with status {self.process.returncode} before it was ready")
 
     async def stop(self, within: float = STOP_WITHIN) -> bool:
         """Its stop signal, then SIGKILL to its whole process group when it takes longer than `within` seconds.

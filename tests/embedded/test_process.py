@@ -58,6 +58,20 @@ async def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert one.process.returncode == -signal.SIGKILL
 
 
+async def test_a_child_whose_work_is_done_before_anybody_could_ask_has_been_ready(tmp_path: Path) -> None:
+    async def unanswered() -> None:
+        raise OSError("nobody there")
+
+    one = await Child.start(child("a", tmp_path, "", endless=False, probe=unanswered), sink_to([]))
+    await one.ready()
+    assert await one.exited() == 0
+    endless = await Child.start(child("b", tmp_path, "", probe=unanswered), sink_to([]))
+    with pytest.raises(Unavailable, match="b ended with status 0 before it was ready"):
+        await endless.ready()
+    for started in (one, endless):
+        await started.stop()
+
+
 async def test_a_child_that_ends_before_it_is_ready_says_how(tmp_path: Path) -> None:
     one = await Child.start(child("a", tmp_path, FAILING), sink_to([]))
     with pytest.raises(Unavailable, match="a ended with status 3 before it was ready"):
