@@ -95,7 +95,7 @@ class Child:
         return await self.process.wait()
 
     async def ready(self, within: float = READY_WITHIN) -> None:
-        """Wait until the probe passes, or the child's work is done. Raises Unavailable if it ends first, or time is up."""
+        """Wait until the probe passes, or the child has done its work. Unavailable if it ends first, or time is up."""
         reason = "was not asked"
         try:
             async with asyncio.timeout(within):
