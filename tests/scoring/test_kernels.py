@@ -36,6 +36,7 @@ def arguments(rings: Any, today: Any, days: int) -> dict[str, tuple[Any, ...]]:
         "levels": (*series, np.linspace(0, 1, len(rings)), WINDOW, WEEKS),
         "spreads": (*series, WINDOW, known),
         "_parts": (float(ring[0]),),
+        "_exact": (float(ring[0]),),
         "_last_days": (ring, today[0], days),
         "_between": (ring, 0, end),
         "_days_between": (ring, rings[-1], 0, end),

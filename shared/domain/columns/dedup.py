@@ -17,7 +17,6 @@ from xxhash import xxh3_64_intdigest
 from shared.domain.columns.id_chunks import CHUNKS_A_DAY, Hashes, Ints
 from shared.domain.columns.id_table import OWNER_BITS, Bools, IdTable, Tags
 
-_DAY_BITS = OWNER_BITS  # days are kept modulo 4096: eleven years
 _TAGS = 1 << 20  # relationships that a table can tell apart
 _FULL = 0.9  # share of slots in use above which the table is made anew
 _SPACIOUS, _TIGHT = 0.45, 0.76  # share in use after that: of a small table, and of one from LARGE ids on (16 B an id)
@@ -176,8 +175,8 @@ class SeenIds:
 
     def _expired(self, days: Ints | np.int64, owners: Tags) -> Bools:
         """Whether ids of these owners no longer count as seen on these days (an id may have come on a later one)."""
-        age = (days - (owners & _DAY_MASK).astype(np.int64)) % (1 << _DAY_BITS)
-        return (age > self._window) & (age < 1 << (_DAY_BITS - 1))
+        age = (days - (owners & _DAY_MASK).astype(np.int64)) % (1 << OWNER_BITS)
+        return (age > self._window) & (age < 1 << (OWNER_BITS - 1))
 
     # --- the table, and the one before it
 
@@ -194,7 +193,7 @@ class SeenIds:
             slots = None
         if slots is None:
             slots = self._table.find(hashes, tags)
-        owners = tags.astype(np.uint32) << np.uint32(_DAY_BITS) | (days & _DAY_MASK).astype(np.uint32)
+        owners = tags.astype(np.uint32) << np.uint32(OWNER_BITS) | (days & _DAY_MASK).astype(np.uint32)
         known = slots >= 0
         self._table.owners.flat[slots[known]] = owners[known]
         self._table.place(hashes[~known], owners[~known])
@@ -219,7 +218,7 @@ class SeenIds:
             self._make_anew(more)
 
     def _stays(self, owners: Tags) -> Bools:
-        gone: Bools = self._leaving[owners >> np.uint32(_DAY_BITS)]
+        gone: Bools = self._leaving[owners >> np.uint32(OWNER_BITS)]
         if self._today is not None:
             gone |= self._expired(np.int64(self._today), owners)
         return ~gone
@@ -235,7 +234,7 @@ class SeenIds:
         hashes, owners = self._older.take(start, end)
         stays = self._stays(owners)
         hashes, owners = hashes[stays], owners[stays]
-        unknown = self._table.find(hashes, owners >> np.uint32(_DAY_BITS)) < 0  # else it has come again meanwhile
+        unknown = self._table.find(hashes, owners >> np.uint32(OWNER_BITS)) < 0  # else it has come again meanwhile
         self._table.place(hashes[unknown], owners[unknown])
         self._moved = end
         if end < len(self._older):
@@ -246,4 +245,4 @@ class SeenIds:
         self._left -= left
 
 
-_DAY_MASK = (1 << _DAY_BITS) - 1
+_DAY_MASK = (1 << OWNER_BITS) - 1  # days are kept modulo 4096: eleven years

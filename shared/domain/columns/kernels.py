@@ -27,14 +27,20 @@ def _parts(count: float) -> tuple[float, float]:
 
 
 @compiled
+def _exact(count: float) -> float:
+    """A count without what lies beyond its millionths."""
+    whole, part = _parts(count)
+    return whole + part / MICRO
+
+
+@compiled
 def counts(rings: Floats, places: Ints, today: Ints, days: int) -> Floats:
     """The last `days` days, today first: shape (places, days)."""
     found, length = np.empty((len(places), days)), rings.shape[1]
     for one in range(len(places)):
         ring, last = rings[places[one]], today[one] % length
         for day in range(days):
-            whole, part = _parts(ring[last - day if day <= last else last - day + length])
-            found[one, day] = whole + part / MICRO
+            found[one, day] = _exact(ring[last - day if day <= last else last - day + length])
     return found
 
 
@@ -109,15 +115,10 @@ def levels(rings: Floats, places: Ints, today: Ints, elapsed: Floats, window: in
     found, known = np.empty((4, len(places))), np.empty(len(places), np.int64)
     length, weekday, parts = rings.shape[1], np.empty(7), np.empty(7)
     for one in range(len(places)):
-        ring, now, weeks_back = (
-            rings[places[one]],
-            elapsed[one],
-            _weeks_known(rings[places[one]], today[one], window, weeks),
-        )
-        total = _last_days(ring, today[one], window)
-        at = (today[one] - window) % length
-        weekday[:], parts[:], (whole, part) = 0.0, 0.0, _parts(ring[at])
-        oldest = whole + part / MICRO
+        ring, now = rings[places[one]], elapsed[one]
+        weeks_back = _weeks_known(ring, today[one], window, weeks)
+        total, at = _last_days(ring, today[one], window), (today[one] - window) % length
+        weekday[:], parts[:], oldest = 0.0, 0.0, _exact(ring[at])
         for _ in range(weeks_back):
             for k in range(7):  # k: days before the window began
                 at = at - 1 if at > 0 else length - 1
@@ -170,8 +171,7 @@ def spreads(rings: Floats, places: Ints, today: Ints, window: int, known: Ints) 
         for week in range(weeks):
             some = False
             for k in range(7):
-                whole, part = _parts(ring[(before - 7 * week - k) % length])
-                count = whole + part / MICRO
+                count = _exact(ring[(before - 7 * week - k) % length])
                 spread[one] += (count - mean[k]) ** 2 / max(mean[k], 0.5)
                 some |= count > 0
             active[one] += some

@@ -81,14 +81,13 @@ class View:
 
     def daily(self, position: int, feature: str, days: int) -> Floats:
         """Daily uses of a feature ("" for all) of one row over the last `days` days, today first."""
-        one = slice(position, position + 1)
+        one = np.array([position])
+        series = self.series(USAGE).take(one)
         if feature:
             slot = np.array([self.rows[position].slots[feature]])
-            of_feature: Floats = Series(self.columns.features, slot, self.day[one]).counts(days)[0]
-            return of_feature
-        rings, places, today = self.series(USAGE)
-        of_all: Floats = Series(rings, places[one], today[one]).counts(days)[0]
-        return of_all
+            series = Series(self.columns.features, slot, self.day[one])
+        counts: Floats = series.counts(days)[0]
+        return counts
 
     def people(self, days: int) -> Ints:
         """Distinct people with usage or inbound touches in the last `days` days, who have not left."""

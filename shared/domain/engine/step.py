@@ -22,7 +22,7 @@ from shared.domain.contract.events import DAY, Millis
 from shared.domain.contract.uses import Use
 from shared.domain.engine.evaluation import clear_at_once, evaluate, next_boundary, watched
 from shared.domain.engine.one_event import fold_event, fresh, is_known_touchpoint, move_fence, overdue
-from shared.domain.engine.run import Item, Prefetched, Run
+from shared.domain.engine.run import Prefetched, Run
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence
 from shared.domain.rules.declaration import Trigger
@@ -203,7 +203,7 @@ class _Fold:
         now = max(state.clock, self.run.received[at])
         if not 0 < state.next_due_at <= now:
             return False
-        place = Fence(self.log.incarnation, self.log.partition, self.run.offsets[at])
+        place = self._place(at)
         if event.__class__ is Use:  # those of history are decoded as items, and none is on a timeline
             waits = fresh(state, place)
         else:  # what does not count brings no evaluation, whether its id is at hand or not
@@ -217,7 +217,7 @@ class _Fold:
     def _one(self, row: Row, at: int) -> bool:
         """Fold one event that is not a plain use, or a use that is looked at; whether it may have ended a flag."""
         item = self.run.item(at)
-        place = self._place(item)
+        place = self._place(at)
         if is_known_touchpoint(row, item, self.prefetched, place):
             self.step.duplicates += 1
             return False
@@ -233,8 +233,8 @@ class _Fold:
         self.block.touch(row)
         self.step.touched[row.state.id] = row
 
-    def _place(self, item: Item) -> Fence:
-        return Fence(self.log.incarnation, self.log.partition, item.offset)
+    def _place(self, at: int) -> Fence:
+        return Fence(self.log.incarnation, self.log.partition, self.run.offsets[at])
 
 
 def tick(block: Block, rows: Sequence[Row], now: Millis, terms: Terms, place: Fence) -> None:
