@@ -179,7 +179,7 @@ def told(log: MemoryLog) -> dict[str, list[tuple[int, Millis]]]:
     for published in log.records(UPDATES, 0):
         batch = wire.decode(published.value, UpdateBatch)
         for update in batch.updates:
-            found[f"{update.tenant}/{update.relationship}"].append((update.cause.offset, batch.stored_at))
+            found[f"{update.tenant}/{update.relationship}"].append((update.cause.position, batch.stored_at))
     return found
 
 

@@ -217,8 +217,8 @@ class Growth:
                 "and give this command again."
             )
 
-    def _fence(self, partition: int, offset: int) -> dict[str, Any]:
-        return {"incarnation": self._id, "partition": partition, "offset": offset, "writer": f"growth {self._id}"}
+    def _fence(self, partition: int, position: int) -> dict[str, Any]:
+        return {"incarnation": self._id, "partition": partition, "position": position, "writer": f"growth {self._id}"}
 
 
 def refuse_count(now: Topology, partitions: int) -> None:

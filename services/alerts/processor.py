@@ -172,7 +172,7 @@ def verdicts_of(batches: Iterable[UpdateBatch]) -> dict[str, list[PendingChange]
 
 
 def _order(change: FlagChange | StandingFlag) -> tuple[int, int]:
-    return change.cause.offset, change.cause.step
+    return change.cause.position, change.cause.step
 
 
 def _seen(alert: Alert | None) -> Alert | None:

@@ -1,6 +1,6 @@
 """The feed of one API replica: one reader of `rapport.feed`, fanned out to the subscribers of each tenant.
 
-A position is the offset of the next record. An event's id is `INCARNATION-OFFSET`, the same on every replica.
+A position is the offset of the next record. An event's id is `INCARNATION-POSITION`, the same on every replica.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _EVENT_ID = re.compile(r"(.+?)-(-?\d{1,18})")
 
 
 class FeedEvent(msgspec.Struct, frozen=True):
-    """One event for a subscriber: id (`INCARNATION-OFFSET`), type (alert, score, reset) and its data as JSON text."""
+    """One event for a subscriber: id (`INCARNATION-POSITION`), type (alert, score, reset) and its data as JSON text."""
 
     id: str
     type: str

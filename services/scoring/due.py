@@ -165,4 +165,4 @@ def _said_by(row: Row, place: Fence) -> bool:
     """Whether the record there has changed a flag of the row, or its words."""
     causes = [change.cause for change in row.state.changes[-1:]]
     causes += [flag.cause for flag in row.state.flags.values()]
-    return any((cause.incarnation, cause.offset) == (place.incarnation, place.offset) for cause in causes)
+    return any((cause.incarnation, cause.position) == (place.incarnation, place.position) for cause in causes)

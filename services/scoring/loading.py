@@ -42,7 +42,7 @@ class Loader:
         rows = self._block.rows
         missing = [span.id for span in run.spans if span.id not in rows]
         if missing:
-            await self.load(missing, min(run.received), min(run.offsets), end)
+            await self.load(missing, min(run.received), min(run.positions), end)
         for id in missing:
             if id not in rows:
                 tenant, relationship = id.split("/", 1)
@@ -62,7 +62,7 @@ class Loader:
         """Rows of those of these relationships that the store has.
 
         No record is received before `now`, but for those that are LATE: event ids are known as far back as the window
-        reaches from there. `next` is the offset of the next record to be folded, those from there on may have been
+        reaches from there. `next` is the position of the next record to be folded, those from there on may have been
         folded before.
         """
         wanted = list(ids)
@@ -117,7 +117,7 @@ class Loader:
             for part, packed in chunk.parts.items():
                 parts.append(Stored(row.tag, chunk.number, *unpack(part, packed), again))
             row.chunks = [IdChunk(chunk.number, chunk.rev, chunk.count, chunk.newest)]
-            row.chunks[0].fence = Fence(chunk.incarnation, chunk.partition, chunk.offset)
+            row.chunks[0].fence = Fence(chunk.incarnation, chunk.partition, chunk.position)
             _note_folded(row, chunk, end)
         self._block.ids.load(parts)
 
@@ -195,14 +195,14 @@ def _days(item: Item, prefetched: Prefetched) -> set[int]:
 def _note_folded(row: Row, document: Fenced, end: Fence) -> None:
     """A document that holds records which may be read again makes the engine look at each of them."""
     if same_log(document, end):
-        row.folded = max(row.folded, document.offset)
+        row.folded = max(row.folded, document.position)
 
 
 def _refuse_future(state: RelationshipState, end: Fence) -> None:
     """A fence beyond the log's end means that the log is not the one the state was made from."""
-    if same_log(state, end) and state.offset >= end.offset:
+    if same_log(state, end) and state.position >= end.position:
         raise Misconfigured(
-            f"{state.id} has been folded up to offset {state.offset} of partition {state.partition}, but the log ends"
-            f" at {end.offset}: rapport.interactions was recreated behind Rapport's back. Stop all services, run"
+            f"{state.id} has been folded up to offset {state.position} of partition {state.partition}, but the log ends"
+            f" at {end.position}: rapport.interactions was recreated behind Rapport's back. Stop all services, run"
             " `rapport init --new-incarnation` and start them again."
         )

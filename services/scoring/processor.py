@@ -229,7 +229,7 @@ class Scoring:
         owned.received = max(owned.received, *run.received)
         owned.waiting_since = min(owned.waiting_since or owned.reached, owned.reached)
         self._metrics.duplicates.inc(step.duplicates)
-        since = Fence(self._storing.incarnation, end.partition, min(run.offsets))
+        since = Fence(self._storing.incarnation, end.partition, min(run.positions))
         await self._storing.flush_early(end.partition, [row for row in step.touched.values() if _crowded(row)])
         return {id: row for id, row in step.touched.items() if owned.caught_up and _loud(row, since)}
 
@@ -309,7 +309,7 @@ def _loud(row: Row, since: Fence) -> bool:
     last = row.state.changes[-1] if row.state.changes else None
     if last is None or last.suppressed or last.cause.incarnation != since.incarnation:
         return False
-    return last.cause.offset >= since.offset
+    return last.cause.position >= since.position
 
 
 def _crowded(row: Row) -> bool:

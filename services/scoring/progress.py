@@ -68,7 +68,7 @@ class PartitionProgress(msgspec.Struct):
     def move_clock(self, incarnation: str, number: int, over: Tick) -> None:
         """Whatever a clock record has led to is stored: read again, it would be passed over."""
         state = self.state
-        state.clock, state.incarnation, state.partition, state.offset = over.now, incarnation, number, over.offset
+        state.clock, state.incarnation, state.partition, state.position = over.now, incarnation, number, over.offset
         self.moved = True
         if self.over is over:
             self.over = None

@@ -106,7 +106,7 @@ class Saver:
             fields,
             incarnation=fence.incarnation,
             partition=fence.partition,
-            offset=fence.offset,
+            position=fence.position,
             writer=self._writer,
         )
 
@@ -172,7 +172,7 @@ def _facts(facts: Facts) -> dict[str, Any]:
 
 
 def _fence(document: Fenced) -> Fence:
-    return Fence(document.incarnation, document.partition, document.offset)
+    return Fence(document.incarnation, document.partition, document.position)
 
 
 def state_values(state: RelationshipState) -> tuple[Any, ...]:

@@ -17,11 +17,11 @@ RECORD_BYTES = 500_000  # a broker takes records of 1 MB
 
 
 def published_since(state: RelationshipState, since: Fence) -> Update:
-    """The update of one relationship: its scores, and the flag changes from `since` (incarnation, offset) on."""
+    """The update of one relationship: its scores, and the flag changes from `since` (incarnation, position) on."""
     changes = tuple(
         change
         for change in state.changes
-        if change.cause.incarnation == since.incarnation and change.cause.offset >= since.offset
+        if change.cause.incarnation == since.incarnation and change.cause.position >= since.position
     )
     return Update(
         tenant=state.tenant,
@@ -31,7 +31,7 @@ def published_since(state: RelationshipState, since: Fence) -> Update:
         kind=state.directory.kind,
         segment=state.directory.segment,
         at=state.clock,
-        cause=Cause(state.incarnation, state.partition, state.offset),
+        cause=Cause(state.incarnation, state.partition, state.position),
         ri=state.scores.ri.index,
         rv=state.scores.rv.index,
         band=state.scores.ri.band,
@@ -47,7 +47,7 @@ def _renewed(state: RelationshipState, changes: Sequence[FlagChange], since: Fen
         flag
         for flag in state.flags.values()
         if flag.cause.incarnation == since.incarnation
-        and flag.cause.offset >= since.offset
+        and flag.cause.position >= since.position
         and (flag.rule, flag.subject, flag.cause) not in raised
     )
 

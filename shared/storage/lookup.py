@@ -216,7 +216,7 @@ def _fits(value: str | int | float | None, order: Order) -> bool:
 
 def log_order(entry: Touchpoint) -> tuple[str, int, str]:
     """Where an entry comes in the log: at its own event, or at the retraction that came before it."""
-    return entry.incarnation, entry.position if entry.position >= 0 else entry.offset, entry.id
+    return entry.incarnation, entry.event_position if entry.event_position >= 0 else entry.position, entry.id
 
 
 def page_limit(limit: int) -> int:

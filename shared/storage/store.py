@@ -83,7 +83,7 @@ class Write(msgspec.Struct, frozen=True):
     """A conditional write: document `id` of `collection` at revision `base` gets `fields` (absolute values).
 
     `base` 0 creates the document when it is missing. `fields` are top-level or dotted paths (made with `documents.path`
-    where a part of it is a map's key), and always hold the fence (`incarnation`, `partition`, `offset`) and `writer`,
+    where a part of it is a map's key), and always hold the fence (`incarnation`, `partition`, `position`) and `writer`,
     and with `base` 0 `tenant` and `relationship` where the document has them; the store sets `rev` to `base + 1`.
     Values are domain values or plain ones. No two writes of one call address the same document.
     """

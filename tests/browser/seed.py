@@ -82,7 +82,7 @@ def _head(chance: random.Random, tenant: str, number: int, now: Millis) -> Relat
         tenant=tenant,
         relationship=id,
         partition=0,
-        offset=number,
+        position=number,
         incarnation="i1",
         writer="seed",
         directory=Directory(
@@ -213,7 +213,7 @@ def _months(chance: random.Random, state: RelationshipState, now: Millis) -> Ite
             month=month,
             incarnation="i1",
             partition=0,
-            offset=1,
+            position=1,
             writer="seed",
             **month_fields(days),
         )

@@ -77,7 +77,7 @@ def tricks(deps: Deps, store: MoodyStore) -> FastAPI:
         state = (await store.states([relationship_key(FULL, id)]))[relationship_key(FULL, id)]
         band = Band.RED if index <= 50 else Band.YELLOW if index <= 75 else Band.GREEN
         scores = Scores(ri=Score(0.1, index, band), rv=state.scores.rv, at=now_ms())
-        fields = {"scores": scores, "incarnation": "i1", "partition": 0, "offset": state.offset + 1, "writer": "t"}
+        fields = {"scores": scores, "incarnation": "i1", "partition": 0, "position": state.position + 1, "writer": "t"}
         assert await store.write([Write("relationships", state.id, state.rev, fields)]) == []
         update = Update(
             FULL, id, state.directory.name, "", "customer", "", now_ms(), Cause("i1", 0, 9), index, None, band

@@ -1,6 +1,6 @@
 """A member as a process of its own, to be killed and stopped: `python -m tests.contracts.member_process OPTIONS JSON`.
 
-It appends what happens to a file, a line each: `applied|stored NAME PARTITION OFFSET` and
+It appends what happens to a file, a line each: `applied|stored NAME PARTITION POSITION` and
 `assigned|revoked NAME PARTITIONS`.
 """
 

@@ -11,7 +11,7 @@ from shared.domain.relationship.state import Directory, RelationshipState, Score
 from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 from shared.storage.store import Delivery, Write
 
-FENCE: dict[str, Any] = {"incarnation": "inc", "partition": 3, "offset": 10, "writer": "one"}
+FENCE: dict[str, Any] = {"incarnation": "inc", "partition": 3, "position": 10, "writer": "one"}
 
 
 def head_write(relationship: str = "r1", base: int = 0, tenant: str = "acme", **fields: Any) -> Write:

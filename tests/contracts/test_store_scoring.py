@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.domain.columns.id_chunks import HASH, OFFSET, IdBatch, IdChunk, chunked, seen, unpack
+from shared.domain.columns.id_chunks import HASH, POSITION, IdBatch, IdChunk, chunked, seen, unpack
 from shared.domain.relationship.fence import Fence
 from shared.storage.store import Due, Incarnation, Store, Write
 from tests.contracts.stored import FENCE, chunk_write, entry, head_write, month_write
@@ -75,8 +75,8 @@ async def test_a_dedup_chunk_is_gone_on_with_in_parts(store: Store) -> None:
     ]
     parts = [unpack(part, packed) for chunk in found for part, packed in sorted(chunk.parts.items())]
     assert [hash for hashes, _ in parts for hash in hashes.tolist()] == np.concatenate(written)[:, HASH].tolist()
-    assert [offset for _, offsets in parts for offset in offsets.tolist()] == np.concatenate(written)[
-        :, OFFSET
+    assert [position for _, positions in parts for position in positions.tolist()] == np.concatenate(written)[
+        :, POSITION
     ].tolist()
 
 
@@ -109,11 +109,11 @@ async def test_a_timeline_entry_is_corrected_under_a_condition(store: Store) -> 
 
 async def test_the_whole_timeline_is_in_the_order_of_the_log(store: Store) -> None:
     places = [("b", 1), ("a", 1_500), ("a", 2), ("b", 0)]
-    await store.add_touchpoints([entry(f"s#{i}{n}", incarnation=i, position=n, offset=9) for i, n in places])
-    await store.add_touchpoints([entry(f"many#{n}", position=n + 3) for n in range(1_100)])
+    await store.add_touchpoints([entry(f"s#{i}{n}", incarnation=i, event_position=n, position=9) for i, n in places])
+    await store.add_touchpoints([entry(f"many#{n}", event_position=n + 3) for n in range(1_100)])
     await store.add_touchpoints([entry("s#other", relationship="r2"), entry("s#b1", tenant="other")])
     found = await store.whole_timeline("acme", "r1")
-    assert [(touch.incarnation, touch.position) for touch in found] == [
+    assert [(touch.incarnation, touch.event_position) for touch in found] == [
         ("a", 2), ("a", 1_500), ("b", 0), ("b", 1), *(("inc", n + 3) for n in range(1_100))
     ]  # fmt: skip
 

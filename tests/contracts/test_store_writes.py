@@ -19,7 +19,7 @@ async def test_base_0_creates_the_document_at_revision_1(store: Store) -> None:
     assert await store.write([head_write(events=5, directory=Directory(name="Acme", domains=("a.com",)))]) == []
     state = (await store.states(["acme/r1"]))["acme/r1"]
     assert (state.id, state.tenant, state.relationship, state.rev, state.writer) == ("acme/r1", "acme", "r1", 1, "one")
-    assert (state.incarnation, state.partition, state.offset, state.events) == ("inc", 3, 10, 5)
+    assert (state.incarnation, state.partition, state.position, state.events) == ("inc", 3, 10, 5)
     assert state.directory == Directory(name="Acme", domains=("a.com",))
 
 

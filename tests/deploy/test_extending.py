@@ -75,7 +75,7 @@ def test_without_the_rule_its_flag_stands_on_and_nothing_stops(flagged: Relation
     desk = Desk()
     desk.block.evict(desk.row)
     desk.block.add(flagged)
-    desk.offset = flagged.offset
+    desk.position = flagged.position
     flag = flagged.flags["seats_nearly_full"]
     desk.say("usage.login", NOON + 2 * HOUR, person="p1", id="new")
     desk.say("survey.answered", NOON + 2 * HOUR, id="nps", instrument="nps", score=0, person="p1")

@@ -83,7 +83,7 @@ class Desk:
 
     terms: Terms = field(default_factory=lambda: Terms(bare_playbook()))
     block: Block = field(default_factory=lambda: Block(feature_days=68, capacity=2))
-    offset: int = -1
+    position: int = -1
     count: int = 0
     timeline: dict[str, Touchpoint] = field(default_factory=dict)
     months: dict[str, Month] = field(default_factory=dict)
@@ -126,8 +126,8 @@ class Desk:
         if about:
             data["id"] = about
         event = interaction(type, received if time is None else time, id, data, backfill=backfill)
-        self.offset += 1
-        self.fold(Item(self.offset, received, event, data, usage_entry(event, data)))
+        self.position += 1
+        self.fold(Item(self.position, received, event, data, usage_entry(event, data)))
         return f"test#{id}"
 
     def fold(self, *items: Item) -> StepResult:
@@ -141,8 +141,8 @@ class Desk:
 
     def clock(self, now: Millis) -> None:
         """Fold a clock record."""
-        self.offset += 1
-        tick(self.block, [self.row], now, self.terms, Fence(LOG, 0, self.offset))
+        self.position += 1
+        tick(self.block, [self.row], now, self.terms, Fence(LOG, 0, self.position))
 
     def store(self) -> None:
         """Put everything into documents, as a flush does."""
@@ -168,12 +168,12 @@ class Desk:
         block = Block(self.block.columns.feature_days, capacity=1)
         stored = msgspec.convert(msgspec.to_builtins(self.state), RelationshipState)
         row = block.add(stored, [self.months[name] for name in sorted(self.months)], unknown_months=True)
-        again = (0, self.offset + 1 if next is None else next)
+        again = (0, self.position + 1 if next is None else next)
         for number, chunk in sorted(self.chunks.items()):
             for part in (name for name in chunk if name.startswith("parts.")):
                 block.ids.load([Stored(row.tag, number, *unpack(part.partition(".")[2], chunk[part]), again)])
         row.chunks = self.row.chunks
-        row.folded = max([stored.offset, *(month.offset for month in self.months.values())])
+        row.folded = max([stored.position, *(month.position for month in self.months.values())])
         self.block = block
         return row
 
@@ -239,9 +239,9 @@ def row_with(touches: Iterable[Touchpoint] = (), **fields: Any) -> tuple[Block, 
     touches = list(touches)
     block = Block(feature_days=68, capacity=1)
     row = block.add(state(facts=fold_timeline(touches), **fields))
-    for offset, entry in enumerate(touches):
+    for position, entry in enumerate(touches):
         if entry.metric is not None:
-            block.count(row, (Entry(entry.metric, entry.person, day_of(entry.time), 1.0),), Fence(LOG, 0, offset))
+            block.count(row, (Entry(entry.metric, entry.person, day_of(entry.time), 1.0),), Fence(LOG, 0, position))
     return block, row
 
 

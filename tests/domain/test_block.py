@@ -250,11 +250,11 @@ def test_series_equal_a_plain_recount(steps: list[tuple[int, Did]]) -> None:
     cells: dict[int, dict[tuple[int, str, str], float]] = defaultdict(lambda: defaultdict(float))
     stored: dict[int, dict[str, Month]] = defaultdict(dict)
     today = dict.fromkeys(range(4), MONDAY)
-    for offset, (number, (ahead, metric, person, amount, absolute)) in enumerate(steps):
+    for position, (number, (ahead, metric, person, amount, absolute)) in enumerate(steps):
         row = block.rows.get(f"t/{number}") or block.add(other_head(number))
         day = today[number] + ahead
         today[number] = max(today[number], day)
-        block.count(row, [Entry(metric, person, day, float(amount))], Fence(LOG, 0, offset), absolute=absolute)
+        block.count(row, [Entry(metric, person, day, float(amount))], Fence(LOG, 0, position), absolute=absolute)
         mine = cells[number]
         if absolute and not person:
             for key in [key for key in mine if key[:2] == (day, metric)]:

@@ -37,7 +37,7 @@ def test_a_retraction_undoes(stored: bool) -> None:
     assert counts(desk) == {("in:message", "bob", -1): 1}
     assert set(desk.state.facts.people) == {"bob"}
     entry = desk.row.pending["acme/acct-1/test#m1"]
-    assert (entry.retracted, entry.retracted_by, entry.position, entry.offset) == (True, "test#r1", 0, 2)
+    assert (entry.retracted, entry.retracted_by, entry.event_position, entry.position) == (True, "test#r1", 0, 2)
     assert entry.rev == (1 if stored else 0)
     assert desk.shown().windows.inbound == (1, 1, 1, 1)
 
@@ -131,11 +131,11 @@ def test_an_entry_from_another_log_is_corrected_in_this_one() -> None:
     desk = Desk()
     desk.say("message.received", NOON, id="m1", person="ana")
     entry = desk.row.pending["acme/acct-1/test#m1"]
-    entry.incarnation, entry.offset = "zero", 1_000
+    entry.incarnation, entry.position = "zero", 1_000
     desk.say("event.retracted", NOON + 1, about="m1")
     assert counts(desk) == {}
     entry = desk.row.pending["acme/acct-1/test#m1"]
-    assert (entry.incarnation, entry.offset) == (LOG, 1)
+    assert (entry.incarnation, entry.position) == (LOG, 1)
 
 
 def test_the_flag_of_a_retracted_answer_goes() -> None:

@@ -177,19 +177,19 @@ def test_a_month_survives_its_document(
     """Written in parts, of which each holds only what has changed, it comes back whole."""
     month, document = MonthCells(NAME), None
     wanted: dict[tuple[int, str, str], float] = {}
-    for offset, (added, scores) in enumerate(rounds):
+    for position, (added, scores) in enumerate(rounds):
         for day, metric, person, amount in added:
             month.add(FIRST + day, metric, person, amount)
             wanted[day + 1, metric, person] = wanted.get((day + 1, metric, person), 0.0) + amount
         month.scores |= scores
         month.changed_scores |= set(scores)
-        month.move(Fence("one", 0, offset))
+        month.move(Fence("one", 0, position))
         document = stored(month, document)
         again = MonthCells.load(document)
         again.unpack()
         assert counted(again) == counted(month) == wanted
         assert {day: tuple(pair) for day, pair in document.scores.items()} == month.scores
-        assert (again.rev, again.fence, again.changed) == (offset + 1, Fence("one", 0, offset), False)
+        assert (again.rev, again.fence, again.changed) == (position + 1, Fence("one", 0, position), False)
         assert (again.metrics, again.persons, again.uses) == (month.metrics, month.persons, month.uses)
         assert (again.bytes, again.fields()) == (month.bytes, {})
         assert [(cell.day, cell.metric, cell.person, cell.count) for cell in cells_of(document)] == counters_of(again)

@@ -34,14 +34,14 @@ START = TODAY * DAY
 WINDOW = 7
 LOG = Fence("one", 0)
 
-Event = tuple[int, int, int, int]  # tag, hash, day, offset
+Event = tuple[int, int, int, int]  # tag, hash, day, position
 
 
 def admitted(ids: SeenIds, *events: Event) -> list[tuple[bool, bool]]:
     """For each of a batch of events: whether it counts, and whether its id is new."""
-    tags, hashes, days, offsets = zip(*events, strict=True)
+    tags, hashes, days, positions = zip(*events, strict=True)
     counts, new = ids.admit(
-        np.array(hashes, np.uint64), np.array(tags, np.uint32), np.array(days, np.int64), list(offsets)
+        np.array(hashes, np.uint64), np.array(tags, np.uint32), np.array(days, np.int64), list(positions)
     )
     return list(zip(counts.tolist(), new.tolist(), strict=True))
 
@@ -54,10 +54,10 @@ def counted(ids: SeenIds, *events: Event) -> list[bool]:
 
 
 def load(ids: SeenIds, tag: int, day: int, *stored: tuple[int, int], again: tuple[int, int] | None = None) -> None:
-    """Load a chunk of this day with these hashes and offsets."""
+    """Load a chunk of this day with these hashes and positions."""
     known, places = zip((1 << 60, 0), *stored, strict=True)
-    hashes, offsets = unpack("o0", pack(seen(known, places, [0] * len(known))))
-    ids.load([Stored(tag, day * CHUNKS_A_DAY, hashes[1:], offsets[1:], again)])
+    hashes, positions = unpack("o0", pack(seen(known, places, [0] * len(known))))
+    ids.load([Stored(tag, day * CHUNKS_A_DAY, hashes[1:], positions[1:], again)])
 
 
 # --- hashes and chunks
@@ -78,9 +78,9 @@ def test_what_hashes_to_0_is_no_empty_slot(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_packed_ids_come_back() -> None:
     places = [7_000_000_000, 7_000_000_001, 7_000_000_000 + 2**32 - 1]
-    hashes, offsets = unpack("o7000000000", pack(seen([1, 2**64 - 1, 9], places, [START, START, 5])))
+    hashes, positions = unpack("o7000000000", pack(seen([1, 2**64 - 1, 9], places, [START, START, 5])))
     assert hashes.tolist() == [1, 2**64 - 1, 9]
-    assert offsets.tolist() == places
+    assert positions.tolist() == places
 
 
 def pack(ids: IdBatch) -> str:
@@ -88,13 +88,13 @@ def pack(ids: IdBatch) -> str:
 
 
 def some(count: int, received: int = START, first: int = 0) -> IdBatch:
-    offsets = range(first, first + count)
-    return seen([1 + offset for offset in offsets], offsets, [received] * count)
+    positions = range(first, first + count)
+    return seen([1 + position for position in positions], positions, [received] * count)
 
 
 def shape(chunks: list[IdChunk]) -> list[tuple[int, int, list[int]]]:
     return [
-        (chunk.number, chunk.count, [offset for part in chunk.new.items() for offset in unpack(*part)[1].tolist()])
+        (chunk.number, chunk.count, [position for part in chunk.new.items() for position in unpack(*part)[1].tolist()])
         for chunk in chunks
     ]
 
@@ -113,7 +113,7 @@ def test_a_chunk_is_sealed_when_full_and_at_midnight() -> None:
         (first + CHUNKS_A_DAY, 2, [5_000, 5_001]),
     ]
     assert chunks[2].newest == START + DAY
-    assert [chunk.fence for chunk in chunks] == [Fence("one", 0, offset) for offset in (1_023, 1_024, 5_001)]
+    assert [chunk.fence for chunk in chunks] == [Fence("one", 0, position) for position in (1_023, 1_024, 5_001)]
 
 
 def test_ids_of_many_relationships_are_put_into_chunks_as_those_of_each_are() -> None:
@@ -162,7 +162,7 @@ def test_the_last_chunk_is_gone_on_with_in_parts() -> None:
 
 
 @pytest.mark.parametrize("log", [Fence("two", 0), Fence("one", 1)])
-def test_offsets_of_two_logs_do_not_go_together(log: Fence) -> None:
+def test_positions_of_two_logs_do_not_go_together(log: Fence) -> None:
     chunks: list[IdChunk] = []
     chunked(chunks, some(1), LOG)
     chunked(chunks, some(1), log)
@@ -349,10 +349,10 @@ def test_ids_of_relationships_that_were_let_go_of_make_room(monkeypatch: pytest.
 def test_of_an_id_in_two_chunks_the_later_one_counts() -> None:
     ids = SeenIds(WINDOW)
     one, other = ids.enter(), ids.enter()
-    hashes, offsets = np.array([7], np.uint64), np.array([3])
+    hashes, positions = np.array([7], np.uint64), np.array([3])
     days = [(one, TODAY - WINDOW - 1), (other, TODAY), (one, TODAY), (other, TODAY - WINDOW - 1)]
     ids.load([])
-    ids.load([Stored(tag, day * CHUNKS_A_DAY, hashes, offsets, None) for tag, day in days])
+    ids.load([Stored(tag, day * CHUNKS_A_DAY, hashes, positions, None) for tag, day in days])
     assert ids.resident == 2
     assert counted(ids, (one, 7, TODAY + 1, 9)) == [False]
     assert counted(ids, (other, 7, TODAY + 1, 9)) == [True]  # as of the day that was loaded last
@@ -471,7 +471,7 @@ class Model:
 
     def __init__(self) -> None:
         self.last: dict[tuple[int, int], int] = {}  # (relationship, hash) → day it counted last
-        self.verdicts: list[tuple[int, int, int, bool]] = []  # by offset: relationship, hash, day, whether it counts
+        self.verdicts: list[tuple[int, int, int, bool]] = []  # by position: relationship, hash, day, whether it counts
         self.documents: dict[int, dict[int, dict[str, Any]]] = {}  # relationship → number → chunk
         self.chunks: dict[int, list[IdChunk]] = {}
         self.unsaved: dict[int, list[IdBatch]] = {}
@@ -510,8 +510,8 @@ class Table:
             self.model.chunks[name] = []
             for number, document in sorted(self.model.documents.get(name, {}).items()):
                 for part in [key for key in document if key.startswith("parts.")]:
-                    hashes, offsets = unpack(part.removeprefix("parts."), document[part])
-                    self.ids.load([Stored(self.tags[name], number, hashes, offsets, (0, self.next))])
+                    hashes, positions = unpack(part.removeprefix("parts."), document[part])
+                    self.ids.load([Stored(self.tags[name], number, hashes, positions, (0, self.next))])
                 last = IdChunk(number, 1, document["count"], document["newest"])
                 last.fence = LOG
                 self.model.chunks[name] = [last]
@@ -527,17 +527,17 @@ class Table:
         ]
         found = admitted(self.ids, *batch)
         stored = self.stored()
-        for (_, _, _, offset), (name, hash, day, counts), answer in zip(batch, events, found, strict=True):
-            new = counts and offset not in stored
+        for (_, _, _, position), (name, hash, day, counts), answer in zip(batch, events, found, strict=True):
+            new = counts and position not in stored
             assert answer == (counts, new)
             if new:
-                self.model.unsaved.setdefault(name, []).append(seen([hash], [offset], [day * DAY]))
+                self.model.unsaved.setdefault(name, []).append(seen([hash], [position], [day * DAY]))
         self.next += len(events)
 
     def stored(self) -> set[int]:
         documents = [document for chunks in self.model.documents.values() for document in chunks.values()]
         parts = [(key.removeprefix("parts."), document[key]) for document in documents for key in document]
-        return {int(offset) for part, packed in parts if part.startswith("o") for offset in unpack(part, packed)[1]}
+        return {int(position) for part, packed in parts if part.startswith("o") for position in unpack(part, packed)[1]}
 
     def commit(self) -> None:
         self.model.store(list(self.model.unsaved))
@@ -601,7 +601,7 @@ def test_the_same_ids_in_many_relationships_are_spread_over_the_table() -> None:
     for number, hash in enumerate(id_hash("upstream", str(number)) for number in range(4)):
         batch = [(tag, hash, TODAY, number * 2_000 + tag) for tag in tags]
         assert counted(ids, *batch) == [True] * len(batch)
-        assert admitted(ids, *[(tag, hash, TODAY, offset + 8_000) for tag, hash, _, offset in batch]) == [
+        assert admitted(ids, *[(tag, hash, TODAY, position + 8_000) for tag, hash, _, position in batch]) == [
             (False, False)
         ] * len(batch)
     full = (ids._table.hashes != 0).all(axis=1).tolist()

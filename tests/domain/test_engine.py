@@ -63,7 +63,7 @@ def test_the_clock_the_first_and_the_last() -> None:
     assert (state.clock, state.first_seen, state.last_seen, state.events) == (NINE, NINE - DAY, NINE - DAY, 1)
     desk.say("usage.login", NINE - MINUTE, time=NINE - 2 * DAY)  # a record that was stamped earlier
     assert (state.clock, state.first_seen, state.last_seen, state.events) == (NINE, NINE - 2 * DAY, NINE - DAY, 2)
-    assert (state.incarnation, state.partition, state.offset) == (LOG, 0, 1)
+    assert (state.incarnation, state.partition, state.position) == (LOG, 0, 1)
     desk.say("usage.login", NINE, time=NINE + DAY, backfill=True)
     assert (state.clock, state.last_seen) == (NINE, NINE + DAY)  # history does not run ahead of its receipt
     assert desk.row.changed
@@ -97,7 +97,7 @@ def test_a_touchpoint_counts_once_for_ever(stored: bool) -> None:
     assert desk.state.events == 1
     if stored:
         desk.timeline["acme/acct-1/test#m1"].incarnation = "zero"  # of an earlier log
-        desk.timeline["acme/acct-1/test#m1"].offset = 9_999
+        desk.timeline["acme/acct-1/test#m1"].position = 9_999
         desk.say("message.received", NINE + 60 * DAY, id="m1")
         assert desk.state.events == 1
 
@@ -154,7 +154,7 @@ def test_an_event_that_does_not_count_brings_no_evaluation() -> None:
     desk.say("event.retracted", NINE, about="m1")
     desk.reload()
     data = {"person": "ana"}
-    late = Item(desk.offset + 1, NINE + 2 * HOUR, interaction("message.received", NINE, "m1", data), data)
+    late = Item(desk.position + 1, NINE + 2 * HOUR, interaction("message.received", NINE, "m1", data), data)
     step = desk.fold(late)
     assert (step.duplicates, desk.state.evaluated_at, step.touched) == (1, 0, {})
     desk.say("note.added", NINE + 2 * HOUR)
@@ -166,7 +166,7 @@ def test_a_record_at_a_due_moment_waits_for_the_evaluation() -> None:
     desk.say("promise.made", NINE, promise="p", due="2026-06-01T09:30:00Z")
     desk.say("promise.kept", NINE + HOUR, promise="p")  # evaluated at 10:00 without it, then folded
     assert [(change.raised, change.moment) for change in desk.changes] == [(True, NINE + HOUR), (False, NINE + HOUR)]
-    assert desk.changes[0].cause == msgspec.structs.replace(desk.changes[0].cause, offset=1, step=0)
+    assert desk.changes[0].cause == msgspec.structs.replace(desk.changes[0].cause, position=1, step=0)
     assert (desk.state.evaluated_at, desk.state.facts.promises_kept) == (NINE + HOUR, 1)
     desk.say("note.added", NINE + 2 * HOUR)
     assert len(desk.changes) == 2
@@ -193,9 +193,9 @@ def test_a_clock_record_counts_once() -> None:
     desk.say("promise.made", NINE, promise="p", due="2026-06-01T09:30:00Z")
     place = Fence(LOG, 0, 5)
     tick(desk.block, [desk.row], NINE + MINUTE, desk.terms, place)  # nothing is due yet
-    assert desk.state.offset == 0
+    assert desk.state.position == 0
     tick(desk.block, [desk.row], NINE + HOUR, desk.terms, place)
-    assert (desk.state.evaluated_at, desk.state.offset) == (NINE + HOUR, 5)
+    assert (desk.state.evaluated_at, desk.state.position) == (NINE + HOUR, 5)
     tick(desk.block, [desk.row], NINE + 9 * DAY, desk.terms, place)
     assert desk.state.evaluated_at == NINE + HOUR
 
@@ -255,13 +255,13 @@ LAGS = (0, 0, 0, 0, HOUR, -20 * HOUR, 3 * DAY, 45 * DAY, 70 * DAY, 450 * DAY)  #
 def story(said: list[Said]) -> list[Item]:
     """Items of three relationships, in the order of the log."""
     now, items = NINE, []
-    for offset, (which, minutes, lag, type, number) in enumerate(said):
+    for position, (which, minutes, lag, type, number) in enumerate(said):
         now += minutes * MINUTE
-        items.append(item_of(offset, now, Interaction("t", str(which), f"e{number}", "s", type, now - lag), number))
+        items.append(item_of(position, now, Interaction("t", str(which), f"e{number}", "s", type, now - lag), number))
     return items
 
 
-def item_of(offset: int, now: int, event: Interaction, number: int) -> Item:
+def item_of(position: int, now: int, event: Interaction, number: int) -> Item:
     """The item of such an event; every ninth comes as history."""
     data: dict[str, Any] = {
         "person": f"p{number % 2}",
@@ -277,7 +277,7 @@ def item_of(offset: int, now: int, event: Interaction, number: int) -> Item:
     if event.type in ("usage.feature_used", "usage.daily_total") or number % 5 == 0:
         data["feature"] = f"f{number % 3}"
     whole = msgspec.structs.replace(event, data=msgspec.Raw(msgspec.json.encode(data)), backfill=number % 9 == 8)
-    return Item(offset, now, whole, data, usage_entry(whole, data))
+    return Item(position, now, whole, data, usage_entry(whole, data))
 
 
 def run_of(items: list[Item]) -> Run:
@@ -286,7 +286,7 @@ def run_of(items: list[Item]) -> Run:
     for id, group in groupby(items, key=lambda item: relationship_key(item.event.tenant, item.event.relationship)):
         found = list(group)
         run.append(
-            id, [decoded(item) for item in found], [one.offset for one in found], [one.received for one in found]
+            id, [decoded(item) for item in found], [one.position for one in found], [one.received for one in found]
         )
     return run
 
@@ -300,7 +300,7 @@ def decoded(item: Item) -> Use | Item:
 
 def by_relationship(items: list[Item]) -> list[Item]:
     """In the order scoring takes them: of one relationship after another."""
-    return sorted(items, key=lambda item: (item.event.relationship, item.offset))
+    return sorted(items, key=lambda item: (item.event.relationship, item.position))
 
 
 def folded(runs: list[Run]) -> dict[str, Any]:
@@ -414,7 +414,7 @@ def test_plain_uses_that_are_delivered_again_change_nothing(published: list[Said
     start = min(again, upto)
     if upto:
         comes.run(run_of(items[:upto]))
-        comes.offset = upto - 1
+        comes.position = upto - 1
         comes.reload(next=start)
     if items[start:]:
         comes.run(run_of(items[start:]))
@@ -425,8 +425,8 @@ def test_plain_uses_that_are_delivered_again_change_nothing(published: list[Said
     assert {name: month.days for name, month in comes.months.items()} == {
         name: month.days for name, month in stays.months.items()
     }
-    assert {id: entry.offset for id, entry in comes.timeline.items()} == {
-        id: entry.offset for id, entry in stays.timeline.items()
+    assert {id: entry.position for id, entry in comes.timeline.items()} == {
+        id: entry.position for id, entry in stays.timeline.items()
     }
 
 

@@ -242,7 +242,7 @@ def test_what_one_record_brings_about_is_kept_whole_and_in_order() -> None:
         promised(desk, f"p{number}", "2026-06-01T09:30:00Z")
     desk.clock(NINE + HOUR)
     assert [change.cause.step for change in desk.changes] == list(range(CHANGES_KEPT + 6))
-    assert {change.cause.offset for change in desk.changes} == {desk.offset}
+    assert {change.cause.position for change in desk.changes} == {desk.position}
     assert not forget_published(desk.row, LOG)
     promised(desk, "q", "2026-06-01T10:30:00Z", NINE + HOUR)
     desk.clock(NINE + 2 * HOUR)
@@ -400,7 +400,7 @@ def test_what_is_said_of_a_standing_flag_stays_fresh() -> None:
     fresh = desk.state.flags["silence"]
     assert (fresh.reason, fresh.since) == ("ana silent for 9 days, usual gap 1", raised.since)
     assert fresh.numbers["silent"] == 8.625  # as of midnight
-    assert (fresh.cause.offset, len(desk.changes)) == (desk.offset, 1)  # nobody is alerted anew
+    assert (fresh.cause.position, len(desk.changes)) == (desk.position, 1)  # nobody is alerted anew
     desk.clock(NINE + 9 * DAY + HOUR)
     assert desk.state.flags["silence"] == fresh
     desk.clock(NINE + 600 * DAY)
@@ -419,7 +419,7 @@ def test_a_word_from_them_ends_silence_at_once() -> None:
     desk.say("message.received", NINE + 10 * DAY + 2 * MINUTE)
     assert desk.flags == set()
     assert (desk.changes[-1].raised, desk.changes[-1].moment) == (False, NINE + 10 * DAY + 2 * MINUTE)
-    assert desk.changes[-1].cause.offset == desk.offset
+    assert desk.changes[-1].cause.position == desk.position
 
 
 def test_a_retraction_ends_what_it_takes_back_at_once() -> None:
@@ -442,7 +442,7 @@ def test_many_uses_after_an_event_that_may_end_a_flag_are_folded_in_their_order(
     items = []
     for number, (type, data) in enumerate(said):
         event = interaction(type, NINE + HOUR + number, f"x{number}", data)
-        items.append(Item(one.offset + 1 + number, NINE + HOUR + number, event, data, usage_entry(event, data)))
+        items.append(Item(one.position + 1 + number, NINE + HOUR + number, event, data, usage_entry(event, data)))
     one.fold(*items)
     for item in items:
         other.fold(item)

@@ -21,10 +21,10 @@ MONDAY = day_of(at("2026-06-01"))
 def test_somebody_whose_last_day_was_undone_was_last_seen_before() -> None:
     block = Block(feature_days=68, capacity=1)
     row = block.add(state())
-    for offset, (day, amount) in enumerate([(-3, 1.0), (0, 1.0), (0, 0.0), (-1, 1.0), (-1, 0.0), (-3, 0.0)]):
-        block.count(row, [Entry("use:x", "ana", MONDAY + day, amount)], Fence(LOG, 0, offset), absolute=True)
+    for position, (day, amount) in enumerate([(-3, 1.0), (0, 1.0), (0, 0.0), (-1, 1.0), (-1, 0.0), (-3, 0.0)]):
+        block.count(row, [Entry("use:x", "ana", MONDAY + day, amount)], Fence(LOG, 0, position), absolute=True)
         seen = row.people["ana"] - MONDAY
-        assert seen == [-3, 0, -3, -1, -3, seen][offset]
+        assert seen == [-3, 0, -3, -1, -3, seen][position]
     assert [day for day in active_days(row) if day > MONDAY - 4] == []
 
 
@@ -91,10 +91,10 @@ def test_last_days_equal_a_look_at_every_counter(steps: list[list[tuple[int, str
     block = Block(feature_days=40, capacity=1)
     row = block.add(state())
     met: set[str] = set()
-    for offset, step in enumerate(steps):
+    for position, step in enumerate(steps):
         absolute = step[0][-1]
         entries = [Entry(metric, who, MONDAY - back, float(amount)) for back, metric, who, amount, _ in step]
-        block.count(row, entries, Fence(LOG, 0, offset), absolute=absolute)
+        block.count(row, entries, Fence(LOG, 0, position), absolute=absolute)
         assert row.people.keys() >= met
         met = set(row.people)
         assert {who: day for who, day in row.people.items() if day != NEVER} == _last_days(row)

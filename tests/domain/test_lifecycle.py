@@ -29,7 +29,7 @@ UPDATE = Update("acme", "acct-42", "Globex", "eva", "customer", "enterprise", at
 
 
 def verdict(
-    offset: int,
+    position: int,
     raised: bool = True,
     severity: Severity = Severity.WARNING,
     suppressed: bool = False,
@@ -40,12 +40,12 @@ def verdict(
         rule="usage_drop",
         subject="",
         raised=raised,
-        moment=offset * 10,
-        cause=Cause(incarnation, 3, offset, step),
+        moment=position * 10,
+        cause=Cause(incarnation, 3, position, step),
         severity=severity,
-        reason=f"reason {offset}",
-        numbers={"seen": float(offset)},
-        evidence=Evidence(events=(f"crm#{offset}",)),
+        reason=f"reason {position}",
+        numbers={"seen": float(position)},
+        evidence=Evidence(events=(f"crm#{position}",)),
         suppressed=suppressed,
     )
 
@@ -56,8 +56,8 @@ def published(alert: Alert | None, change: FlagChange, at: int = 1_000) -> Alert
     return step.alert
 
 
-def opened(offset: int = 1, severity: Severity = Severity.WARNING) -> Alert:
-    return published(None, verdict(offset, severity=severity))
+def opened(position: int = 1, severity: Severity = Severity.WARNING) -> Alert:
+    return published(None, verdict(position, severity=severity))
 
 
 def story(alert: Alert) -> list[str]:
@@ -103,14 +103,14 @@ def test_loaded_history_and_clearing_open_nothing(change: FlagChange) -> None:
     assert apply_change(closed, UPDATE, change, 5) is None
 
 
-@pytest.mark.parametrize("offset", [1, 2])
-def test_other_words_renew_what_is_open_and_no_more(offset: int) -> None:
-    flag = StandingFlag("usage_drop", "", Severity.WARNING, 10, reason="now", cause=Cause("i1", 3, offset))
+@pytest.mark.parametrize("position", [1, 2])
+def test_other_words_renew_what_is_open_and_no_more(position: int) -> None:
+    flag = StandingFlag("usage_drop", "", Severity.WARNING, 10, reason="now", cause=Cause("i1", 3, position))
     alert = opened(1)
     assert renew(None, flag, 5) is None
     assert renew(resolve(alert, "eva", 4), flag, 5) is None
     step = renew(alert, flag, 5)
-    if offset == 1:
+    if position == 1:
         assert step is None  # applied already
         return
     assert step is not None

@@ -69,14 +69,14 @@ def one_by_one(events: Iterable[Interaction], until: Millis, terms: Terms = TERM
     """The same through the engine by hand: a run for each event, and one clock record at the end."""
     block, found = terms.block(), list[tuple[str, FlagChange]]()
     end = 0
-    for offset, one in enumerate(one for one in events if one.time <= until):
+    for position, one in enumerate(one for one in events if one.time <= until):
         id = f"{one.tenant}/{one.relationship}"
         if id not in block.rows:
             block.add(RelationshipState(id=id, tenant=one.tenant, relationship=one.relationship))
         data = msgspec.json.decode(one.data)
-        run = Run.of([Item(offset, one.time, one, data, usage_entry(one, data))])
+        run = Run.of([Item(position, one.time, one, data, usage_entry(one, data))])
         step_many(block, run, Prefetched({}, {}), terms, "log", 0)
-        end = offset + 1
+        end = position + 1
     tick(block, list(block.rows.values()), until, terms, Fence("log", 0, end))
     for row in block.rows.values():
         found += [(row.state.relationship, change) for change in row.state.changes]

@@ -42,19 +42,19 @@ def row_of(block: Block, name: str = "0") -> Row:
     return block.rows[f"t/{name}"]
 
 
-def fast(block: Block, uses: list[Use], offset: int = 0) -> None:
+def fast(block: Block, uses: list[Use], position: int = 0) -> None:
     """Count uses as the engine does in one pass."""
     counting = Uses(block, Fence(LOG, 0))
-    for at_offset, one in enumerate(uses, offset):
-        counting.count(row_of(block, one.relationship), [one], [at_offset])
+    for at_position, one in enumerate(uses, position):
+        counting.count(row_of(block, one.relationship), [one], [at_position])
     counting.record()
 
 
-def slow(block: Block, uses: list[Use], offset: int = 0) -> None:
+def slow(block: Block, uses: list[Use], position: int = 0) -> None:
     """The same one by one."""
-    for at_offset, one in enumerate(uses, offset):
+    for at_position, one in enumerate(uses, position):
         entry = Entry(USE + one.feature, one.data.person, day_of(one.time), one.data.quantity)
-        block.count(row_of(block, one.relationship), (entry,), Fence(LOG, 0, at_offset))
+        block.count(row_of(block, one.relationship), (entry,), Fence(LOG, 0, at_position))
 
 
 def state(block: Block) -> dict[str, Any]:
@@ -82,11 +82,11 @@ def _state(block: Block, row: Row) -> dict[str, Any]:
 def same(*batches: list[Use]) -> Block:
     """Count these both ways; the block."""
     quick, plain = new_block(), new_block()
-    offset = 0
+    position = 0
     for batch in batches:
-        fast(quick, batch, offset)
-        slow(plain, batch, offset)
-        offset += len(batch)
+        fast(quick, batch, position)
+        slow(plain, batch, position)
+        position += len(batch)
         assert state(quick) == state(plain)
     return quick
 
@@ -195,12 +195,12 @@ def test_the_fast_way_is_the_slow_way(metrics: int, cells: int, published: list[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counters, "METRICS_KEPT", metrics)
         patch.setattr(counters, "MONTH_BYTES", cells * CELL_BYTES)
-        quick, plain, offset = new_block(), new_block(), 0
+        quick, plain, position = new_block(), new_block(), 0
         documents: list[dict[str, dict[str, Month]]] = [{}, {}]
         for batch, then in published:
-            fast(quick, batch, offset)
-            slow(plain, batch, offset)
-            offset += len(batch)
+            fast(quick, batch, position)
+            slow(plain, batch, position)
+            position += len(batch)
             assert state(quick) == state(plain)
             if then:
                 store(quick, documents[0])

@@ -43,7 +43,7 @@ class Fuse:
 
 def length(items: Any) -> int:
     """How many events these are: a list of them, or columns."""
-    return len(getattr(items, "offsets", items))
+    return len(getattr(items, "positions", items))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.e2e.traffic import SOURCE, Picture
 
 PAGE = 500
 FIRST_MONTH = "1970-01"
-FENCE = ("incarnation", "partition", "offset")
+FENCE = ("incarnation", "partition", "position")
 Fields = dict[str, Any]
 
 
@@ -130,16 +130,16 @@ def _remembered(chunks: Iterable[DedupChunk]) -> dict[str, Fields]:
     found: dict[str, Fields] = defaultdict(dict)
     for chunk in chunks:
         places = found[f"{chunk.tenant}/{chunk.relationship}"]
-        for hash, offset in _places(chunk):
-            places.setdefault(f"{hash} of {chunk.incarnation}", set()).add(offset)
+        for hash, position in _places(chunk):
+            places.setdefault(f"{hash} of {chunk.incarnation}", set()).add(position)
     return dict(found)
 
 
 def _places(chunk: Any) -> Iterator[tuple[int, int]]:
-    """Hashes of ids and their offsets."""
+    """Hashes of ids and their positions."""
     for part, packed in chunk.parts.items():
-        hashes, offsets = unpack(part, packed)
-        yield from zip(hashes.tolist(), offsets.tolist(), strict=True)
+        hashes, positions = unpack(part, packed)
+        yield from zip(hashes.tolist(), positions.tolist(), strict=True)
 
 
 async def _alert(alert: Alert, store: Store) -> Fields:

@@ -21,7 +21,14 @@ from shared.domain.scores.formulas import score
 from shared.storage.store import StateStore
 
 FIRST_MONTH = "1970-01"
-PLACE = ("id", "rev", "writer", "incarnation", "partition", "offset")  # who has stored it, and up to where in which log
+PLACE = (
+    "id",
+    "rev",
+    "writer",
+    "incarnation",
+    "partition",
+    "position",
+)  # who has stored it, and up to where in which log
 Fields = dict[str, Any]
 
 

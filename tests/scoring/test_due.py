@@ -144,7 +144,7 @@ async def test_an_event_has_its_relationship_evaluated_first_as_of_the_clock_rec
     await stage.say("promise.kept", NAMES[5], promise="p")
     await worker.step()
     state = worker._processor._block.rows[f"acme/{NAMES[5]}"].state  # type: ignore[attr-defined]
-    assert [(change.raised, change.moment, change.cause.offset) for change in state.changes] == [
+    assert [(change.raised, change.moment, change.cause.position) for change in state.changes] == [
         (True, START + HOUR, len(NAMES)),
         (False, START + HOUR + MINUTE, len(NAMES) + 1),
     ]
@@ -221,7 +221,7 @@ async def test_a_clock_record_that_comes_while_another_is_not_over() -> None:
         await clock(stage)
         await clock(stage)  # not later: says nothing new
         await worker.drain()
-    raised = [(change.subject, change.moment - START, change.cause.offset) for change in stage.published()]
+    raised = [(change.subject, change.moment - START, change.cause.position) for change in stage.published()]
     ticks = 2 * len(NAMES)
     assert sorted(raised) == [("p", HOUR, ticks)] * len(NAMES) + [("q", 6 * HOUR, ticks + 1)] * len(NAMES)
 
@@ -243,7 +243,7 @@ async def test_the_clock_does_not_move_before_what_it_has_led_to_is_stored() -> 
     assert {(await stage.state(name)).evaluated_at for name in NAMES} == {START + HOUR}
     state = await stage.store.partition_state(0)
     assert state is not None
-    assert (state.clock, state.offset) == (START + HOUR, len(NAMES))
+    assert (state.clock, state.position) == (START + HOUR, len(NAMES))
 
 
 async def test_a_correction_finds_what_was_stored_when_its_relationship_was_evaluated_first() -> None:

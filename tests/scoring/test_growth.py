@@ -27,7 +27,7 @@ from tests.scoring.test_purity import EXAMPLES, Story, no_pause, stories
 BEFORE, AFTER = 4, 7
 NEW = "later-incarnation"
 MANY = [f"acct-{number}" for number in range(20)]  # of which growing gives about half to another partition
-OF_THE_LOG = {"incarnation", "partition", "offset", "rev", "writer", "position", "cause", "offsets", "q"}
+OF_THE_LOG = {"incarnation", "partition", "position", "rev", "writer", "event_position", "cause", "q"}
 
 
 def quiet() -> Stage:
@@ -297,7 +297,7 @@ async def test_it_is_refused_while_something_is_untold() -> None:
     stage = quiet()
     await scored(stage)
     state = await stage.store.partition_state(2) or PartitionState(id="2")
-    place = {"incarnation": "one", "partition": 2, "offset": 0, "writer": "w"}
+    place = {"incarnation": "one", "partition": 2, "position": 0, "writer": "w"}
     await stage.store.write([Write("partitions", "2", state.rev, place | {"unpublished": ("acme/acct-1",)})])
     assert "Flags of 1 relationships of partition 2 have changed, and alerts has not been told" in await refused(stage)
 

@@ -200,7 +200,7 @@ async def test_keys_that_are_read_alike_are_not_taken_for_one(limit: int) -> Non
         await foreign(stage, use(relationship="\ufffd", id=f"x{number}"), key)
     await (await stage.worker()).drain()
     state = await stage.state("\ufffd")
-    assert (state.events, state.offset) == (2, 2)
+    assert (state.events, state.position) == (2, 2)
     assert await goes_on(stage) == ["wrong_key"]
 
 

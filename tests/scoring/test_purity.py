@@ -100,9 +100,9 @@ def stored(store: MemoryStore) -> dict[str, Any]:
 
 
 def ids_in(chunk: dict[str, Any]) -> list[tuple[int, int]]:
-    """The hashes and offsets in a chunk of event ids, whatever parts it was written in."""
+    """The hashes and positions in a chunk of event ids, whatever parts it was written in."""
     parts = [unpack(part, packed) for part, packed in chunk["parts"].items()]
-    return [pair for hashes, offsets in parts for pair in zip(hashes.tolist(), offsets.tolist(), strict=True)]
+    return [pair for hashes, positions in parts for pair in zip(hashes.tolist(), positions.tolist(), strict=True)]
 
 
 def silent() -> int:

@@ -79,7 +79,7 @@ async def test_what_a_clock_record_has_found_is_told_after_a_crash_between_store
 
 
 async def test_a_place_in_a_log_that_is_gone_says_nothing_of_what_has_been_told_since() -> None:
-    """More flags than a state remembers, raised before the offset that its last change had in the log before."""
+    """More flags than a state remembers, raised before the position that its last change had in the log before."""
     stage = Stage()
     for _ in range(CHANGES_KEPT * 2):
         await stage.say("usage.login", "acct-2", person="ana")

@@ -33,7 +33,7 @@ class Log:
     def __init__(self) -> None:
         self.terms = Terms(builtin_playbook(), grain=MINUTE)
         self.block = Block(feature_days=80)
-        self.offset = 0
+        self.position = 0
 
     def append(self, planned: Iterable[Planned], now: Millis, backfill: bool) -> None:
         acceptance = Acceptance("demo", now, lambda _tenant, subject: subject)
@@ -42,8 +42,8 @@ class Log:
             step_many(self.block, Run.of(items), Prefetched({}, {}), self.terms, "i", 0)
 
     def clock(self, now: Millis) -> None:
-        self.offset += 1
-        tick(self.block, list(self.block.rows.values()), now, self.terms, Fence("i", 0, self.offset))
+        self.position += 1
+        tick(self.block, list(self.block.rows.values()), now, self.terms, Fence("i", 0, self.position))
 
     def alerts(self) -> list[tuple[str, FlagChange]]:
         return [
@@ -55,12 +55,12 @@ class Log:
 
     def _item(self, event: object, now: Millis) -> Item:
         assert isinstance(event, Interaction), event
-        self.offset += 1
+        self.position += 1
         key = f"demo/{event.relationship}"
         if key not in self.block.rows:
             self.block.add(RelationshipState(id=key, tenant="demo", relationship=event.relationship))
         data = json.decode(event.data)
-        return Item(self.offset, now, event, data, usage_entry(event, data))
+        return Item(self.position, now, event, data, usage_entry(event, data))
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def later(cause: Cause, than: Cause) -> bool:
     """Whether a verdict comes after another of the same relationship; a new incarnation of the log always does."""
     if cause.incarnation != than.incarnation:
         return True
-    return (cause.offset, cause.step) > (than.offset, than.step)
+    return (cause.position, cause.step) > (than.position, than.step)
 
 
 def apply_change(

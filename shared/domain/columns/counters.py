@@ -48,10 +48,10 @@ class MonthCells:
         "incarnation",
         "metrics",
         "month",
-        "offset",
         "packed",
         "partition",
         "persons",
+        "position",
         "rev",
         "scores",
         "stored_metrics",
@@ -63,7 +63,7 @@ class MonthCells:
         self.month = month
         self.first = day_number(month + "-01")
         self.packed: Packed | None = None
-        self.incarnation, self.partition, self.offset = "", -1, -1  # folded up to here
+        self.incarnation, self.partition, self.position = "", -1, -1  # folded up to here
         self.rev = 0
         self.days: dict[Day, DayCells] = {}
         self.metrics: dict[str, int] = {}  # metric → its part of a code, which is its place
@@ -79,7 +79,7 @@ class MonthCells:
     def load(cls, month: Month) -> MonthCells:
         """From its document: sealed, and without the scores that are recorded there."""
         cells = cls(month.month)
-        cells.incarnation, cells.partition, cells.offset = month.incarnation, month.partition, month.offset
+        cells.incarnation, cells.partition, cells.position = month.incarnation, month.partition, month.position
         cells.rev = month.rev
         cells.packed = packed_document(month)
         cells.stored_metrics, cells.stored_persons = len(month.metrics), len(month.persons)
@@ -119,15 +119,15 @@ class MonthCells:
     @property
     def fence(self) -> Fence:
         """The place of the last record that was folded in."""
-        return Fence(self.incarnation, self.partition, self.offset)
+        return Fence(self.incarnation, self.partition, self.position)
 
     def admits(self, place: Fence) -> bool:
         """Whether a record there has not been folded in yet."""
-        return not same_log(self, place) or place.offset > self.offset
+        return not same_log(self, place) or place.position > self.position
 
     def move(self, place: Fence) -> None:
         """A record there has been folded in."""
-        self.incarnation, self.partition, self.offset = place.incarnation, place.partition, place.offset
+        self.incarnation, self.partition, self.position = place.incarnation, place.partition, place.position
 
     def open(self, day: Day) -> DayCells:
         """The cells of a day of this month."""

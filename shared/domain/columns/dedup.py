@@ -1,9 +1,9 @@
 """Event ids that have counted: one open-addressed table for all relationships of a block, 12 bytes a slot.
 
-A duplicate is an id that its relationship has seen at a smaller offset, at most `window` days of receipt ago (UTC days:
-an id counts once until the end of the last day of the window). The same id at the same offset is a redelivery of the
-same record. Two ids of one relationship are taken for one if their 64-bit hashes are equal: for a new event, with n
-resident ids of its relationship, with probability n/2⁶⁴, which is below 10⁻⁹ up to 18 billion ids.
+A duplicate is an id that its relationship has seen at a smaller position, at most `window` days of receipt ago (UTC
+days: an id counts once until the end of the last day of the window). The same id at the same position is a redelivery
+of the same record. Two ids of one relationship are taken for one if their 64-bit hashes are equal: for a new event,
+with n resident ids of its relationship, with probability n/2⁶⁴, which is below 10⁻⁹ up to 18 billion ids.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def id_hash(source: str, event_id: str) -> int:
 
 
 class Stored(NamedTuple):
-    """Ids of a relationship out of a chunk: the relationship's tag, the chunk's number, and each id's hash and offset.
+    """Ids of a relationship out of a chunk: the relationship's tag, the chunk's number, each id's hash and position.
 
-    `again`: the partition and the offset from which on its records may be delivered again; None if they cannot.
+    `again`: the partition and the position from which on its records may be delivered again; None if they cannot.
     """
 
     tag: int
     number: int
     hashes: Hashes
-    offsets: Ints
+    positions: Ints
     again: tuple[int, int] | None
 
 
@@ -52,7 +52,7 @@ class SeenIds:
         self._next_tag = 0
         self._free_tags: list[int] = []
         self._left: set[int] = set()  # tags whose ids are still in the table
-        self._ahead: dict[tuple[int, int, int], int] = {}  # (tag, hash, offset) → partition: may be delivered again
+        self._ahead: dict[tuple[int, int, int], int] = {}  # (tag, hash, position) → partition: may be delivered again
         self._today: int | None = None
         self._table = IdTable(capacity)
         self._older: IdTable | None = None  # one that was full, and goes over into the other bit by bit
@@ -110,10 +110,10 @@ class SeenIds:
         self._enter(hashes[kept], tags[kept], days[kept])
         for one in stored:
             if one.again is not None:
-                for at in np.flatnonzero(one.offsets >= one.again[1]).tolist():
-                    self._ahead[one.tag, int(one.hashes[at]), int(one.offsets[at])] = one.again[0]
+                for at in np.flatnonzero(one.positions >= one.again[1]).tolist():
+                    self._ahead[one.tag, int(one.hashes[at]), int(one.positions[at])] = one.again[0]
 
-    def admit(self, hashes: Hashes, tags: Tags, days: Ints, offsets: Sequence[int]) -> tuple[Bools, Bools]:
+    def admit(self, hashes: Hashes, tags: Tags, days: Ints, positions: Sequence[int]) -> tuple[Bools, Bools]:
         """For events in the order of the log: which of them count, and which of these were never seen before.
 
         Those are remembered. The others that count are deliveries of what was seen at the same place.
@@ -128,14 +128,14 @@ class SeenIds:
             known &= ~self._expired(days, owners)
         counts = ~known
         if self._ahead:
-            self._deliveries(known, counts, hashes, tags, offsets)
+            self._deliveries(known, counts, hashes, tags, positions)
         new = ~known
         enter = self._within(new, counts, hashes, tags, days)
         self._enter(hashes[enter], tags[enter], days[enter], slots[enter])
         return counts, new
 
     def passed(self, positions: Mapping[int, int]) -> None:
-        """Records before these offsets, by partition, will not be delivered again."""
+        """Records before these positions, by partition, will not be delivered again."""
         if self._ahead:
             self._ahead = {
                 key: partition
@@ -149,8 +149,8 @@ class SeenIds:
 
     # --- duplicates within a batch, and deliveries again
 
-    def _deliveries(self, known: Bools, counts: Bools, hashes: Hashes, tags: Tags, offsets: Sequence[int]) -> None:
-        for at, key in enumerate(zip(tags.tolist(), hashes.tolist(), offsets, strict=True)):
+    def _deliveries(self, known: Bools, counts: Bools, hashes: Hashes, tags: Tags, positions: Sequence[int]) -> None:
+        for at, key in enumerate(zip(tags.tolist(), hashes.tolist(), positions, strict=True)):
             if key in self._ahead:
                 known[at] = counts[at] = True
 

@@ -19,15 +19,15 @@ Ints = NDArray[np.int64]
 CHUNK_IDS = 1024  # a chunk is sealed when it is this full, or when a new day begins
 CHUNKS_A_DAY = 100_000  # chunk number = day × this + sequence within the day
 
-HASH, OFFSET, RECEIVED = range(3)
+HASH, POSITION, RECEIVED = range(3)
 IdBatch = NDArray[np.uint64]
-"""Ids that have counted, one a line: its hash, the offset of its event, and when that was received (ms)."""
+"""Ids that have counted, one a line: its hash, the position of its event, and when that was received (ms)."""
 
 
-def seen(hashes: Sequence[int], offsets: Sequence[int], received: Sequence[Millis]) -> IdBatch:
+def seen(hashes: Sequence[int], positions: Sequence[int], received: Sequence[Millis]) -> IdBatch:
     """These ids as one array."""
     ids: IdBatch = np.empty((len(hashes), 3), np.uint64)
-    ids[:, HASH], ids[:, OFFSET], ids[:, RECEIVED] = hashes, offsets, received
+    ids[:, HASH], ids[:, POSITION], ids[:, RECEIVED] = hashes, positions, received
     return ids
 
 
@@ -63,9 +63,9 @@ class IdChunk:
 
 
 class Part(NamedTuple):
-    """Ids written together: hashes and offsets (from the first on) of 8 and 4 bytes each, little-endian, in base64.
+    """Ids written together: hashes and positions (from the first on) of 8 and 4 bytes each, little-endian, in base64.
 
-    `first`: the offset of the first; `newest`: the last moment of receipt; `fence`: the place of the last one.
+    `first`: the position of the first; `newest`: the last moment of receipt; `fence`: the place of the last one.
     """
 
     packed: str
@@ -83,31 +83,31 @@ def part_of(ids: IdBatch, log: Fence) -> Part:
 def parts_of(ids: IdBatch, starts: Sequence[int], logs: Sequence[Fence]) -> list[Part]:
     """A part of the ids from each of these places to the next, and the log that they were read from."""
     ends = [*starts[1:], len(ids)]
-    offsets = ids[:, OFFSET]
-    first, last = offsets[np.array(starts)], offsets[np.array(ends) - 1]
+    positions = ids[:, POSITION]
+    first, last = positions[np.array(starts)], positions[np.array(ends) - 1]
     hashes = ids[:, HASH].astype("<u8").tobytes()
-    distances = (offsets - np.repeat(first, np.diff([*starts, len(ids)]))).astype("<u4").tobytes()
+    distances = (positions - np.repeat(first, np.diff([*starts, len(ids)]))).astype("<u4").tobytes()
     newest = np.maximum.reduceat(ids[:, RECEIVED], starts)
     return [
         Part(
             b64encode(hashes[8 * start : 8 * end] + distances[4 * start : 4 * end]).decode(),
-            first_offset,
+            first_position,
             end - start,
             received,
-            Fence(log.incarnation, log.partition, offset),
+            Fence(log.incarnation, log.partition, position),
         )
-        for start, end, first_offset, offset, received, log in zip(
+        for start, end, first_position, position, received, log in zip(
             starts, ends, first.tolist(), last.tolist(), newest.tolist(), logs, strict=True
         )
     ]
 
 
 def unpack(part: str, packed: str) -> tuple[Hashes, Ints]:
-    """The hashes and offsets in a part of a chunk's document."""
+    """The hashes and positions in a part of a chunk's document."""
     raw = b64decode(packed)
     count = len(raw) // 12
-    offsets = np.frombuffer(raw, "<u4", count, count * 8).astype(np.int64) + int(part[1:])
-    return np.frombuffer(raw, "<u8", count), offsets
+    positions = np.frombuffer(raw, "<u4", count, count * 8).astype(np.int64) + int(part[1:])
+    return np.frombuffer(raw, "<u8", count), positions
 
 
 class Unsaved(NamedTuple):
@@ -153,7 +153,7 @@ def chunked(chunks: list[IdChunk], ids: IdBatch, log: Fence) -> None:
 
 
 def _open(chunks: list[IdChunk], day: int, log: Fence) -> IdChunk:
-    """The chunk for an id of this day: offsets of two logs do not go together."""
+    """The chunk for an id of this day: positions of two logs do not go together."""
     last = chunks[-1] if chunks else None
     if last is not None and last.number // CHUNKS_A_DAY >= day and last.count < CHUNK_IDS and same_log(last.fence, log):
         return last

@@ -80,7 +80,7 @@ class Row:
         self.cadence: tuple[tuple[Day, ...], bool, Cadence] = (), False, Cadence()  # of these days and this calendar
         self.stored_rev = state.rev
         self.stored: tuple[object, ...] = ()  # the values of the state as they are stored, once that is known
-        self.folded = -1  # its documents as they were loaded hold records of the present log up to this offset
+        self.folded = -1  # its documents as they were loaded hold records of the present log up to this position
         self.slots: dict[str, int] = {}  # feature → its series
         self.cells: dict[str, MonthCells] = {}  # month → counters
         self.days: dict[Day, DayCells] = {}  # days whose counters are at hand
@@ -91,7 +91,7 @@ class Row:
         self.chunks: list[IdChunk] = []  # of its event ids: the last one, and those that are not stored yet
         self.new_ids: list[IdBatch] = []  # event ids that are not stored yet, in pieces
         self.pending: dict[str, Touchpoint] = {}  # timeline entries new or changed since the last flush, by id
-        self.published = 0  # changes of its flags caused before this offset of the present log need not be told again
+        self.published = 0  # changes of its flags caused before this position of the present log need not be told again
         self.unknown_months = False  # months that are not in memory may be in the store
         self.unrecorded: dict[Day, Scored] = {}  # scores of these days, which are in the state and not in their months
         self.changed = False  # the state differs from what is stored

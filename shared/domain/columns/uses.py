@@ -29,11 +29,11 @@ class Uses:
         self._days: list[Day] = []
         self._amounts: list[float] = []
 
-    def count(self, row: Row, uses: Sequence[Use], offsets: Sequence[int]) -> None:
+    def count(self, row: Row, uses: Sequence[Use], positions: Sequence[int]) -> None:
         """Add uses of a relationship, in order, to their counters. None of its documents has been folded that far."""
         before, slots, days, amounts = len(self._slots), self._slots, self._days, self._amounts
         at: Day = NEVER
-        for use, offset in zip(uses, offsets, strict=True):
+        for use, position in zip(uses, positions, strict=True):
             data = use.data
             feature, person, amount = data.feature or PLAIN_USE[use.type], data.person, data.quantity
             day = use.time // DAY
@@ -54,9 +54,9 @@ class Uses:
                     row.saw(person, day)
             else:
                 entry = Entry(USE + feature, person, day, amount)
-                self._block.count(row, (entry,), Fence(self._log.incarnation, self._log.partition, offset))
+                self._block.count(row, (entry,), Fence(self._log.incarnation, self._log.partition, position))
                 continue
-            month.offset = offset
+            month.position = position
             slot = row.slots.get(feature)
             slots.append(self._block.columns.slot_on(row, feature, day) if slot is None else slot)
             days.append(day)

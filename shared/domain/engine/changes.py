@@ -113,7 +113,7 @@ def forget_published(row: Row, incarnation: str) -> bool:
     `incarnation`: of the log being read. Of a row that none of it has been folded into yet, all of it is unpublished.
     """
     kept = remembered(row.state.changes)
-    row.published = row.state.offset + 1 if row.state.incarnation == incarnation else 0
+    row.published = row.state.position + 1 if row.state.incarnation == incarnation else 0
     if len(kept) == len(row.state.changes):
         return False
     row.state.changes = kept
@@ -122,13 +122,13 @@ def forget_published(row: Row, incarnation: str) -> bool:
 
 
 def _cause(row: Row, place: Fence) -> Cause:
-    return Cause(place.incarnation, place.partition, place.offset, _changes_by(place, row.state.changes))
+    return Cause(place.incarnation, place.partition, place.position, _changes_by(place, row.state.changes))
 
 
 def _remember(row: Row, change: FlagChange) -> None:
     state, cause = row.state, change.cause
     unpublished = len(state.changes) - bisect_left(
-        state.changes, row.published, key=partial(_offset_in, cause.incarnation)
+        state.changes, row.published, key=partial(_position_in, cause.incarnation)
     )
     state.changes = (*state.changes, change)[-max(CHANGES_KEPT, cause.step + 1, unpublished + 1) :]
 
@@ -150,12 +150,12 @@ def _raised_last(row: Row, flag: Raised) -> Millis:
 
 def _changes_by(cause: Fence | Cause, changes: Sequence[FlagChange]) -> int:
     """How many of them the record there has made, after which no other has made any."""
-    here = (cause.incarnation, cause.offset)
+    here = (cause.incarnation, cause.position)
     return sum(
-        1 for _ in takewhile(lambda past: (past.cause.incarnation, past.cause.offset) == here, reversed(changes))
+        1 for _ in takewhile(lambda past: (past.cause.incarnation, past.cause.position) == here, reversed(changes))
     )
 
 
-def _offset_in(incarnation: str, change: FlagChange) -> int:
-    """The offset of what has caused it: changes are in the order of the log. -1 in an earlier one than this."""
-    return change.cause.offset if change.cause.incarnation == incarnation else -1
+def _position_in(incarnation: str, change: FlagChange) -> int:
+    """The position of what has caused it: changes are in the order of the log. -1 in an earlier one than this."""
+    return change.cause.position if change.cause.incarnation == incarnation else -1

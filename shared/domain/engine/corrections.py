@@ -56,7 +56,7 @@ def correct(
         block.count(row, counts, place)
     if not fresh:
         return
-    row.state.facts = fold_timeline(sorted(entries.values(), key=lambda entry: (entry.received, entry.position)))
+    row.state.facts = fold_timeline(sorted(entries.values(), key=lambda entry: (entry.received, entry.event_position)))
     block.refresh_facts(row)
     raised = judge(row, entries[entry_id], at, terms, place)
     for key, flag in list(row.state.flags.items()):
@@ -65,11 +65,13 @@ def correct(
 
 
 def _folded(entry: Touchpoint, place: Fence) -> bool:
-    return same_log(entry, place) and entry.offset >= place.offset
+    return same_log(entry, place) and entry.position >= place.position
 
 
 def _placed(entry: Touchpoint, place: Fence) -> Touchpoint:
-    return msgspec.structs.replace(entry, incarnation=place.incarnation, partition=place.partition, offset=place.offset)
+    return msgspec.structs.replace(
+        entry, incarnation=place.incarnation, partition=place.partition, position=place.position
+    )
 
 
 def _entries(touch: Touchpoint, amount: float) -> list[Entry]:

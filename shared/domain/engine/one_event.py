@@ -48,12 +48,12 @@ def moment(state: RelationshipState, item: Item) -> Millis:
 
 def fresh(state: RelationshipState, place: Fence) -> bool:
     """Whether the state has not been folded this far yet."""
-    return not same_log(state, place) or place.offset > state.offset
+    return not same_log(state, place) or place.position > state.position
 
 
 def move_fence(row: Row, place: Fence) -> None:
     """The state has been folded up to here."""
-    row.state.incarnation, row.state.partition, row.state.offset = place.incarnation, place.partition, place.offset
+    row.state.incarnation, row.state.partition, row.state.position = place.incarnation, place.partition, place.position
 
 
 def is_known_touchpoint(row: Row, item: Item, prefetched: Prefetched, place: Fence) -> bool:
@@ -66,7 +66,7 @@ def is_known_touchpoint(row: Row, item: Item, prefetched: Prefetched, place: Fen
         return False
     entry_id = touchpoint_id(event.tenant, event.relationship, event_key(event.source, event.id))
     entry = row.pending.get(entry_id) or prefetched.touchpoints.get(entry_id)
-    return entry is not None and not (same_log(entry, place) and entry.position == place.offset)
+    return entry is not None and not (same_log(entry, place) and entry.event_position == place.position)
 
 
 def fold_event(block: Block, row: Row, item: Item, prefetched: Prefetched, terms: Terms, place: Fence) -> int:
@@ -119,8 +119,8 @@ def _fold_touchpoint(block: Block, row: Row, item: Item, prefetched: Prefetched,
         made_of(item.event, item.data),
         incarnation=place.incarnation,
         partition=place.partition,
-        offset=place.offset,
-        position=place.offset,
+        position=place.position,
+        event_position=place.position,
         received=item.received,
     )
     if touch.id not in prefetched.touchpoints:

@@ -58,7 +58,7 @@ class Replay:
         self._terms = terms
         self._events_at_once = events_at_once
         self._block = terms.block()
-        self._offset = -1
+        self._position = -1
         self._month = ""
         self._untold: list[Flagged] = []
         self._severity: dict[tuple[str, str, str], Severity] = {}  # of what stands, by row, rule and subject
@@ -112,16 +112,16 @@ class Replay:
     def _run(self, events: Sequence[Interaction]) -> Run:
         """These events as a run of a log, and a row for each of their relationships."""
         placed: dict[str, list[tuple[int, Interaction]]] = {}
-        for offset, event in enumerate(events, self._offset + 1):
-            placed.setdefault(relationship_key(event.tenant, event.relationship), []).append((offset, event))
-        self._offset += len(events)
+        for position, event in enumerate(events, self._position + 1):
+            placed.setdefault(relationship_key(event.tenant, event.relationship), []).append((position, event))
+        self._position += len(events)
         run = Run()
         for id, mine in placed.items():
             if id not in self._block.rows:
                 _, event = mine[0]
                 self._block.add(RelationshipState(id=id, tenant=event.tenant, relationship=event.relationship))
-            offsets, times = [offset for offset, _ in mine], [event.time for _, event in mine]
-            run.append(id, [_arrived(event, offset) for offset, event in mine], offsets, times)
+            positions, times = [position for position, _ in mine], [event.time for _, event in mine]
+            run.append(id, [_arrived(event, position) for position, event in mine], positions, times)
         return run
 
     def advance(self, now: Millis) -> None:
@@ -132,10 +132,10 @@ class Replay:
         self.clock = max(self.clock, now)
 
     def _tick(self, now: Millis) -> None:
-        self._offset += 1
+        self._position += 1
         due = [row for row in self._block.rows.values() if 0 < row.state.next_due_at <= now]
         for rows in _portions(due):
-            tick(self._block, rows, now, self._terms, Fence(LOG, 0, self._offset))
+            tick(self._block, rows, now, self._terms, Fence(LOG, 0, self._position))
         self._note_changes(due)
         self._block.ids.expire(day_of(now))
         month = month_of(day_of(now))
@@ -165,8 +165,8 @@ class Replay:
         """Take what is new among the changes of these rows' flags, of which a row keeps only the latest."""
         for row in rows:
             changes = row.state.changes
-            if changes and changes[-1].cause.offset >= row.published:
-                self._untold += [self._flagged(row, one) for one in changes if one.cause.offset >= row.published]
+            if changes and changes[-1].cause.position >= row.published:
+                self._untold += [self._flagged(row, one) for one in changes if one.cause.position >= row.published]
                 forget_published(row, LOG)
 
     def _flagged(self, row: Row, change: FlagChange) -> Flagged:
@@ -178,7 +178,7 @@ class Replay:
         return Flagged(row.state.relationship, change)
 
 
-def _arrived(event: Interaction, offset: int) -> Use | Item:
+def _arrived(event: Interaction, position: int) -> Use | Item:
     """An accepted event as the engine takes it: history, too, counts as live."""
     if event.type in PLAIN_USE:
         with suppress(msgspec.ValidationError):  # of a name that is there twice, a plain use must like both values
@@ -187,7 +187,7 @@ def _arrived(event: Interaction, offset: int) -> Use | Item:
     if event.backfill:
         event = msgspec.structs.replace(event, backfill=False)
     data = msgspec.json.decode(event.data, type=dict)
-    return Item(offset, event.time, event, data, usage_entry(event, data))
+    return Item(position, event.time, event, data, usage_entry(event, data))
 
 
 def _seal_before(row: Row, month: str) -> None:

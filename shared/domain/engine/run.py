@@ -21,7 +21,7 @@ from shared.domain.relationship.touchpoints import Touchpoint
 class Item(msgspec.Struct, frozen=True, gc=False):
     """One decoded event: where it lies in the log, when it was received, and its `data` (usage: as an entry)."""
 
-    offset: int
+    position: int
     received: Millis
     event: Interaction
     data: JsonObject
@@ -54,7 +54,7 @@ class Run(msgspec.Struct):
 
     events: list[Use | Item] = []
     hashes: list[int] = []  # of the events' ids
-    offsets: list[int] = []
+    positions: list[int] = []
     received: list[Millis] = []
     spans: list[Span] = []
     others: list[int] = []  # where the items are
@@ -68,17 +68,19 @@ class Run(msgspec.Struct):
         run = cls()
         for item in items:
             key = relationship_key(item.event.tenant, item.event.relationship)
-            run.append(key, [item], [item.offset], [item.received])
+            run.append(key, [item], [item.position], [item.received])
         return run
 
-    def append(self, id: str, events: Sequence[Use | Item], offsets: Sequence[int], received: Sequence[Millis]) -> None:
-        """Append events of a relationship, their offsets and moments of receipt, in the order of the log."""
+    def append(
+        self, id: str, events: Sequence[Use | Item], positions: Sequence[int], received: Sequence[Millis]
+    ) -> None:
+        """Append events of a relationship, their positions and moments of receipt, in the order of the log."""
         if not events:
             return
         start = len(self.events)
         self.events += events
         self.hashes += [id_hash(event.source, event.id) for event in events]
-        self.offsets += offsets
+        self.positions += positions
         self.received += received
         self.spans.append(Span(id, start, len(self.events)))
         if Item in set(map(type, events)):
@@ -95,7 +97,7 @@ class Run(msgspec.Struct):
             return event
         entry = Entry(USE + event.feature, event.data.person, day_of(event.time), event.data.quantity)
         whole = Interaction(event.tenant, event.relationship, event.id, event.source, event.type, event.time)
-        return Item(self.offsets[at], self.received[at], whole, {}, entry)
+        return Item(self.positions[at], self.received[at], whole, {}, entry)
 
 
 class Prefetched(msgspec.Struct):

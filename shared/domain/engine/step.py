@@ -42,9 +42,9 @@ def step_many(
     rows = [block.rows[span.id] for span in run.spans]
     lengths = [span.end - span.start for span in run.spans]
     tags = np.repeat(np.fromiter((row.tag for row in rows), np.uint32, len(rows)), lengths)
-    ids = seen(run.hashes, run.offsets, run.received)
+    ids = seen(run.hashes, run.positions, run.received)
     days = (ids[:, RECEIVED] // np.uint64(DAY)).astype(np.int64)
-    counts, new = block.ids.admit(ids[:, HASH], tags, days, run.offsets)
+    counts, new = block.ids.admit(ids[:, HASH], tags, days, run.positions)
     fold = _Fold(block, run, ids, new, prefetched, terms, Fence(incarnation, partition))
     fold.step.duplicates = len(run) - int(np.count_nonzero(counts))
     waiting = _waiting(rows, run, counts)
@@ -157,7 +157,7 @@ class _Fold:
     def _events_before_due(self, row: Row, at: int, end: int) -> int:
         """Up to where nothing falls due from here on, so that uses need no further look."""
         state, received = row.state, self.run.received
-        if self.run.offsets[at] <= row.folded or watched(row) & _USE:
+        if self.run.positions[at] <= row.folded or watched(row) & _USE:
             return at
         clock = max(state.clock, received[at])
         due = next_boundary(clock, self.terms.grain, row.phase)
@@ -182,10 +182,10 @@ class _Fold:
             row.new_ids.append(ids)
         times = [use.time for use in uses]
         first = min(times) or min(filter(None, times), default=0)  # 0 stands for unknown
-        state.incarnation, state.partition, state.offset = (
+        state.incarnation, state.partition, state.position = (
             self.log.incarnation,
             self.log.partition,
-            run.offsets[end - 1],
+            run.positions[end - 1],
         )
         state.events += end - start
         state.clock = max(state.clock, *run.received[start:end])
@@ -195,7 +195,7 @@ class _Fold:
         state.triggered |= _USE
         row.changed = True
         self._touch(row)
-        self.uses.count(row, uses, run.offsets[start:end])
+        self.uses.count(row, uses, run.positions[start:end])
 
     def _must_wait(self, row: Row, at: int) -> bool:
         """Whether the relationship must be evaluated before this event."""
@@ -234,7 +234,7 @@ class _Fold:
         self.step.touched[row.state.id] = row
 
     def _place(self, at: int) -> Fence:
-        return Fence(self.log.incarnation, self.log.partition, self.run.offsets[at])
+        return Fence(self.log.incarnation, self.log.partition, self.run.positions[at])
 
 
 def tick(block: Block, rows: Sequence[Row], now: Millis, terms: Terms, place: Fence) -> None:

@@ -18,20 +18,20 @@ class OfLog(Protocol):
 
 
 def same_log(one: OfLog, other: OfLog) -> bool:
-    """Whether both come from one partition of one incarnation: only then do their offsets go together."""
+    """Whether both come from one partition of one incarnation: only then do their positions go together."""
     return one.partition == other.partition and one.incarnation == other.incarnation
 
 
 class Fence(msgspec.Struct, frozen=True, order=True):
-    """A position in a log: the incarnation of the topic, partition and offset."""
+    """A place in a log: the incarnation of the topic, the partition and the position in it."""
 
     incarnation: str = ""
     partition: int = -1
-    offset: int = -1
+    position: int = -1
 
 
 class Fenced(msgspec.Struct, kw_only=True):
-    """Every document that scoring writes is a pure function of the log up to its own `offset`.
+    """Every document that scoring writes is a pure function of the log up to its own `position`.
 
     `rev` counts its writes and is what writers compare and set; `writer` is the worker that wrote it last.
     """
@@ -39,6 +39,6 @@ class Fenced(msgspec.Struct, kw_only=True):
     id: str
     incarnation: str = ""
     partition: int = -1
-    offset: int = -1
+    position: int = -1
     rev: int = 0
     writer: str = ""

@@ -50,7 +50,7 @@ class Cause(msgspec.Struct, frozen=True):
 
     incarnation: str
     partition: int
-    offset: int
+    position: int
     step: int = 0
 
 

@@ -13,9 +13,9 @@ from shared.domain.relationship.fence import Fenced
 class Touchpoint(Fenced, omit_defaults=True, kw_only=True):
     """One entry of the timeline (collection `timeline`, `_id` = `tenant/relationship/source#id`, see touchpoint_id).
 
-    `position` is the offset of its own event (`offset` moves on when it is retracted or corrected). `retracted` entries
-    stay, crossed out; a correction replaces `type`, `time` and `data` and names itself in `corrected_by`. A retraction
-    that came before its event leaves an entry without type, so that the event finds it and does not count.
+    `event_position` is that of its own event (`position` moves on when it is retracted or corrected). `retracted`
+    entries stay, crossed out; a correction replaces `type`, `time` and `data` and names itself in `corrected_by`. A
+    retraction that came before its event leaves an entry without type: the event finds it and does not count.
     """
 
     tenant: str
@@ -26,7 +26,7 @@ class Touchpoint(Fenced, omit_defaults=True, kw_only=True):
     channel: str = ""
     person: str = ""
     data: JsonObject = msgspec.field(default_factory=dict)
-    position: int = -1
+    event_position: int = -1
     received: Millis = 0
     backfill: bool = False
     retracted: bool = False

@@ -90,7 +90,7 @@ class Desk:
         self.store = MemoryStore()
         self.log = MemoryLog()
         self.now = NOW
-        self.offset = 0
+        self.position = 0
 
     def clock(self) -> int:
         return self.now
@@ -103,7 +103,7 @@ class Desk:
         await self.log.append(UPDATES, 0, [Message(wire.encode(batch))])
 
     def update(self, *changes: FlagChange, relationship: str = "acct-42") -> Update:
-        cause = changes[-1].cause if changes else Cause("i1", 0, self.offset)
+        cause = changes[-1].cause if changes else Cause("i1", 0, self.position)
         return Update(
             tenant="acme",
             relationship=relationship,
@@ -121,17 +121,17 @@ class Desk:
 
     def change(self, raised: bool = True, severity: Severity = Severity.WARNING, **fields: Any) -> FlagChange:
         """The next verdict of the log."""
-        self.offset += 1
+        self.position += 1
         return FlagChange(
             rule=fields.pop("rule", "usage_drop"),
             subject=fields.pop("subject", ""),
             raised=raised,
             moment=self.now,
-            cause=Cause("i1", 0, self.offset),
+            cause=Cause("i1", 0, self.position),
             severity=severity,
-            reason=f"reason {self.offset}",
+            reason=f"reason {self.position}",
             numbers={"seen": 12.0, "expected": 60.0},
-            evidence=Evidence(events=(f"crm#{self.offset}",)),
+            evidence=Evidence(events=(f"crm#{self.position}",)),
             **fields,
         )
 

@@ -132,9 +132,9 @@ async def test_other_words_of_a_standing_flag_renew_its_alert_and_nobody_is_told
         raised.moment,
         reason="it goes on",
         numbers={"seen": 3.0},
-        cause=msgspec.structs.replace(raised.cause, offset=raised.cause.offset + 1),
+        cause=msgspec.structs.replace(raised.cause, position=raised.cause.position + 1),
     )
-    desk.offset += 1  # the record of these words
+    desk.position += 1  # the record of these words
     update = msgspec.structs.replace(desk.update(), standing=(words,))
     for _ in range(2):  # delivered at least once
         await desk.publish(update)
