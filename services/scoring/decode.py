@@ -81,7 +81,7 @@ def _decoded(by_key: dict[bytes | None, list[Record]]) -> Iterator[Segment]:
             if len(run) >= RUN_EVENTS:
                 yield run
                 run = Run()
-    if run.events:
+    if len(run):
         yield run
     yield from bad
 

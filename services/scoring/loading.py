@@ -17,7 +17,6 @@ from shared.domain.contract.declaration import EventClass
 from shared.domain.contract.events import DAY, Millis, event_key
 from shared.domain.contract.times import parse_moment
 from shared.domain.contract.types import event_type
-from shared.domain.contract.uses import Use
 from shared.domain.engine.corrections import target_of
 from shared.domain.engine.run import Item, Prefetched, Run
 from shared.domain.errors import Misconfigured
@@ -52,7 +51,7 @@ class Loader:
     async def prefetch(self, run: Run, end: Fence) -> Prefetched:
         """What else `step_many` needs for this run. Until then nothing of its relationships may be stored: entries that
         wait to be stored are looked for with their row."""
-        prefetched, items = Prefetched({}, {}), run.items()
+        prefetched, items = Prefetched({}, {}), list(run.items.values())
         await self._known_touchpoints(items, prefetched)
         await self._timelines(items, prefetched)
         await self._old_months(self._needed_months(run, items, prefetched), end)
@@ -149,9 +148,9 @@ class Loader:
         for span in run.spans:
             row = self._block.rows[span.id]
             if row.unknown_months:
-                uses = [event for event in run.events[span.start : span.end] if event.__class__ is Use]
-                days = {use.time // DAY for use in uses} - row.days.keys()
-                touched += [(row, day) for day in days]
+                times = run.uses.times[span.start : span.end]
+                days = {time // DAY for at, time in enumerate(times, span.start) if at not in run.items}
+                touched += [(row, day) for day in days - row.days.keys()]
         for item in items:
             if (row := self._row(item)).unknown_months:
                 touched += [(row, day) for day in _days(item, prefetched)]

@@ -219,9 +219,11 @@ def test_a_run_by_hand() -> None:
     run.append("t/none", [], [], [])  # nothing was said of it that could be read
     run.append("t/0", [use, message], [4, 7], [NINE + 1, NINE])
     assert run.hashes == [id_hash("s", "e1"), id_hash("test", message.id)]
-    assert (len(run), run.spans, run.items()) == (2, [Span("t/0", 0, 2)], [message])
-    event = Interaction("t", "0", "e1", "s", "usage.login", NINE)
-    assert run.item(0) == Item(4, NINE + 1, event, {}, Entry("use:login", "ana", TODAY, 2.0))
+    assert (len(run), run.spans, run.items) == (2, [Span("t/0", 0, 2)], {1: message})
+    assert run.uses == ([NINE, 0], ["login", ""], ["ana", ""], [2.0, 0.0])
+    assert run.item(1, "t/0") is message
+    event = Interaction("t", "0", "", "", "usage.feature_used", NINE)  # nothing more of a plain use matters
+    assert run.item(0, "t/0") == Item(4, NINE + 1, event, {}, Entry("use:login", "ana", TODAY, 2.0))
 
 
 def test_an_id_that_is_stored_already_is_not_stored_again() -> None:
@@ -281,7 +283,7 @@ def item_of(position: int, now: int, event: Interaction, number: int) -> Item:
 
 
 def run_of(items: list[Item]) -> Run:
-    """These as scoring decodes them: plain uses in one go, the rest as items; what follows one another in one span."""
+    """These as scoring takes them: plain uses as columns, the rest as items; what follows one another in one span."""
     run = Run()
     for id, group in groupby(items, key=lambda item: relationship_key(item.event.tenant, item.event.relationship)):
         found = list(group)
@@ -292,7 +294,7 @@ def run_of(items: list[Item]) -> Run:
 
 
 def decoded(item: Item) -> Use | Item:
-    """As scoring decodes it."""
+    """As scoring takes it."""
     event = item.event
     plain = event.type in PLAIN_USE and not event.backfill
     return msgspec.json.decode(msgspec.json.encode(event), type=Use) if plain else item

@@ -16,7 +16,7 @@ from shared.domain.columns.row import TOTAL_DAYS, USAGE, Entry, Row, active_days
 from shared.domain.columns.uses import Uses
 from shared.domain.contract.days import day_of, month_of
 from shared.domain.contract.events import DAY, HOUR
-from shared.domain.contract.uses import Use, UseData
+from shared.domain.contract.uses import Use, UseColumns, UseData
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.state import RelationshipState
 from tests.domain.builders import LOG, at, counters_of, month_document
@@ -46,7 +46,8 @@ def fast(block: Block, uses: list[Use], position: int = 0) -> None:
     """Count uses as the engine does in one pass."""
     counting = Uses(block, Fence(LOG, 0))
     for at_position, one in enumerate(uses, position):
-        counting.count(row_of(block, one.relationship), [one], [at_position])
+        columns = UseColumns([one.time], [one.feature], [one.data.person], [one.data.quantity])
+        counting.count(row_of(block, one.relationship), columns, [at_position])
     counting.record()
 
 

@@ -12,7 +12,7 @@ from shared.domain.columns.months import USE
 from shared.domain.columns.row import NEVER, Entry, Row
 from shared.domain.contract.days import Day
 from shared.domain.contract.events import DAY
-from shared.domain.contract.uses import PLAIN_USE, Use
+from shared.domain.contract.uses import UseColumns
 from shared.domain.relationship.fence import Fence
 
 
@@ -29,14 +29,12 @@ class Uses:
         self._days: list[Day] = []
         self._amounts: list[float] = []
 
-    def count(self, row: Row, uses: Sequence[Use], positions: Sequence[int]) -> None:
+    def count(self, row: Row, uses: UseColumns, positions: Sequence[int]) -> None:
         """Add uses of a relationship, in order, to their counters. None of its documents has been folded that far."""
         before, slots, days, amounts = len(self._slots), self._slots, self._days, self._amounts
         at: Day = NEVER
-        for use, position in zip(uses, positions, strict=True):
-            data = use.data
-            feature, person, amount = data.feature or PLAIN_USE[use.type], data.person, data.quantity
-            day = use.time // DAY
+        for time, feature, person, amount, position in zip(*uses, positions, strict=True):
+            day = time // DAY
             if day != at:
                 at = day
                 cells = row.days.get(day) or self._block.open_day(row, day, self._log)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,26 @@ class Use(msgspec.Struct, frozen=True, gc=False):
     def feature(self) -> str:
         """What was used; an event without one is of the feature its type names."""
         return self.data.feature or PLAIN_USE[self.type]
+
+
+class UseColumns(NamedTuple):
+    """Plain uses as columns: when each was (ms), of what, by whom ("" for nobody in particular), and how much."""
+
+    times: list[Millis]
+    features: list[str]
+    persons: list[str]
+    quantities: list[float]
+
+    def append(self, time: Millis, feature: str, person: str, quantity: float) -> None:
+        """One more."""
+        self.times.append(time)
+        self.features.append(feature)
+        self.persons.append(person)
+        self.quantities.append(quantity)
+
+    def part(self, start: int, end: int) -> UseColumns:
+        """Those from `start` to before `end`."""
+        return UseColumns(*(column[start:end] for column in self))  # type: ignore[arg-type]
 
 
 def plain_uses(types: Types) -> dict[str, str]:

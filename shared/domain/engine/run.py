@@ -14,12 +14,12 @@ from shared.domain.contract.days import day_number, day_of
 from shared.domain.contract.declaration import EventClass
 from shared.domain.contract.events import Interaction, JsonObject, Millis, relationship_key
 from shared.domain.contract.types import event_type
-from shared.domain.contract.uses import Use
+from shared.domain.contract.uses import Use, UseColumns
 from shared.domain.relationship.touchpoints import Touchpoint
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """One decoded event: where it lies in the log, when it was received, and its `data` (usage: as an entry)."""
+    """One decoded event: its position in the log, when it was received, and its `data` (usage: as an entry)."""
 
     position: int
     received: Millis
@@ -47,20 +47,20 @@ class Span(NamedTuple):
 
 
 class Run(msgspec.Struct):
-    """Events of one partition as columns, plain uses as they are, all others as items.
+    """Events of one partition as columns; what is no plain use is an item beside them.
 
     Those of each relationship are in the order of the log, and follow one another in one span, or in several.
     """
 
-    events: list[Use | Item] = []
+    spans: list[Span] = []
     hashes: list[int] = []  # of the events' ids
     positions: list[int] = []
     received: list[Millis] = []
-    spans: list[Span] = []
-    others: list[int] = []  # where the items are
+    uses: UseColumns = msgspec.field(default_factory=lambda: UseColumns([], [], [], []))  # of an item there is nothing
+    items: dict[int, Item] = {}  # by where they are
 
     def __len__(self) -> int:
-        return len(self.events)
+        return len(self.positions)
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Run:
@@ -77,27 +77,29 @@ class Run(msgspec.Struct):
         """Append events of a relationship, their positions and moments of receipt, in the order of the log."""
         if not events:
             return
-        start = len(self.events)
-        self.events += events
+        start = len(self)
         self.hashes += [id_hash(event.source, event.id) for event in events]
         self.positions += positions
         self.received += received
-        self.spans.append(Span(id, start, len(self.events)))
-        if Item in set(map(type, events)):
-            self.others += [at for at, event in enumerate(events, start) if event.__class__ is Item]
+        self.spans.append(Span(id, start, len(self)))
+        for at, event in enumerate(events, start):
+            if isinstance(event, Item):
+                self.items[at] = event
+                self.uses.append(0, "", "", 0.0)
+            else:
+                self.uses.append(event.time, event.feature, event.data.person, event.data.quantity)
 
-    def items(self) -> list[Item]:
-        """All that are not plain uses."""
-        return [self.item(at) for at in self.others]
-
-    def item(self, at: int) -> Item:
-        """The event there as an item."""
-        event = self.events[at]
-        if isinstance(event, Item):
-            return event
-        entry = Entry(USE + event.feature, event.data.person, day_of(event.time), event.data.quantity)
-        whole = Interaction(event.tenant, event.relationship, event.id, event.source, event.type, event.time)
-        return Item(self.positions[at], self.received[at], whole, {}, entry)
+    def item(self, at: int, id: str) -> Item:
+        """The event there as an item; `id` is its relationship's."""
+        found = self.items.get(at)
+        if found is not None:
+            return found
+        uses = self.uses
+        time = uses.times[at]
+        entry = Entry(USE + uses.features[at], uses.persons[at], day_of(time), uses.quantities[at])
+        tenant, _, relationship = id.partition("/")
+        event = Interaction(tenant, relationship, "", "", "usage.feature_used", time)
+        return Item(self.positions[at], self.received[at], event, {}, entry)
 
 
 class Prefetched(msgspec.Struct):

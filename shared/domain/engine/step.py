@@ -19,7 +19,6 @@ from shared.domain.columns.id_table import Bools
 from shared.domain.columns.row import Row
 from shared.domain.columns.uses import Uses
 from shared.domain.contract.events import DAY, Millis
-from shared.domain.contract.uses import Use
 from shared.domain.engine.evaluation import clear_at_once, evaluate, next_boundary, watched
 from shared.domain.engine.one_event import fold_event, fresh, is_known_touchpoint, move_fence, overdue
 from shared.domain.engine.run import Prefetched, Run
@@ -76,7 +75,7 @@ Waiting = list[tuple[Row, list[Piece]]]
 def _waiting(rows: Sequence[Row], run: Run, counts: Bools) -> Waiting:
     """What is to be folded: without what does not count, in pieces between what is no plain use."""
     plain = counts.copy()
-    plain[run.others] = False
+    plain[list(run.items)] = False
     cuts = np.flatnonzero(~plain).tolist()
     if not cuts:
         return [(row, [Piece(start, end)]) for row, (_, start, end) in zip(rows, run.spans, strict=True)]
@@ -174,14 +173,13 @@ class _Fold:
     def _fold_uses(self, row: Row, start: int, end: int) -> None:
         """Fold plain uses during which nothing falls due."""
         run, state = self.run, row.state
-        uses: Sequence[Use] = run.events[start:end]  # type: ignore[assignment]
+        uses = run.uses.part(start, end)
         ids = self.ids[start:end]
         if not self.all_new:
             ids = ids[self.new[start:end]]
         if len(ids):
             row.new_ids.append(ids)
-        times = [use.time for use in uses]
-        first = min(times) or min(filter(None, times), default=0)  # 0 stands for unknown
+        first = min(uses.times) or min(filter(None, uses.times), default=0)  # 0 stands for unknown
         state.incarnation, state.partition, state.position = (
             self.log.incarnation,
             self.log.partition,
@@ -189,7 +187,7 @@ class _Fold:
         )
         state.events += end - start
         state.clock = max(state.clock, *run.received[start:end])
-        state.last_seen = max(state.last_seen, *times)
+        state.last_seen = max(state.last_seen, *uses.times)
         if first and (first < state.first_seen or not state.first_seen):
             self.block.first_seen(row, first)
         state.triggered |= _USE
@@ -199,15 +197,15 @@ class _Fold:
 
     def _must_wait(self, row: Row, at: int) -> bool:
         """Whether the relationship must be evaluated before this event."""
-        state, event = row.state, self.run.events[at]
+        state = row.state
         now = max(state.clock, self.run.received[at])
         if not 0 < state.next_due_at <= now:
             return False
         place = self._place(at)
-        if event.__class__ is Use:  # those of history are decoded as items, and none is on a timeline
+        item = self.run.items.get(at)
+        if item is None:  # a plain use: those of history are items, and none is on a timeline
             waits = fresh(state, place)
         else:  # what does not count brings no evaluation, whether its id is at hand or not
-            item = self.run.item(at)
             waits = overdue(row, item, place) and not is_known_touchpoint(row, item, self.prefetched, place)
         if waits:
             self.due.append((row, place, now))
@@ -216,7 +214,7 @@ class _Fold:
 
     def _one(self, row: Row, at: int) -> bool:
         """Fold one event that is not a plain use, or a use that is looked at; whether it may have ended a flag."""
-        item = self.run.item(at)
+        item = self.run.item(at, row.state.id)
         place = self._place(at)
         if is_known_touchpoint(row, item, self.prefetched, place):
             self.step.duplicates += 1
