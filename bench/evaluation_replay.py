@@ -17,7 +17,7 @@ from shared.domain.contract.events import DAY, Millis
 from shared.domain.engine.run import Prefetched, Run
 from shared.domain.engine.step import step_many, tick
 from shared.domain.engine.terms import Terms
-from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.fence import Fence, position_of
 from shared.domain.relationship.state import RelationshipState
 
 TOUCHES = 0.1  # of the events, half of them from them to us; the others are use
@@ -50,7 +50,7 @@ def replay_day(block: Block, made: Sequence[Run], end: Millis, offset: int, term
         [row for row in block.rows.values() if 0 < row.state.next_due_at <= end],
         end,
         terms,
-        Fence(LOG, 0, offset),
+        Fence(LOG, 0, position_of(offset)),
     )
     block.ids.expire(end // DAY)
     for row in block.rows.values():

@@ -13,7 +13,7 @@ import numpy as np
 from bench.evaluation_story import START, Told, history, key_of, of_the_hour, record
 from bench.throughput_history import scored
 from bench.throughput_store import LocalStore, Server, Templates
-from services.scoring.decode import segments
+from services.scoring.decode import read, segments
 from services.scoring.loading import Loader
 from shared.domain.columns.block import Block
 from shared.domain.columns.row import Row
@@ -21,7 +21,7 @@ from shared.domain.contract.events import DAY, HOUR, Millis
 from shared.domain.engine.run import Prefetched, Run
 from shared.domain.engine.step import step_many, tick
 from shared.domain.engine.terms import Terms
-from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.fence import Fence, position_of
 from shared.domain.rules.table import state_rules
 from shared.domain.scores.formulas import score_columns
 from shared.playbooks.loader import load_playbook
@@ -40,8 +40,7 @@ def templates(count: int, seed: int = 5) -> Templates:
     """Documents of so many relationships with history, evaluated up to START. Evaluated once a day, to be made soon."""
     rng = np.random.default_rng(seed)
     records = [record(number, told, at) for number in range(count) for at, told in enumerate(history(number, rng))]
-    events = [(one.timestamp, one.key or b"", one.value) for one in records]
-    return asyncio.run(scored(events, count, START * DAY, Settings(evaluation_seconds=DAY // 1_000), wave=1_000))
+    return asyncio.run(scored(records, count, START * DAY, Settings(evaluation_seconds=DAY // 1_000), wave=1_000))
 
 
 def built_in() -> Terms:
@@ -85,7 +84,7 @@ def a_day(made: Templates, size: int, moments: int, seed: int = 3) -> Iterator[M
         offset += len(told) + 1
         for row in rows:
             block.schedule(row, at)
-        yield Moment(block, rows, at, Fence(LOG, 0, offset), terms)
+        yield Moment(block, rows, at, Fence(LOG, 0, position_of(offset)), terms)
 
 
 def fold(block: Block, told: Sequence[tuple[int, Told]], offset: int, terms: Terms) -> None:
@@ -96,7 +95,7 @@ def fold(block: Block, told: Sequence[tuple[int, Told]], offset: int, terms: Ter
 
 def runs(told: Sequence[tuple[int, Told]], offset: int) -> list[Run]:
     """Events, each with the number of its relationship, as the engine takes them."""
-    found = segments([record(number, one, offset + at) for at, (number, one) in enumerate(told)])
+    found = segments([read(record(number, one, offset + at)) for at, (number, one) in enumerate(told)], 0, 1)
     return [segment for segment in found if isinstance(segment, Run)]
 
 

@@ -19,13 +19,14 @@ from bench.full_path import clock_from, scoring
 from bench.throughput_store import LocalStore, Server, Templates
 from shared import wire
 from shared.domain.contract.events import DAY, HOUR, SECOND, Millis
+from shared.domain.relationship.fence import offset_of
 from shared.domain.relationship.flags import UpdateBatch
 from shared.settings import Settings
 from shared.storage.store import Incarnation
 from shared.stream.flush_policy import FlushPolicy
 from shared.stream.memory import MemoryLog
 from shared.stream.ports import Message, Processor
-from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, UPDATES
+from shared.stream.topics import INTERACTIONS, UPDATES
 from shared.telemetry import Metrics
 
 T = TypeVar("T")
@@ -70,13 +71,12 @@ class Traffic:
     async def offer(self) -> None:
         """Append what has come by now."""
         due = int((perf_counter() - self._began) * RATE)
-        header = ((INCARNATION_HEADER, LOG.encode()),)
         messages, first = [], self._log.end(INTERACTIONS, 0)
         for serial in range(self._count, due):
             number, at = serial * 7_919 % self._active, self._begin + 1 + serial * 1_000 // RATE
             alerts = serial % DETRACTORS == DETRACTORS - 1
             made = record(number, (at, *(answer(serial) if alerts else use(serial))), serial)
-            messages.append(Message(made.value, made.key, header, at))
+            messages.append(Message(made.value, None, made.headers, at))
             self.offered.append(Offered(first + len(messages) - 1, number, at, alerts))
         self._count = due
         if messages:
@@ -179,7 +179,7 @@ def told(log: MemoryLog) -> dict[str, list[tuple[int, Millis]]]:
     for published in log.records(UPDATES, 0):
         batch = wire.decode(published.value, UpdateBatch)
         for update in batch.updates:
-            found[f"{update.tenant}/{update.relationship}"].append((update.cause.position, batch.stored_at))
+            found[f"{update.tenant}/{update.relationship}"].append((offset_of(update.cause.position), batch.stored_at))
     return found
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.throughput_log import TENANT
+from bench.throughput_log import TENANT, framed
 from bench.throughput_store import NAME
 from shared import wire
 from shared.domain.contract.days import Day, iso
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, Clock, Interaction, Millis, relationship_key
+from shared.domain.contract.events import DAY, HOUR, MINUTE, Interaction, Millis, relationship_key
+from shared.stream.frames import clock_message
 from shared.stream.ports import Record
 
 START: Day = 20_255  # 2025-06-16, a Monday: what is measured begins at its midnight
@@ -99,17 +100,18 @@ def key_of(number: int) -> str:
 
 
 def record(number: int, told: Told, offset: int) -> Record:
-    """As ingest writes it, received when it happened."""
+    """A record of its own, received when it happened."""
     at, type, data = told
     id = f"{offset:08x}-{at:012x}"
     raw, loaded = msgspec.Raw(wire.encode(data)), at < (START - LIVE_DAYS) * DAY
     event = Interaction(TENANT, NAME.format(number), id, "app.acme.example", type, at, raw, loaded)
-    return Record(offset, at, key_of(number).encode(), wire.encode(event))
+    return framed(event, at, offset)
 
 
 def clock_record(at: Millis, offset: int) -> Record:
     """A clock record of that moment."""
-    return Record(offset, at, CLOCK_KEY, wire.encode(Clock(at)))
+    message = clock_message(at, "")
+    return Record(offset, at, None, message.value, message.headers)
 
 
 def of_the_hour(number: int, at: Millis, rng: np.random.Generator) -> Iterator[Told]:

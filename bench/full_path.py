@@ -70,10 +70,10 @@ class Watched:
         if partitions and not self._log.halves:
             self._begin()
 
-    async def apply(self, batch: Batch) -> None:
+    async def apply(self, batch: Batch) -> int:
         if self._half and not self._watch.running:
             self._begin()
-        await self._processor.apply(batch)
+        return await self._processor.apply(batch)
 
     def full(self) -> bool:
         return self._processor.full()
@@ -103,7 +103,7 @@ class Watched:
         await self._processor.revoked(partitions)
 
     def _begin(self) -> None:
-        self.measured = sum(end - self._log.halves.get(number, 0) for number, end in self.mine.items())
+        self.measured = sum(self._log.counts[number] for number in self.mine)
         self._watch.begin()
         self._heard.begun()
 

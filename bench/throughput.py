@@ -28,7 +28,8 @@ from bench.throughput_scaling import scale
 from shared.stream.topics import INTERACTIONS
 
 ROWS_ALONE, SCALING = "rows", "scaling"
-SHORT = "rapport.interactions.short"  # the first events of the log, for rows that would take minutes
+JSON = "rapport.interactions.json"  # the same events, a record each
+SHORT = "rapport.interactions.short"  # the first of these, for rows that would take minutes
 
 
 class Bench:
@@ -37,7 +38,7 @@ class Bench:
     def __init__(self, bootstrap: str, here: Path, traffic: Traffic, short: Traffic) -> None:
         self._bootstrap = bootstrap
         self._here = here
-        self._traffic = {INTERACTIONS: traffic, SHORT: short}
+        self._traffic = {INTERACTIONS: traffic, JSON: traffic, SHORT: short}
         self._logs: dict[str, Log] = {}
         self._digests: dict[str, str] = {}
         self._runs = 0
@@ -45,7 +46,7 @@ class Bench:
 
     def run(self, name: str, extra: Sequence[str] = (), limit: Figures | None = None) -> Figures:
         """One run of a row; `limit`: what the bare loop has just made."""
-        topic = SHORT if ROWS[name].slow else INTERACTIONS
+        topic = SHORT if ROWS[name].slow else INTERACTIONS if ROWS[name].frames else JSON
         log = self._log(topic)
         self._runs += 1
         here = self._here / f"run{self._runs}"
@@ -61,7 +62,7 @@ class Bench:
         if topic not in self._logs:
             traffic = self._traffic[topic]
             print(f"writing {traffic.events:,} events to {topic}", file=sys.stderr, flush=True)
-            self._logs[topic] = asyncio.run(write(self._bootstrap, topic, traffic))
+            self._logs[topic] = asyncio.run(write(self._bootstrap, topic, traffic, frames=topic == INTERACTIONS))
             expected = reference(traffic)
             self._digests[topic] = write_states(self._here / f"{topic}.jsonl", expected)
             (self._here / f"{topic}.keys").write_text("\n".join(expected))

@@ -10,16 +10,16 @@ import msgspec
 import numpy as np
 
 from bench.full_path import scoring
-from bench.throughput_log import BASE, FEATURES, PERSONS, TENANT, interaction
+from bench.throughput_log import BASE, FEATURES, PERSONS, TENANT, framed, interaction
 from bench.throughput_store import NAME, Templates
-from shared import wire
 from shared.clock import new_id
 from shared.domain.contract.days import day_of, month_of
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, Clock, Millis
+from shared.domain.contract.events import DAY, HOUR, MINUTE, Millis
 from shared.settings import Settings
 from shared.storage.documents import document
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
+from shared.stream.frames import clock_message
 from shared.stream.memory import MemoryLog
 from shared.stream.memory_group import flush_all
 from shared.stream.ports import Batch, Record
@@ -32,19 +32,15 @@ EVENTS = 180  # of each: two a day
 WAVE = 100  # records a batch
 _pack = msgspec.msgpack.Encoder().encode
 
-Received = tuple[Millis, bytes, bytes]
-"""Receipt, key and value of an event."""
 
-
-def history(number: int, rng: np.random.Generator) -> list[Received]:
-    """The events of one relationship, in order. They end an hour before the traffic begins."""
+def history(number: int, rng: np.random.Generator) -> list[Record]:
+    """The events of one relationship, in order, a record each. They end an hour before the traffic begins."""
     times = np.sort(rng.integers(BASE - DAYS * DAY, BASE - HOUR, EVENTS)).tolist()
-    name = NAME.format(number)
     found = []
     for at, kind in zip(times, rng.random(EVENTS).tolist(), strict=True):
         feature, person = FEATURES[int(rng.integers(len(FEATURES)))], int(rng.integers(PERSONS))
         event = interaction(number, kind, feature, person, 1, f"{int(rng.integers(1 << 62)):016x}", at)
-        found.append((at, f"{TENANT}/{name}".encode(), wire.encode(event)))
+        found.append(framed(event, at, 0))
     return found
 
 
@@ -56,19 +52,20 @@ def templates(seed: int = 11) -> Templates:
 
 
 async def scored(
-    events: Iterable[Received], relationships: int, last: Millis, settings: Settings, wave: int = WAVE
+    events: Iterable[Record], relationships: int, last: Millis, settings: Settings, wave: int = WAVE
 ) -> Templates:
     """What is stored of these events, `wave` of them at a time, when all that is due by `last` has been evaluated.
 
     The relationships are those called by the first numbers there are.
     """
-    received = sorted(events)
-    records = [Record(offset, at, key, value) for offset, (at, key, value) in enumerate(received)]
-    records.append(Record(len(records), last, CLOCK_KEY, wire.encode(Clock(last))))
+    received = sorted(events, key=lambda one: (one.timestamp, one.value))
+    clock = clock_message(last, "")
+    received.append(Record(0, last, None, clock.value, clock.headers))
+    records = [msgspec.structs.replace(one, offset=offset) for offset, one in enumerate(received)]
     store, log = MemoryStore(), MemoryLog()
     for topic in (INTERACTIONS, UPDATES):
         await store.set_incarnation(Incarnation(topic, new_id(), 1))
-    now = received[0][0]
+    now = records[0].timestamp
     processor = scoring(store, log.publisher(), Metrics("scoring"), lambda: now, 1, settings=settings)
     await processor.assigned([0])
     for at in range(0, len(records), wave):

@@ -1,9 +1,10 @@
-"""The log of the throughput bench: events as ingest writes them, made from a seed, written once to real Kafka."""
+"""The log of the throughput bench, made from a seed and written once to real Kafka: in frames as ingest writes them for
+Rapport, and as one JSON record an event for all others."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 
 import msgspec
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from bench.peers.fold import Relationship, State, decode
 from bench.throughput_falling import Past, past
+from services.ingest.gathering import GROUP
 from shared import wire
 from shared.clock import new_id
 from shared.domain.contract.events import DAY, HOUR, MINUTE, Interaction, Millis, relationship_key
 from shared.stream.admin import create_topics, ensure_topics
-from shared.stream.ports import Message
+from shared.stream.frames import events_messages, read_frame
+from shared.stream.ports import Message, Record
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import INCARNATION_HEADER, partition_of
 
@@ -60,6 +63,7 @@ class Log(msgspec.Struct, frozen=True):
     events: int
     ends: dict[int, int]
     last: Millis  # receipt of the last one
+    counts: dict[int, int]  # events that are measured, by partition
     halves: dict[int, int] = {}  # where the half begins that is measured, where not all is
 
 
@@ -151,27 +155,34 @@ def interaction(who: int, kind: float, feature: str, person: int, quantity: int,
     return Interaction(TENANT, name, id, "app.acme.example", type, time, raw)
 
 
+def framed(event: Interaction, received: Millis, offset: int) -> Record:
+    """An event in a record of its own."""
+    [message] = events_messages([event], "", received)
+    return Record(offset, received, None, message.value, message.headers)
+
+
 Parts = dict[int, list[Message]]
 """Records by partition, in order."""
 
 
-async def write(bootstrap: str, topic: str, traffic: Traffic) -> Log:
-    """Create the topic and write the records as ingest does: by key, with the incarnation, at the time of receipt."""
+async def write(bootstrap: str, topic: str, traffic: Traffic, *, frames: bool) -> Log:
+    """Create the topic and write the events to the partitions that ingest would, at the time of receipt."""
     incarnation = new_id()
-    ends = dict.fromkeys(range(traffic.partitions), 0)
+    ends, counts = dict.fromkeys(range(traffic.partitions), 0), dict.fromkeys(range(traffic.partitions), 0)
     last = BASE
     await create(bootstrap, topic, traffic.partitions)
     publisher = KafkaPublisher(bootstrap, timeout=30.0)
     try:
         for chunk in records(traffic):
-            parts = by_partition(chunk, traffic.partitions, incarnation)
+            parts = (in_frames if frames else by_partition)(chunk, traffic.partitions, incarnation)
             await append(publisher, topic, parts)
             for number, part in parts.items():
                 ends[number] += len(part)
+                counts[number] += events_in(part) if frames else len(part)
             last = chunk[-1].received
     finally:
         await publisher.close()
-    return Log(bootstrap, topic, incarnation, traffic.events, ends, last)
+    return Log(bootstrap, topic, incarnation, traffic.events, ends, last, counts)
 
 
 async def create(bootstrap: str, topic: str, partitions: int) -> None:
@@ -180,14 +191,32 @@ async def create(bootstrap: str, topic: str, partitions: int) -> None:
     await create_topics(bootstrap, {topic: partitions})
 
 
-def by_partition(chunk: Iterable[Sent], partitions: int, incarnation: str) -> Parts:
-    """Records as messages for their partitions."""
+def by_partition(chunk: Sequence[Sent], partitions: int, incarnation: str) -> Parts:
+    """Records as messages for their partitions, one an event."""
     headers = ((INCARNATION_HEADER, incarnation.encode()),)
     parts: Parts = {}
     for sent in chunk:
         message = Message(sent.value, sent.key, headers, sent.received)
         parts.setdefault(partition_of(sent.key, partitions), []).append(message)
     return parts
+
+
+def in_frames(chunk: Sequence[Sent], partitions: int, incarnation: str, together: int = GROUP) -> Parts:
+    """Records as the frames that ingest makes of them, so many at a time."""
+    parts: Parts = {}
+    for at in range(0, len(chunk), together):
+        some = chunk[at : at + together]
+        by_home: dict[int, list[Interaction]] = {}
+        for sent in some:
+            by_home.setdefault(partition_of(sent.key, partitions), []).append(wire.decode(sent.value, Interaction))
+        for number, events in by_home.items():
+            parts.setdefault(number, []).extend(events_messages(events, incarnation, some[-1].received))
+    return parts
+
+
+def events_in(part: Iterable[Message]) -> int:
+    """How many events frames hold."""
+    return sum(len(read_frame(message.value)) for message in part)
 
 
 async def append(publisher: KafkaPublisher, topic: str, parts: Parts) -> None:

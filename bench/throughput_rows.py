@@ -50,10 +50,11 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """How to run a row. `slow`: on the short log. `state`: it has final states to compare."""
+    """How to run a row. `slow`: on the short log; `frames`: on that in frames; `state`: it has states to compare."""
 
     command: Callable[[Job], list[str]]
     slow: bool = False
+    frames: bool = False
     mongodb: bool = False
     state: bool = True
 
@@ -87,8 +88,8 @@ def _streams(job: Job) -> list[str]:
 BARE = "bare"
 ROWS: dict[str, Row] = {
     BARE: Row(_bare, state=False),
-    "rapport_memory": Row(_rapport),
-    "rapport_mongodb": Row(_rapport, mongodb=True),
+    "rapport_memory": Row(_rapport, frames=True),
+    "rapport_mongodb": Row(_rapport, frames=True, mongodb=True),
     "faust_memory": Row(_faust, slow=True),
     "faust_mongodb": Row(_faust, slow=True, mongodb=True),
     "quix": Row(_peer("quix_fold"), slow=True),

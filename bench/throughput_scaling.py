@@ -24,7 +24,18 @@ import msgspec
 from bench.full_path import HALF
 from bench.stack import kafka_running, launched
 from bench.throughput_history import templates
-from bench.throughput_log import Log, Parts, Traffic, append, by_partition, create, records
+from bench.throughput_log import (
+    Log,
+    Parts,
+    Sent,
+    Traffic,
+    append,
+    by_partition,
+    create,
+    events_in,
+    in_frames,
+    records,
+)
 from bench.throughput_report import machine
 from bench.throughput_rows import BARE, Figures, run_once
 from shared.clock import new_id
@@ -90,8 +101,8 @@ def scale(
 
 def bare(bootstrap: str, here: Path, events: int) -> float:
     """CPU of the bare loop, µs an event, on the same number of events."""
-    log, parts = prepared(bootstrap, Traffic(events // 2))
-    log = msgspec.structs.replace(log, halves={})
+    log, parts = prepared(bootstrap, Traffic(events // 2), by_partition)
+    log = msgspec.structs.replace(log, halves={}, counts=log.ends)
     asyncio.run(publish(log, parts))
     figures, _ = run_once(BARE, log, here / "none", here / "bare", [])
     asyncio.run(delete_topics(bootstrap, [INTERACTIONS]))
@@ -102,7 +113,7 @@ def run(bootstrap: str, here: Path, stored: Path, case: Case, events: int) -> Ou
     """Start store and workers, write the log once all have their partitions, and wait until it is scored."""
     here.mkdir()
     traffic = Traffic(events, case.relationships, zipf=EXPONENTS[case.traffic])
-    log, parts = prepared(bootstrap, traffic)
+    log, parts = prepared(bootstrap, traffic, in_frames)
     (here / "log.json").write_bytes(msgspec.json.encode(log))
     with store(stored) as port, workers(here, case, port) as processes:
         share = Traffic().partitions // case.workers
@@ -122,15 +133,20 @@ def run(bootstrap: str, here: Path, stored: Path, case: Case, events: int) -> Ou
     return Outcome(case, total, 1e6 * cpu / total, max(one.peak_rss_mib for one in figures), evaluations)
 
 
-def prepared(bootstrap: str, traffic: Traffic) -> tuple[Log, Parts]:
+def prepared(
+    bootstrap: str, traffic: Traffic, parted: Callable[[Sequence[Sent], int, str], Parts]
+) -> tuple[Log, Parts]:
     """The topic, still empty, and what is to be written to it."""
     incarnation = new_id()
     asyncio.run(create(bootstrap, INTERACTIONS, traffic.partitions))
     sent = [one for chunk in records(traffic) for one in chunk]
-    parts = by_partition(sent, traffic.partitions, incarnation)
+    parts = parted(sent, traffic.partitions, incarnation)
     ends = {number: len(parts.get(number, ())) for number in range(traffic.partitions)}
     halves = {number: end // 2 for number, end in ends.items()}
-    return Log(bootstrap, INTERACTIONS, incarnation, traffic.events, ends, sent[-1].received, halves), parts
+    counts = {}
+    if parted is in_frames:
+        counts = {number: events_in(parts.get(number, [])[half:]) for number, half in halves.items()}
+    return Log(bootstrap, INTERACTIONS, incarnation, traffic.events, ends, sent[-1].received, counts, halves), parts
 
 
 async def publish(log: Log, parts: Parts) -> None:

@@ -15,11 +15,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from shared.domain.contract.events import CLOCK_KEY
 from shared.domain.errors import Misconfigured
+from shared.domain.relationship.fence import position_of
 from shared.domain.relationship.state import RelationshipState
 from shared.storage.store import Incarnation, PartitionState, Write
 from shared.stream.cluster import Cluster, Position
+from shared.stream.frames import CLOCK, kind_of
 from shared.stream.ports import LogReader
 from shared.stream.topics import (
     ALERTS_GROUP,
@@ -160,7 +161,7 @@ class Growth:
         if reading.topic != INTERACTIONS or position.left > CLOCKS:
             return False
         records = self._reader.read(INTERACTIONS, position.partition, position.next, follow=False)
-        return all([record.key == CLOCK_KEY async for record in records])
+        return all([kind_of(record) == CLOCK async for record in records])
 
     async def _refuse_untold(self, partition: int) -> None:
         state = await self._store.partition_state(partition)
@@ -197,7 +198,7 @@ class Growth:
         for position in positions:
             number, end = position.partition, position.end
             state = await self._store.partition_state(number)
-            fields = self._fence(number, end - 1) | {"begins": end}
+            fields = self._fence(number, position_of(end) - 1) | {"begins": end}
             if state is None:  # nobody has told of anything there, so nothing can have been missed
                 fields |= {"published_into": told}
             writes.append(Write("partitions", str(number), state.rev if state else 0, fields))

@@ -20,6 +20,7 @@ class Log:
         self.events: int = found["events"]
         self.ends: dict[int, int] = {int(number): end for number, end in found["ends"].items()}
         self.last: int = found["last"]
+        self.counts: dict[int, int] = {int(number): count for number, count in found["counts"].items()}
         self.halves: dict[int, int] = {int(number): end for number, end in found["halves"].items()}
 
 

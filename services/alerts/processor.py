@@ -71,7 +71,7 @@ class AlertProcessor(NeverBehind):
     async def assigned(self, partitions: Sequence[int]) -> None:
         self.joined = True
 
-    async def apply(self, batch: Batch) -> None:
+    async def apply(self, batch: Batch) -> int:
         """Decode; what cannot be decoded goes to quarantine. The work itself waits for `flush`."""
         pending = self._pending.setdefault(batch.partition, [])
         for record in batch.records:
@@ -81,6 +81,7 @@ class AlertProcessor(NeverBehind):
                 await self._retry(partial(self._quarantine, batch.partition, record, poison), "alerts")
                 self._metrics.quarantined.labels(poison.reason).inc()
         self._next[batch.partition] = batch.records[-1].offset + 1
+        return len(batch.records)
 
     def full(self) -> bool:
         """Never: updates are few, and what waits is flushed at once."""

@@ -36,11 +36,12 @@ class Inbox(NeverBehind):
     async def assigned(self, partitions: Sequence[int]) -> None:
         """Nothing is kept of a partition beforehand."""
 
-    async def apply(self, batch: Batch) -> None:
+    async def apply(self, batch: Batch) -> int:
         """Hand on the records of a partition; tries again for as long as broker or store are silent."""
         if batch.records:
             await self._until_available(lambda: self._take(batch))
             self._next[batch.partition] = batch.records[-1].offset + 1
+        return len(batch.records)
 
     def full(self) -> bool:
         """Never: nothing waits for a flush."""

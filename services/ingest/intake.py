@@ -12,13 +12,13 @@ import msgspec
 from services.ingest.identity import relationship_of
 from services.ingest.logidentity import LogIdentity
 from services.ingest.outbound import Busy, Outbound
-from shared import wire
 from shared.domain.contract.accepting import MAX_EVENT_BYTES, Acceptance, Rejection, accept
 from shared.domain.contract.events import Interaction, Millis, relationship_key
 from shared.domain.errors import Unavailable
-from shared.stream.ports import Headers, Message
+from shared.stream.frames import events_messages
+from shared.stream.ports import Message
 from shared.stream.quarantine import PARTITION, Reason, quarantine_message
-from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, QUARANTINE, partition_of
+from shared.stream.topics import INTERACTIONS, QUARANTINE, partition_of
 from shared.telemetry import Metrics
 
 TURN = 500  # events after which others get their turn: about 5 ms
@@ -73,8 +73,9 @@ class Intake:
         """Publish what is accepted, set aside what is not. Raises Unavailable: then all of it is to be sent again."""
         now = self._now()
         terms = Acceptance(delivery.tenant, now, relationship_of, self._max_event_bytes)
-        parts: dict[tuple[str, int], list[Message]] = defaultdict(list)
-        headers = ((INCARNATION_HEADER, self._log.incarnation().encode()),)
+        incarnation = self._log.incarnation()
+        accepted: dict[int, list[Interaction]] = defaultdict(list)
+        refused: list[Message] = []
         rejected: list[Rejection] = []
         for index, item in enumerate(delivery.items):
             if index % TURN == TURN - 1:
@@ -82,10 +83,16 @@ class Intake:
             answer = accept(item.raw, index, terms)
             if isinstance(answer, Rejection):
                 rejected.append(answer)
-                parts[QUARANTINE, PARTITION].append(_set_aside(delivery, item, answer, now))
+                refused.append(_set_aside(delivery, item, answer, now))
             else:
-                partition, message = self._message(answer, now, headers)
-                parts[INTERACTIONS, partition].append(message)
+                key = relationship_key(answer.tenant, answer.relationship).encode()
+                accepted[partition_of(key, self._partitions)].append(answer)
+        parts = {
+            (INTERACTIONS, partition): events_messages(events, incarnation, now)
+            for partition, events in accepted.items()
+        }
+        if refused:
+            parts[QUARANTINE, PARTITION] = refused
         await self._put(parts)
         self._count(delivery, rejected)
         return Receipt(len(delivery.items) - len(rejected), tuple(rejected))
@@ -98,10 +105,6 @@ class Intake:
         await self._put({(QUARANTINE, PARTITION): messages})
         self._count(delivery, rejected)
         return Receipt(0, tuple(rejected))
-
-    def _message(self, event: Interaction, now: Millis, headers: Headers) -> tuple[int, Message]:
-        key = relationship_key(event.tenant, event.relationship).encode()
-        return partition_of(key, self._partitions), Message(wire.encode(event), key, headers, now)
 
     async def _put(self, parts: dict[tuple[str, int], list[Message]]) -> None:
         try:

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from shared import wire
-from shared.domain.contract.events import (
-    CLOCK_KEY,
-    DAY,
-    MAX_TIME,
-    Clock,
-    Interaction,
-    Millis,
-    relationship_key,
-)
+from shared.domain.columns.id_chunks import Hashes, Ints
+from shared.domain.columns.id_table import Bools
+from shared.domain.contract.events import DAY, MAX_QUANTITY, MAX_TIME, Clock, Interaction, Millis, relationship_key
 from shared.domain.contract.payload import checked_data
-from shared.domain.contract.uses import PLAIN_USE, Use
-from shared.domain.engine.run import Item, Run, usage_entry
+from shared.domain.contract.uses import UseColumns
+from shared.domain.engine.run import Item, Run, Span, usage_entry
 from shared.domain.errors import Poison
+from shared.domain.relationship.fence import EVENTS_A_RECORD, position_of
+from shared.stream.frames import CLOCK, EVENTS, Frame, interaction, kind_of, read_frame, use_at
 from shared.stream.ports import Record
+from shared.stream.topics import partition_of
 
-RUN_EVENTS = 3_000  # decoded at once: more do not fit into a processor's cache, fewer take longer each
-KEY_SHOWN = 200  # bytes of a wrong key that are named: the message about it must fit into quarantine
+RUN_EVENTS = 3_000  # folded at once: what more of them touch does not fit into a processor's cache
+ONE_EACH = np.ones(1, "<f8").tobytes()
+
+
+class Events(msgspec.Struct, frozen=True):
+    """A record that holds a frame of events, and the keys of its relationships."""
+
+    record: Record
+    frame: Frame
+    keys: list[str]
+
+    @property
+    def offset(self) -> int:
+        """Where the record lies."""
+        return self.record.offset
+
+    def __len__(self) -> int:
+        return len(self.frame)
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -32,111 +49,60 @@ class Tick(msgspec.Struct, frozen=True):
     offset: int
     now: Millis
 
+    @property
+    def position(self) -> int:
+        """Its position in the partition."""
+        return position_of(self.offset)
+
+    def __len__(self) -> int:
+        return 1
+
 
 class Bad(msgspec.Struct, frozen=True):
-    """A record that can never be applied."""
+    """What can never be applied: a whole record, or the event at a place of one, with its tenant as far as known."""
 
-    record: Record
+    offset: int
+    tenant: str
+    original: bytes | None
     poison: Poison
+    place: int | None = None
+
+    def __len__(self) -> int:
+        return 1
 
 
-Segment = Run | Tick | Bad
+Read = Events | Tick | Bad
+"""What a record has turned out to be; its length is how many events it counts for."""
 
 
-def segments(records: Iterable[Record]) -> Iterator[Segment]:
-    """Runs of events and bad records, with clock records between them, in the order of the log.
-
-    Within a run, the events of one relationship follow one another, and it is decoded when it is asked for: what is
-    folded, and what that touches, is then in the processor's cache, which more than halves the time it takes.
-    """
-    by_key: dict[bytes | None, list[Record]] = {}
-    for record in records:
-        if record.key == CLOCK_KEY:
-            yield from _decoded(by_key)
-            yield _tick(record)
-            by_key = {}
-        elif record.key in by_key:
-            by_key[record.key].append(record)
-        else:
-            by_key[record.key] = [record]
-    yield from _decoded(by_key)
-
-
-def _decoded(by_key: dict[bytes | None, list[Record]]) -> Iterator[Segment]:
-    """What lies between two clock records: runs, and what is bad."""
-    run = Run()
-    bad: list[Segment] = []
-    for key, records in by_key.items():
-        id = _id(key)
-        for at in range(0, len(records), RUN_EVENTS):
-            part = records[at : at + RUN_EVENTS]
-            received = [record.timestamp for record in part]
-            events, poisoned = _events(part, received, id)
-            if poisoned:
-                bad += poisoned
-                gone = {one.record.offset for one in poisoned}
-                part = [record for record in part if record.offset not in gone]
-                received = [record.timestamp for record in part]
-            run.append(id or "", events, [record.offset for record in part], received)
-            if len(run) >= RUN_EVENTS:
-                yield run
-                run = Run()
-    if len(run):
-        yield run
-    yield from bad
-
-
-def _id(key: bytes | None) -> str | None:
-    """The relationship that a key names; None for what is no text: two such keys must not be taken for one."""
+def read(record: Record) -> Read:
+    """What is in a record. Only ingest and scoring write here; whatever else got in must not end the worker again and
+    again. Raises Misconfigured for a record of a newer version."""
     try:
-        return (key or b"").decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _events(
-    records: Sequence[Record], received: Sequence[Millis], id: str | None
-) -> tuple[list[Use | Item], list[Bad]]:
-    """Of one relationship: events, and what is bad.
-
-    Plain uses are decoded in one go; whatever does not look like one is looked at closely. So are all of them if one
-    was received at an impossible moment: to ask at each would take its time.
-    """
-    tenant, _, relationship = (id or "").partition("/")
-    plain = bool(tenant and relationship) and min(received) > 0 and max(received) <= MAX_TIME
-    found: list[Use | Item] = []
-    bad: list[Bad] = []
-    for record in records:
-        try:
-            use = _decode_use(record.value)
-            if (
-                plain
-                and use.relationship == relationship
-                and use.tenant == tenant
-                and use.type in PLAIN_USE
-                and (use.data.feature or PLAIN_USE[use.type])
-                and not use.backfill
-            ):
-                found.append(use)
-                continue
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
-            pass  # no plain use, or (TypeError) no value at all
-        try:
-            found.append(_item(record, id))
-        except Poison as poison:
-            bad.append(Bad(record, poison))
-    return found, bad
-
-
-def _tick(record: Record) -> Tick | Bad:
-    try:
-        now = wire.decode(record.value, Clock).now
-        _refuse_impossible_receipt(record)
-        if not 0 <= now <= min(record.timestamp + DAY, MAX_TIME):
-            raise Poison("invalid_time", "A clock record's `now` must be from 0 to a day after the record's timestamp.")
-        return Tick(record.offset, now)
+        kind = kind_of(record)
+        if kind == CLOCK:
+            return _tick(record)
+        if kind == EVENTS:
+            return _events(record)
+        raise Poison("undecodable", "The record has no header that says what it is: only ingest may write here.")
     except Poison as poison:
-        return Bad(record, poison)
+        return Bad(record.offset, "", record.value, poison)
+
+
+def _tick(record: Record) -> Tick:
+    now = wire.decode(record.value, Clock).now
+    _refuse_impossible_receipt(record)
+    if not 0 <= now <= min(record.timestamp + DAY, MAX_TIME):
+        raise Poison("invalid_time", "A clock record's `now` must be from 0 to a day after the record's timestamp.")
+    return Tick(record.offset, now)
+
+
+def _events(record: Record) -> Events:
+    _refuse_impossible_receipt(record)
+    frame = read_frame(record.value)
+    if not frame.tenant or "/" in frame.tenant:
+        raise Poison("no_relationship", "Events need a tenant (without a slash).")
+    return Events(record, frame, [relationship_key(frame.tenant, name) for name in frame.resolved])
 
 
 def _refuse_impossible_receipt(record: Record) -> None:
@@ -148,22 +114,184 @@ def _refuse_impossible_receipt(record: Record) -> None:
         )
 
 
-def _item(record: Record, id: str | None) -> Item:
-    """Only ingest writes here, and has checked; whatever else got in must not end the worker again and again.
+Segment = Run | Tick | Bad
 
-    Raises Poison.
+
+def segments(found: Sequence[Read], partition: int, partitions: int) -> Iterator[Segment]:
+    """Runs of events and what is bad, with clock records between them, in the order of the log.
+
+    Between two clock records, the events of one relationship follow one another, and a run is made when it is asked
+    for: what is folded, and what that touches, is then in the processor's cache, which more than halves the time it
+    takes. `partition` is where all of it lies, out of `partitions`.
     """
-    _refuse_impossible_receipt(record)
-    event = wire.decode(record.value, Interaction)
-    if not event.tenant or "/" in event.tenant or not event.relationship:
-        raise Poison("no_relationship", "An interaction needs a tenant (without a slash) and a relationship.")
-    if relationship_key(event.tenant, event.relationship) != id:
-        shown = (record.key or b"")[:KEY_SHOWN].decode(errors="backslashreplace")
-        raise Poison("wrong_key", f"The record's key must be `tenant/relationship`, not {shown!r}.")
-    if not 0 <= event.time <= MAX_TIME:
-        raise Poison("invalid_time", f"An interaction's time must be from 0 to {MAX_TIME} ms.")
-    data = wire.decode(checked_data(event.type, event.data, max(record.timestamp, event.time)), dict)
-    return Item(record.offset, record.timestamp, event, data, usage_entry(event, data))
+    together: list[Events] = []
+    bad: list[Bad] = []
+    for one in found:
+        if isinstance(one, Events):
+            together.append(one)
+        elif isinstance(one, Bad):
+            bad.append(one)
+        else:
+            yield from _between(together, bad, partition, partitions)
+            yield one
+            together, bad = [], []
+    yield from _between(together, bad, partition, partitions)
 
 
-_decode_use = msgspec.json.Decoder(Use).decode
+def _between(together: Sequence[Events], bad: Sequence[Bad], partition: int, partitions: int) -> Iterator[Segment]:
+    if together:
+        yield from _Frames(together, partition, partitions).segments()
+    yield from bad
+
+
+class _Columns(NamedTuple):
+    """Events of several frames, a line each. Relationships, features and persons are numbered across the frames."""
+
+    relationship: Ints
+    frame: Ints
+    position: Ints
+    received: Ints
+    time: Ints
+    feature: Ints
+    person: Ints
+    quantity: NDArray[np.float64]
+    hash: Hashes
+    plain: Bools  # a plain use that is no history
+
+    def take(self, lines: Ints | Bools) -> _Columns:
+        """Some of the lines."""
+        return _Columns(*(column[lines] for column in self))  # type: ignore[arg-type]
+
+
+class _Frames:
+    """Frames that follow one another in a partition, as runs."""
+
+    def __init__(self, found: Sequence[Events], partition: int, partitions: int) -> None:
+        self._found = found
+        self._others = [{other.place: other for other in one.frame.others} for one in found]
+        lengths = np.fromiter(map(len, found), np.int64, len(found))
+        frame = np.repeat(np.arange(len(found)), lengths)
+        first = np.fromiter((position_of(one.offset) for one in found), np.int64, len(found))
+        place = np.arange(len(frame)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        relationship, self._keys = self._numbered("subject", lambda one: one.keys)
+        feature, self._features = self._numbered("feature", lambda one: one.frame.features)
+        person, self._persons = self._numbered("person", lambda one: one.frame.persons)
+        columns = _Columns(
+            relationship,
+            frame,
+            first[frame] + place,
+            np.fromiter((one.record.timestamp for one in found), np.int64, len(found))[frame],
+            np.frombuffer(self._bytes("time"), "<i8"),
+            feature,
+            person,
+            np.frombuffer(b"".join([one.frame.quantity or ONE_EACH * len(one) for one in found]), "<f8"),
+            np.frombuffer(self._bytes("id"), "<u8"),
+            self._plain(frame, place),
+        )
+        self._wrong = _wrong(self._keys, partition, partitions)
+        self._columns = columns.take(np.argsort(columns.relationship, kind="stable"))
+
+    def segments(self) -> Iterator[Run | Bad]:
+        """Runs, and what is bad."""
+        columns, bad = self._columns, np.zeros(len(self._columns.relationship), np.bool_)
+        if self._wrong:
+            bad |= np.isin(columns.relationship, list(self._wrong))
+        bad |= (columns.time < 0) | (columns.time > MAX_TIME)
+        bad |= ~((columns.quantity >= 0) & (columns.quantity <= MAX_QUANTITY))
+        if bad.any():
+            for line in np.flatnonzero(bad).tolist():
+                yield self._bad(line, self._why(line))
+            self._columns = columns = columns.take(~bad)
+        for start in range(0, len(columns.relationship), RUN_EVENTS):
+            yield from self._run(start, min(start + RUN_EVENTS, len(columns.relationship)))
+
+    def _run(self, start: int, end: int) -> Iterator[Run | Bad]:
+        """The events from one line to before another, less what is bad."""
+        lines = np.arange(start, end)
+        items: dict[int, Item] = {}
+        for line in (start + np.flatnonzero(~self._columns.plain[start:end])).tolist():
+            try:
+                items[line] = self._item(line)
+            except Poison as poison:
+                yield self._bad(line, poison)
+                lines = lines[lines != line]
+        if not len(lines):
+            return
+        columns = self._columns.take(lines)
+        cuts = [0, *(1 + np.flatnonzero(np.diff(columns.relationship))).tolist(), len(lines)]
+        of = columns.relationship[cuts[:-1]].tolist()
+        place = dict(zip(lines.tolist(), range(len(lines)), strict=True)) if items else {}
+        yield Run(
+            spans=[Span(self._keys[number], *pair) for number, pair in zip(of, pairwise(cuts), strict=True)],
+            hashes=columns.hash.tolist(),
+            positions=columns.position.tolist(),
+            received=columns.received.tolist(),
+            uses=UseColumns(
+                columns.time.tolist(),
+                [self._features[number] for number in columns.feature.tolist()],
+                [self._persons[number] for number in columns.person.tolist()],
+                columns.quantity.tolist(),
+            ),
+            items={place[line]: item for line, item in items.items()},
+        )
+
+    def _item(self, line: int) -> Item:
+        """An event that is no plain use, held to the contract once more. Raises Poison."""
+        event, received = self._interaction(line), int(self._columns.received[line])
+        data = wire.decode(checked_data(event.type, event.data, max(received, event.time)), dict)
+        return Item(int(self._columns.position[line]), received, event, data, usage_entry(event, data))
+
+    def _interaction(self, line: int) -> Interaction:
+        number, place = int(self._columns.frame[line]), int(self._columns.position[line]) % EVENTS_A_RECORD
+        frame, other = self._found[number].frame, self._others[number].get(place)
+        return use_at(frame, place) if other is None else interaction(frame, other)
+
+    def _bad(self, line: int, why: Poison) -> Bad:
+        event, found = self._interaction(line), self._found[int(self._columns.frame[line])]
+        place = int(self._columns.position[line]) % EVENTS_A_RECORD
+        return Bad(found.offset, event.tenant, wire.encode(event), why, place)
+
+    def _why(self, line: int) -> Poison:
+        columns = self._columns
+        if (poison := self._wrong.get(int(columns.relationship[line]))) is not None:
+            return poison
+        if not 0 <= columns.time[line] <= MAX_TIME:
+            return Poison("invalid_time", f"An interaction's time must be from 0 to {MAX_TIME} ms.")
+        return Poison("invalid_field", f"A quantity must be from 0 to {MAX_QUANTITY}.")
+
+    def _plain(self, frame: Ints, place: Ints) -> Bools:
+        """Which events are plain uses, and no history."""
+        starts = [0, *accumulate(len(one.frame.kinds) for one in self._found)]
+        history = np.array([kind.backfill for one in self._found for kind in one.frame.kinds], np.bool_)
+        plain: Bools = ~history[np.frombuffer(self._bytes("kind"), "<u2") + np.array(starts)[frame]]
+        for number, others in enumerate(self._others):
+            if others:
+                first = int(np.searchsorted(frame, number))
+                plain[[first + at for at in others]] = False
+        return plain
+
+    def _bytes(self, name: str) -> bytes:
+        """A column of all frames."""
+        return b"".join([getattr(one.frame, name) for one in self._found])
+
+    def _numbered(self, name: str, strings: Callable[[Events], list[str]]) -> tuple[Ints, list[str]]:
+        """A column of strings as numbers that go through all frames, and the strings by these."""
+        numbers: dict[str, int] = {}
+        lists = [strings(one) for one in self._found]
+        known = np.array([numbers.setdefault(string, len(numbers)) for some in lists for string in some])
+        starts = np.array([0, *accumulate(map(len, lists))])[:-1]
+        at = np.frombuffer(self._bytes(name), "<u2") + np.repeat(starts, [len(one) for one in self._found])
+        return known[at], list(numbers)
+
+
+def _wrong(keys: Sequence[str], partition: int, partitions: int) -> dict[int, Poison]:
+    """The relationships (by number) that are none, or none of this partition."""
+    found = {}
+    for number, key in enumerate(keys):
+        if key.endswith("/"):
+            found[number] = Poison("no_relationship", "An interaction needs a relationship.")
+        elif partition_of(key.encode(), partitions) != partition:
+            found[number] = Poison(
+                "wrong_partition", f"This relationship belongs to partition {partition_of(key.encode(), partitions)}."
+            )
+    return found

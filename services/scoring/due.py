@@ -21,7 +21,7 @@ from shared.domain.columns.row import Row
 from shared.domain.engine.one_event import fresh
 from shared.domain.engine.step import tick
 from shared.domain.engine.terms import Terms
-from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.fence import Fence, position_of
 from shared.patience import Retry
 from shared.storage.store import StateStore
 
@@ -108,7 +108,7 @@ class DueWork:
     def _due(self, owned: PartitionProgress, number: int, rows: Iterable[Row]) -> Iterator[Row]:
         """Those that a clock record which is not over finds due."""
         last = owned.ticks[-1]
-        place = Fence(self._storing.incarnation, number, last.offset)
+        place = Fence(self._storing.incarnation, number, last.position)
         return (row for row in rows if 0 < row.state.next_due_at <= last.now and fresh(row.state, place))
 
     def _missing(self, owned: PartitionProgress) -> list[str]:
@@ -128,14 +128,14 @@ class DueWork:
         owned.due_over = len(found) < PAGE
 
     async def _load(self, owned: PartitionProgress, number: int, ids: Sequence[str]) -> list[Row]:
-        end = Fence(self._storing.incarnation, number, owned.end)
-        load = partial(self._loader.load, ids, owned.ticks[0].now, owned.ticks[0].offset, end)
+        end = Fence(self._storing.incarnation, number, position_of(owned.end))
+        load = partial(self._loader.load, ids, owned.ticks[0].now, owned.ticks[0].position, end)
         return await self._retry(load, "load")
 
     async def _evaluate(self, number: int, rows: Sequence[Row]) -> None:
         owned, changed = self._owned[number], dict[str, Row]()
         for record in owned.ticks:
-            place = Fence(self._storing.incarnation, number, record.offset)
+            place = Fence(self._storing.incarnation, number, record.position)
             mine = [row for row in rows if 0 < row.state.next_due_at <= record.now and fresh(row.state, place)]
             if mine:
                 tick(self._block, mine, record.now, self._terms, place)

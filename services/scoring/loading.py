@@ -20,7 +20,7 @@ from shared.domain.contract.types import event_type
 from shared.domain.engine.corrections import target_of
 from shared.domain.engine.run import Item, Prefetched, Run
 from shared.domain.errors import Misconfigured
-from shared.domain.relationship.fence import Fence, Fenced, same_log
+from shared.domain.relationship.fence import Fence, Fenced, offset_of, same_log
 from shared.domain.relationship.state import RelationshipState
 from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 from shared.storage.store import DedupChunk, StateStore
@@ -201,7 +201,7 @@ def _refuse_future(state: RelationshipState, end: Fence) -> None:
     """A fence beyond the log's end means that the log is not the one the state was made from."""
     if same_log(state, end) and state.position >= end.position:
         raise Misconfigured(
-            f"{state.id} has been folded up to offset {state.position} of partition {state.partition}, but the log ends"
-            f" at {end.position}: rapport.interactions was recreated behind Rapport's back. Stop all services, run"
-            " `rapport init --new-incarnation` and start them again."
+            f"{state.id} has been folded up to offset {offset_of(state.position)} of partition {state.partition}, but"
+            f" the log ends at {offset_of(end.position)}: rapport.interactions was recreated behind Rapport's back."
+            " Stop all services, run `rapport init --new-incarnation` and start them again."
         )

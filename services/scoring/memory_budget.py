@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from services.scoring.progress import PartitionProgress
 from shared.domain.columns.block import ROW_BYTES
 from shared.domain.engine.terms import Terms
+from shared.domain.relationship.fence import position_of
 from shared.telemetry import Metrics
 
 ROWS_SHARE = 0.5  # of a worker's memory for relationships; the rest for the program, batches and arrays that grow
@@ -40,7 +41,7 @@ class MemoryBudget:
     def evict(self, partitions: Mapping[int, PartitionProgress]) -> None:
         """Let go of what has not been used for longest, and of event ids that will not come again."""
         block = self.block
-        block.ids.passed({number: owned.folded for number, owned in partitions.items()})
+        block.ids.passed({number: position_of(owned.folded) for number, owned in partitions.items()})
         block.ids.compact()
         surplus = block.surplus(self._budget)
         touched = {id for owned in partitions.values() for id in owned.touched} if surplus else set()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 
-from services.scoring.decode import Bad, Tick, segments
+from services.scoring.decode import Bad, Events, Read, Tick, read, segments
 from services.scoring.due import DueWork
 from services.scoring.garbage import Garbage
 from services.scoring.loading import Loader
@@ -23,16 +23,16 @@ from shared.domain.engine.changes import CHANGES_KEPT
 from shared.domain.engine.run import Run
 from shared.domain.engine.step import step_many
 from shared.domain.engine.terms import Terms
-from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.fence import Fence, position_of
 from shared.domain.relationship.state import RelationshipState
 from shared.patience import Pause, Retry
 from shared.storage.store import PartitionState, StateStore
-from shared.stream.ports import Batch, Publisher, Record
+from shared.stream.ports import Batch, Publisher
 from shared.stream.quarantine import SCORING, Reason, quarantine_message
 from shared.stream.topics import INTERACTIONS, QUARANTINE
 from shared.telemetry import Metrics, logger
 
-WAITING_MOST = 2 * FOLD_MOST  # records of all partitions that are gathered to be folded together
+WAITING_MOST = 2 * FOLD_MOST  # events of all partitions that are gathered to be folded together
 NEW_AT_LEAST = 1_000  # relationships may be brought into memory at once, whether they fit or not
 
 
@@ -56,6 +56,7 @@ class Scoring:
         timer: Callable[[], float] = monotonic,
     ) -> None:
         self._store = store
+        self._partitions = partitions
         self._terms = terms
         self._metrics = metrics
         self._clock = clock
@@ -106,17 +107,18 @@ class Scoring:
 
     # --- records --------------------------------------------------------------------------------------------------
 
-    async def apply(self, batch: Batch) -> None:
+    async def apply(self, batch: Batch) -> int:
         """Fold what was fetched; while a backlog is worked off, much of it at once: see `segments`."""
         owned = self._owned[batch.partition]
         if owned.flushed < 0:
             owned.flushed = owned.stored = batch.records[0].offset
             await self._resume(owned, batch)
-        owned.waiting.extend(records_from(batch.records, owned.state.begins))
+        events = owned.wait_for(map(read, records_from(batch.records, owned.state.begins)))
         owned.end = batch.end
         owned.next = batch.records[-1].offset + 1
         while self._many_wait(owned, WAITING_MOST) and self._may_fold(owned):
             await self._fold_waiting(batch.partition, owned)
+        return events
 
     def full(self) -> bool:
         """What should be folded by now has to wait until more is stored, or until the next batch."""
@@ -144,7 +146,7 @@ class Scoring:
     async def _publish_early(self, number: int, rows: Sequence[Row]) -> None:
         """Store and publish those whose flags have changed so that somebody is to be told of it."""
         owned = self._owned[number]
-        loud = [row for row in rows if _loud(row, Fence(self._storing.incarnation, number, owned.flushed))]
+        loud = [row for row in rows if _loud(row, Fence(self._storing.incarnation, number, position_of(owned.flushed)))]
         await self._storing.flush_early(number, loud)
 
     @property
@@ -156,9 +158,9 @@ class Scoring:
 
     def _many_wait(self, owned: PartitionProgress, most: int) -> bool:
         """Enough waits to be folded: all there is, as many records as go together, or `most` of all partitions."""
-        if owned.caught_up or len(owned.waiting) >= self._rate.records:
+        if owned.caught_up or owned.waiting_events >= self._rate.events:
             return bool(owned.waiting)
-        return bool(owned.waiting) and sum(len(owned.waiting) for owned in self._owned.values()) >= most
+        return bool(owned.waiting) and sum(owned.waiting_events for owned in self._owned.values()) >= most
 
     def _may_fold(self, owned: PartitionProgress) -> bool:
         """Not more than can be stored; of a backlog, nothing as long as a flush is under way."""
@@ -168,42 +170,39 @@ class Scoring:
 
     async def _fold_waiting(self, partition: int, owned: PartitionProgress) -> None:
         """Fold the first of what waits."""
-        records, entries = self._portion(owned), self._storing.entries_so_far
-        end = Fence(self._storing.incarnation, partition, owned.end)
+        found, entries = self._portion(owned), self._storing.entries_so_far
+        end = Fence(self._storing.incarnation, partition, position_of(owned.end))
         urgent: dict[str, Row] = {}
-        for segment in segments(records):
+        for segment in segments(found, partition, self._partitions):
             if isinstance(segment, Tick):
                 self._due.begin(owned, segment)
             elif isinstance(segment, Bad):
                 await self._quarantine(partition, segment)
             else:
                 urgent |= await self._fold(owned, segment, end)
-        owned.note_folded(records[-1].offset + 1)  # not before: runs are not in the order of the log
-        self._rate.folded(len(records), self._storing.entries_so_far - entries)
+        owned.note_folded(found[-1].offset + 1)  # not before: runs are not in the order of the log
+        self._rate.folded(sum(map(len, found)), self._storing.entries_so_far - entries)
         await self._storing.flush_early(partition, [row for id, row in urgent.items() if owned.touched.get(id) is row])
         if self._memory.over_budget:
             self._memory.evict(self._owned)
 
-    def _portion(self, owned: PartitionProgress) -> list[Record]:
-        """The first of what waits: not more than the pace allows, and not many more relationships than fit."""
-        records = owned.waiting[: self._rate.records]
+    def _portion(self, owned: PartitionProgress) -> list[Read]:
+        """The first of what waits: not much more than the pace allows, and not many more relationships than fit."""
         spare = max(self._memory.spare, NEW_AT_LEAST)
-        if len(records) > spare:
-            first: dict[bytes | None, int] = {}
-            for at, record in enumerate(records):
-                first.setdefault(record.key, at)
-            rows = self._block.rows
-            new = [at for key, at in first.items() if (key or b"").decode(errors="replace") not in rows]
-            if len(new) > spare:
-                records = records[: new[spare]]
-        owned.waiting = owned.waiting[len(records) :]
-        return records
+        events, new = 0, set[str]()
+        for taken, one in enumerate(owned.waiting):
+            events += len(one)
+            if isinstance(one, Events) and owned.waiting_events > spare:
+                new.update(key for key in one.keys if key not in self._block.rows)
+            if taken and (events > self._rate.events or len(new) > spare):
+                return owned.take_waiting(taken)
+        return owned.take_waiting(len(owned.waiting))
 
     async def _resume(self, owned: PartitionProgress, batch: Batch) -> None:
         """Tell again what whoever had the partition before us stored, and may not have told."""
-        first, end = batch.records[0], Fence(self._storing.incarnation, batch.partition, batch.end)
+        first, end = batch.records[0], Fence(self._storing.incarnation, batch.partition, position_of(batch.end))
         received = max(0, min(first.timestamp, self._clock()))  # nobody has looked at this record yet
-        load = partial(self._loader.load, owned.state.unpublished, received, first.offset, end)
+        load = partial(self._loader.load, owned.state.unpublished, received, position_of(first.offset), end)
         rows = await self._retry(load, "load")
         earlier = [row.state for row in rows if not self._of_this_log(row.state)]
         await self._upkeep.publish_last(batch.partition, earlier, self._clock())
@@ -235,10 +234,10 @@ class Scoring:
 
     async def _quarantine(self, partition: int, bad: Bad) -> None:
         poison = bad.poison
-        origin = f"{INTERACTIONS}/{partition}/{bad.record.offset}"
-        tenant = (bad.record.key or b"").decode(errors="replace").split("/")[0]
+        place = "" if bad.place is None else f"/{bad.place}"
+        origin = f"{INTERACTIONS}/{partition}/{bad.offset}{place}"
         reason = Reason(poison.reason, poison.detail)
-        message = quarantine_message(tenant, SCORING, reason, self._clock(), bad.record.value, origin)
+        message = quarantine_message(bad.tenant, SCORING, reason, self._clock(), bad.original, origin)
         await self._storing.hand_on(QUARANTINE, 0, [message], "quarantine")
         self._metrics.quarantined.labels(poison.reason).inc()
         logger().warning("quarantined", origin=origin, reason=poison.reason, detail=poison.detail)

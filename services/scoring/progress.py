@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from services.scoring.decode import Tick
+from services.scoring.decode import Read, Tick
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import HOUR, Millis
 from shared.storage.store import NEVER_DUE, Due, PartitionState
@@ -23,7 +23,8 @@ class PartitionProgress(msgspec.Struct):
     state: PartitionState
     next: int = -1
     end: int = -1  # the end of its log, as of the last fetch
-    waiting: list[Record] = msgspec.field(default_factory=list)  # fetched, and to be folded together with what follows
+    waiting: list[Read] = msgspec.field(default_factory=list)  # fetched, and to be folded together with what follows
+    waiting_events: int = 0  # in what waits
     folded: int = -1  # every record before it has been folded
     stored: int = -1  # everything before it has been stored
     flushed: int = -1  # and told
@@ -55,6 +56,20 @@ class PartitionProgress(msgspec.Struct):
         waiting = self.waiting[0].offset if self.waiting else self.next
         return min(waiting, self.ticks[0].offset) if self.ticks else waiting
 
+    def wait_for(self, found: Iterable[Read]) -> int:
+        """Let what was fetched wait to be folded; how many events that is."""
+        fetched = list(found)
+        events = sum(map(len, fetched))
+        self.waiting += fetched
+        self.waiting_events += events
+        return events
+
+    def take_waiting(self, count: int) -> list[Read]:
+        """The first so many of what waits, which wait no longer."""
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.waiting_events -= sum(map(len, taken))
+        return taken
+
     def look_up_anew(self) -> None:
         """Ask the store again for what is due, from the beginning."""
         self.due_seen, self.due_found, self.due_over = NEVER_DUE, [], False
@@ -68,7 +83,7 @@ class PartitionProgress(msgspec.Struct):
     def move_clock(self, incarnation: str, number: int, over: Tick) -> None:
         """Whatever a clock record has led to is stored: read again, it would be passed over."""
         state = self.state
-        state.clock, state.incarnation, state.partition, state.position = over.now, incarnation, number, over.offset
+        state.clock, state.incarnation, state.partition, state.position = over.now, incarnation, number, over.position
         self.moved = True
         if self.over is over:
             self.over = None

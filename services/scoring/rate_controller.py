@@ -9,7 +9,7 @@ SLICE_SECONDS = 0.08  # of writes: about how long an event waits for what is bei
 LEAST, MOST = 150, 15_000  # documents of a slice
 FIRST = 200  # documents of the first slice, when nothing is known of the store
 BEHIND_SECONDS = 3.0  # of writing timeline entries: a flush of more could not be over before a revocation is
-FOLD_LEAST, FOLD_MOST = 1_000, 50_000  # records folded at once
+FOLD_LEAST, FOLD_MOST = 1_000, 50_000  # events folded at once
 
 
 class RateController:
@@ -20,7 +20,7 @@ class RateController:
             raise ValueError(f"the documents of a slice must be 0 < {least} <= {most}")
         self._least = least
         self._most = most
-        self._entries_a_record = 1.0  # of the timeline, in what was folded last
+        self._entries_an_event = 1.0  # of the timeline, in what was folded last
         self.documents = min(max(FIRST, least), most)
 
     def stored(self, documents: int, seconds: float) -> None:
@@ -31,10 +31,10 @@ class RateController:
         near = min(max(wanted, self.documents // 4), self.documents * 2)  # one odd slice does not decide
         self.documents = min(max(near, self._least), self._most)
 
-    def folded(self, records: int, entries: int) -> None:
-        """So many records have led to so many new timeline entries."""
-        if records:
-            self._entries_a_record = entries / records
+    def folded(self, events: int, entries: int) -> None:
+        """So many events have led to so many new timeline entries."""
+        if events:
+            self._entries_an_event = entries / events
 
     @property
     def entries(self) -> int:
@@ -42,8 +42,8 @@ class RateController:
         return max(FOLD_LEAST, round(self.documents * BEHIND_SECONDS / SLICE_SECONDS))
 
     @property
-    def records(self) -> int:
-        """Records of a backlog to fold at once. The more, the fewer writes, except for what is listed one by one."""
-        if self._entries_a_record * FOLD_MOST <= self.entries:
+    def events(self) -> int:
+        """Events of a backlog to fold at once. The more, the fewer writes, except for what is listed one by one."""
+        if self._entries_an_event * FOLD_MOST <= self.entries:
             return FOLD_MOST
-        return max(FOLD_LEAST, round(self.entries / self._entries_a_record))
+        return max(FOLD_LEAST, round(self.entries / self._entries_an_event))

@@ -15,7 +15,7 @@ from shared.domain.columns.row import Row
 from shared.domain.contract.events import Millis
 from shared.domain.engine.changes import forget_published
 from shared.domain.errors import Misconfigured, Passing, Unavailable
-from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.fence import Fence, position_of
 from shared.patience import Retry
 from shared.storage.store import StateStore
 from shared.stream.ports import Message, Publisher
@@ -151,7 +151,7 @@ class Storing:
     async def _publish(self, number: int, rows: Collection[Row], received: Millis) -> None:
         """Tell of these rows of a partition, which are stored; they need not be told again."""
         owned, now = self._owned[number], self._clock()
-        since = Fence(self.incarnation, number, owned.flushed)
+        since = Fence(self.incarnation, number, position_of(owned.flushed))
         batches = update_batches(rows, since, now, received)
         messages = [Message(wire.encode(batch), timestamp=now) for batch in batches]
         await self.hand_on(UPDATES, number, messages, "publish")

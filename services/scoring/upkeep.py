@@ -9,12 +9,13 @@ from typing import Protocol
 from services.scoring.progress import LATE, FlushCheckpoint, PartitionProgress
 from services.scoring.updates import batches_of, published_last
 from shared import wire
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, SECOND, Clock, Millis
+from shared.domain.contract.events import DAY, HOUR, SECOND, Millis
 from shared.domain.relationship.state import RelationshipState
 from shared.patience import Retry
 from shared.storage.store import StateStore
+from shared.stream.frames import clock_message
 from shared.stream.ports import Message
-from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, UPDATES
+from shared.stream.topics import INTERACTIONS, UPDATES
 
 CLOCK_EVERY = SECOND  # at most one clock record a partition in this time
 PURGE_EVERY = HOUR
@@ -57,9 +58,7 @@ class Upkeep:
             owned.clocked_at = now
             due = in_memory(number, now) or (owned.over is None and 0 < stored.get(number, 0) <= now)
             if due and now > owned.clock:
-                header = ((INCARNATION_HEADER, incarnation.encode()),)
-                message = Message(wire.encode(Clock(now)), CLOCK_KEY, header, now)
-                await self._hand_on(INTERACTIONS, number, [message], "clock")
+                await self._hand_on(INTERACTIONS, number, [clock_message(now, incarnation)], "clock")
 
     async def purge(self, checkpoints: Mapping[int, FlushCheckpoint], now: Millis) -> None:
         """Once an hour, drop the event ids that no longer matter where the reading of what is stored has got to."""

@@ -29,6 +29,7 @@ GROUPS = {
         "Load history: a file (load FILE, see load file --help) or a git repository (load git PATH).",
     ),
     "quarantine": ("shared.cli.quarantine", "What could not be accepted: list, show, send again."),
+    "log": ("shared.cli.log", "The log of accepted events: show what lies in a partition."),
     "partitions": (
         "shared.cli.partitions",
         "Partitions of rapport.interactions: what is left to read, and growing their count.",

@@ -74,8 +74,8 @@ class Processor(Protocol):
         """These partitions of the topic are ours from now on."""
         ...
 
-    async def apply(self, batch: Batch) -> None:
-        """Take the next records of a partition. Raising ends the process."""
+    async def apply(self, batch: Batch) -> int:
+        """Take the next records of a partition; how many events that were. Raising ends the process."""
         ...
 
     def full(self) -> bool:

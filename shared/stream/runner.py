@@ -228,11 +228,11 @@ class Runner:
 
     async def _apply(self, fetched: Fetched) -> None:
         batch = fetched.batch
-        await self._processor.apply(batch)
+        events = await self._processor.apply(batch)
         self.ledger.applied(fetched)
         remaining = batch.end - batch.records[-1].offset - 1
         self._policy.applied(batch.partition, len(batch.records), remaining, monotonic())
-        self._count(batch.partition, len(batch.records), remaining)
+        self._count(batch.partition, events, remaining)
         self._wake.set()
         self._behind.set()
 

@@ -102,9 +102,10 @@ class Slices:
 
     async def revoked(self, partitions: Sequence[int]) -> None: ...
 
-    async def apply(self, batch: Batch) -> None:
+    async def apply(self, batch: Batch) -> int:
         self.calls.append(f"apply {len(batch.records)}")
         self.left = 3
+        return len(batch.records)
 
     def full(self) -> bool:
         return False

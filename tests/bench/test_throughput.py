@@ -14,7 +14,18 @@ from bench.full_path import clock_from, flags, scoring, states
 from bench.peers.fold import DAY, Relationship, decode, engagement, id_of, write_states
 from bench.throughput import QUICK, Size, arguments, size
 from bench.throughput_falling import A_RELATIONSHIP, past
-from bench.throughput_log import BASE, SPAN, TENANT, Sent, Traffic, by_partition, records, reference
+from bench.throughput_log import (
+    BASE,
+    SPAN,
+    TENANT,
+    Sent,
+    Traffic,
+    by_partition,
+    events_in,
+    in_frames,
+    records,
+    reference,
+)
 from bench.throughput_report import Measured, differences, machine, markdown, report
 from bench.throughput_rows import ROWS, Figures
 from shared import wire
@@ -22,6 +33,7 @@ from shared.domain.contract.events import HOUR, Interaction
 from shared.domain.rules.table import RULES
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
+from shared.stream.frames import interactions, read_frame
 from shared.stream.memory import MemoryLog
 from shared.stream.memory_group import flush_all
 from shared.stream.ports import Batch, Record
@@ -86,6 +98,15 @@ def test_partitions_are_those_of_ingest_and_keep_the_order() -> None:
         assert [message.timestamp for message in messages] == sorted(message.timestamp or 0 for message in messages)
 
 
+def test_frames_hold_the_same_events_in_the_same_order() -> None:
+    sent = all_of(SMALL)
+    records, frames = by_partition(sent, SMALL.partitions, "i-1"), in_frames(sent, SMALL.partitions, "i-1")
+    for number, messages in frames.items():
+        assert events_in(messages) == len(records[number])
+        held = [event for message in messages for event in interactions(read_frame(message.value))]
+        assert [event.id for event in held] == [wire.decode(one.value, Interaction).id for one in records[number]]
+
+
 # --- the fold
 
 
@@ -96,7 +117,7 @@ async def scored(sent: Sequence[Sent], partitions: int, batch: int) -> MemorySto
         await store.set_incarnation(Incarnation(topic, "i-1", partitions))
     processor = scoring(store, log.publisher(), Metrics("scoring"), clock_from(sent[-1].received), partitions)
     await processor.assigned(range(partitions))
-    for number, messages in by_partition(sent, partitions, "i-1").items():
+    for number, messages in in_frames(sent, partitions, "i-1", together=10).items():
         found = [Record(at, one.timestamp or 0, one.key, one.value, one.headers) for at, one in enumerate(messages)]
         for at in range(0, len(found), batch):
             await processor.apply(Batch(INTERACTIONS, number, found[at : at + batch], len(found)))

@@ -41,10 +41,11 @@ class Journal(NeverBehind):
     async def assigned(self, partitions: Sequence[int]) -> None:
         self._write([f"assigned {self._name} {','.join(map(str, partitions))}"])
 
-    async def apply(self, batch: Batch) -> None:
+    async def apply(self, batch: Batch) -> int:
         self._unflushed += [(batch.partition, record.offset) for record in batch.records]
         self._positions[batch.partition] = batch.records[-1].offset + 1
         self._write([f"applied {self._name} {batch.partition} {record.offset}" for record in batch.records])
+        return len(batch.records)
 
     def full(self) -> bool:
         return False

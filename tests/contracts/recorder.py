@@ -56,7 +56,7 @@ class Recorder(NeverBehind):
             assert not self.owned, "partitions are revoked before new ones are assigned"
             self.owned = set(partitions)
 
-    async def apply(self, batch: Batch) -> None:
+    async def apply(self, batch: Batch) -> int:
         async with self._alone("apply"):
             assert batch.partition in self.owned
             if self._before_apply is not None:
@@ -66,6 +66,7 @@ class Recorder(NeverBehind):
             self.seen[batch.partition] += offsets
             self._unflushed[batch.partition] += [offset for offset in offsets if offset < self._hold]
             self._positions[batch.partition] = min(offsets[-1] + 1, self._hold)
+        return len(batch.records)
 
     def full(self) -> bool:
         return False

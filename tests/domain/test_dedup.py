@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.columns import dedup
-from shared.domain.columns.dedup import SeenIds, Stored, id_hash
+from shared.domain.columns.dedup import SeenIds, Stored
 from shared.domain.columns.id_chunks import (
     CHUNK_IDS,
     CHUNKS_A_DAY,
@@ -25,7 +25,7 @@ from shared.domain.columns.id_chunks import (
     unpack,
 )
 from shared.domain.columns.id_table import IdTable
-from shared.domain.contract.events import DAY
+from shared.domain.contract.events import DAY, id_hash
 from shared.domain.relationship.fence import Fence
 from tests.examples import examples
 

@@ -12,11 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.columns.block import Block
-from shared.domain.columns.dedup import Stored, id_hash
+from shared.domain.columns.dedup import Stored
 from shared.domain.columns.id_chunks import CHUNKS_A_DAY, part_of, seen, unpack
 from shared.domain.columns.row import INBOUND, OUTBOUND, TOTAL_DAYS, USAGE, Entry, Row
 from shared.domain.contract.days import day_of
-from shared.domain.contract.events import DAY, HOUR, MINUTE, Interaction, relationship_key
+from shared.domain.contract.events import DAY, HOUR, MINUTE, Interaction, id_hash, relationship_key
 from shared.domain.contract.uses import PLAIN_USE, Use, UseData
 from shared.domain.engine.display import refresh
 from shared.domain.engine.run import Item, Prefetched, Run, Span, usage_entry

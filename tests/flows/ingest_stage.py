@@ -21,6 +21,7 @@ from shared.domain.errors import Unavailable
 from shared.domain.keys import format_key, hash_secret
 from shared.storage.memory import MemoryStore
 from shared.storage.store import ApiKey, Incarnation
+from shared.stream.frames import interactions, read_frame
 from shared.stream.memory import MemoryLog
 from shared.stream.ports import Message, Publisher
 from shared.stream.quarantine import Entry, Quarantined
@@ -120,9 +121,10 @@ class Stage:
     def published(self) -> list[Interaction]:
         """What is on rapport.interactions, by partition."""
         return [
-            wire.decode(record.value, Interaction)
+            event
             for partition in range(PARTITIONS)
             for record in self.log.records(INTERACTIONS, partition)
+            for event in interactions(read_frame(record.value))
         ]
 
     def quarantine(self) -> list[Quarantined]:

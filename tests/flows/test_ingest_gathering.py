@@ -14,7 +14,9 @@ from services.ingest.intake import Delivery, Item, Receipt
 from services.ingest.outbound import Busy
 from shared.domain.errors import Unavailable
 from shared.domain.keys import format_key
+from shared.stream.frames import read_frame
 from shared.stream.ports import Message
+from shared.stream.topics import QUARANTINE
 from tests.eventually import eventually
 from tests.flows.ingest_stage import BATCH, SECRET, WRITE_KEY, Stage, event
 
@@ -22,19 +24,20 @@ ONE = "application/cloudevents+json"
 
 
 class Gate:
-    """Stands before a stage's broker: publishes wait until it is opened, and are counted."""
+    """Stands before a stage's broker: publishes wait until it is opened, and their events are counted."""
 
     def __init__(self, stage: Stage) -> None:
         self.opened = asyncio.Event()
         self.sizes: list[int] = []
-        self.refused = 0  # publishes of so many messages fail
+        self.refused = 0  # publishes of so many events fail
         self._publish = stage.broker.publish
         stage.broker.publish = self.publish  # type: ignore[method-assign]
 
     async def publish(self, topic: str, partition: int, messages: Sequence[Message]) -> int:
-        self.sizes.append(len(messages))
+        size = len(messages) if topic == QUARANTINE else sum(len(read_frame(message.value)) for message in messages)
+        self.sizes.append(size)
         await self.opened.wait()
-        if len(messages) == self.refused:
+        if size == self.refused:
             raise Unavailable("Kafka does not answer")
         return await self._publish(topic, partition, messages)
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from services.ingest import endpoint
 from shared.domain.contract.events import MINUTE, relationship_key
 from shared.domain.keys import format_key
+from shared.stream.frames import EVENTS, RECORD_HEADER, interactions, read_frame
 from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, partition_of
 from tests.flows.ingest_stage import BATCH, NOW, PARTITIONS, SECRET, WRITE_KEY, Stage, event
 
@@ -27,14 +28,14 @@ async def stage() -> AsyncIterator[Stage]:
 async def test_a_batch_is_in_the_log_of_its_partitions_when_it_is_answered(stage: Stage) -> None:
     answer = await stage.post([event(number) for number in range(20)])
     assert (answer.status_code, answer.json()) == (202, {"accepted": 20, "rejected": []})
-    seen = set()
+    seen = set[str]()
     for partition in range(PARTITIONS):
         for record in stage.log.records(INTERACTIONS, partition):
-            assert record.key is not None
-            assert partition_of(record.key, PARTITIONS) == partition
+            keys = [relationship_key(one.tenant, one.relationship) for one in interactions(read_frame(record.value))]
+            assert {partition_of(key.encode(), PARTITIONS) for key in keys} == {partition}
             assert record.timestamp == NOW
-            assert record.headers == ((INCARNATION_HEADER, b"log-1"),)
-            seen.add(record.key.decode())
+            assert record.headers == ((RECORD_HEADER, EVENTS), (INCARNATION_HEADER, b"log-1"))
+            seen |= set(keys)
     assert seen == {relationship_key("acme", f"acct-{number}") for number in range(20)}
     assert stage.quarantine() == []
 
@@ -135,7 +136,7 @@ async def test_binary_mode_has_its_attributes_in_headers(stage: Stage) -> None:
     assert answer.status_code == 202, answer.text
     [found] = stage.published()
     assert (found.relationship, found.source, found.backfill) == ("café €", '/a "quoted" one', True)
-    assert bytes(found.data) == b'{"feature": "export"}'
+    assert bytes(found.data) == b'{"feature":"export"}'
 
 
 async def test_binary_mode_is_held_to_the_same_contract(stage: Stage) -> None:
@@ -264,7 +265,7 @@ async def test_too_much_waiting_for_the_broker_is_503(stage: Stage) -> None:
         return await publish(*parts)
 
     stage.broker.publish = slowly  # type: ignore[method-assign]
-    stage.outbound._max_bytes = 1_000
+    stage.outbound._max_bytes = 100
     first = asyncio.create_task(stage.post([event(number) for number in range(10)]))
     while not stage.outbound.waiting_bytes:
         await asyncio.sleep(0)

@@ -73,7 +73,7 @@ async def test_binary_mode_has_its_attributes_in_record_headers(stage: Stage) ->
     await stage.log.publisher().publish(INBOX, 0, [record({"feature": "export"}, WRITE_KEY, *attributes)])
     await stage.member.drain()
     [found] = stage.published()
-    assert (found.id, found.relationship, bytes(found.data)) == ("e-7", "acct-7", b'{"feature": "export"}')
+    assert (found.id, found.relationship, bytes(found.data)) == ("e-7", "acct-7", b'{"feature":"export"}')
 
 
 async def test_what_cannot_be_read_is_set_aside_and_those_after_it_are_handed_on(stage: Stage) -> None:

@@ -14,13 +14,13 @@ import httpx
 import pytest
 
 from services.ingest.inbox import KEY_HEADER
-from shared import wire
 from shared.domain.contract.events import Interaction
 from shared.domain.keys import format_key, hash_secret
 from shared.embedded.ports import LOOPBACK, free_port
 from shared.settings import Settings
 from shared.storage.open import open_store
 from shared.storage.store import ApiKey, Incarnation
+from shared.stream import frames
 from shared.stream.ports import Message
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.quarantine import Entry, read_quarantine
@@ -75,8 +75,8 @@ async def interactions(reader: KafkaReader) -> dict[str, tuple[Interaction, byte
         first, end = await reader.bounds(INTERACTIONS, partition)
         if first < end:
             async for record in reader.read(INTERACTIONS, partition, first, follow=False):
-                event = wire.decode(record.value, Interaction)
-                found[event.id] = event, dict(record.headers)[INCARNATION_HEADER]
+                for event in frames.interactions(frames.read_frame(record.value)):
+                    found[event.id] = event, dict(record.headers)[INCARNATION_HEADER]
     return found
 
 

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from services.scoring.processor import Scoring
 from shared import wire
-from shared.domain.contract.events import CLOCK_KEY, Interaction, Millis, relationship_key
+from shared.domain.contract.events import Interaction, Millis, relationship_key
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.flags import FlagChange, UpdateBatch
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
+from shared.stream.frames import CLOCK, RECORD_HEADER, events_messages
 from shared.stream.ports import Batch, Message, Publisher, Record
-from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS, QUARANTINE, partition_of
+from shared.stream.topics import INTERACTIONS, QUARANTINE, partition_of
 from shared.telemetry import Metrics
 from tests.scoring.month import TENANT
 from tests.scoring.picture import Fields, note_scores, stored_scores
 
 INCARNATION = "one"
-HEADER = ((INCARNATION_HEADER, INCARNATION.encode()),)
 
 
 class Tape:
@@ -42,7 +42,7 @@ class Tape:
         finally:
             self.under_way -= 1
         self.ends[topic, partition] = first + len(messages)
-        if messages[0].key == CLOCK_KEY:
+        if (RECORD_HEADER, CLOCK) in messages[0].headers:
             self.clocks[partition] = messages[0].timestamp or 0
         return first
 
@@ -55,9 +55,10 @@ class Watched(Scoring):
 
     read: dict[int, int]
 
-    async def apply(self, batch: Batch) -> None:
-        await super().apply(batch)
+    async def apply(self, batch: Batch) -> int:
+        events = await super().apply(batch)
         self.read[batch.partition] = batch.records[-1].offset + 1
+        return events
 
 
 class World:
@@ -106,8 +107,7 @@ class World:
             id = relationship_key(TENANT, event.relationship)
             self.keys.add(id)
             key = id.encode()
-            message = Message(wire.encode(event), key, HEADER, event.time)
-            messages[partition_of(key, self.partitions)].append(message)
+            messages[partition_of(key, self.partitions)] += events_messages([event], INCARNATION, event.time)
         for partition, some in messages.items():
             await self.tape.publish(INTERACTIONS, partition, some)
         self.step = self.now = end

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -19,11 +21,10 @@ from shared.domain.relationship.state import RelationshipState
 from shared.playbooks.loader import load_playbook
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation
+from shared.stream.frames import clock_message, events_messages
 from shared.stream.memory import MemoryLog
 from shared.stream.memory_group import MemoryMember
-from shared.stream.ports import Message
 from shared.stream.topics import (
-    INCARNATION_HEADER,
     INTERACTIONS,
     QUARANTINE,
     SCORING_GROUP,
@@ -47,8 +48,10 @@ class Stage:
     incarnation: str = "one"
     store: MemoryStore = field(default_factory=MemoryStore)
     count: int = 0
+    together: int = 1  # events at most of one record
 
     def __post_init__(self) -> None:
+        self._waiting: list[tuple[int, Millis, Interaction]] = []
         self.new_log()
         self.metrics = Metrics("scoring")
         self.terms = Terms(load_playbook(None), self.grain, 7, phase=lambda id: 0)
@@ -104,10 +107,22 @@ class Stage:
         time = self.now if at is None else at
         event = Interaction(TENANT, relationship, id, source, type, time, raw, backfill)
         key = relationship_key(TENANT, relationship).encode()
-        header = ((INCARNATION_HEADER, self.incarnation.encode()),)
-        message = Message(wire.encode(event), key, header, self.now if received is None else received)
-        await self.log.append(INTERACTIONS, partition_of(key, self.partitions), [message])
+        self._waiting.append((partition_of(key, self.partitions), self.now if received is None else received, event))
+        if len(self._waiting) == self.together or self._waiting[0][:2] != self._waiting[-1][:2]:
+            await self.written()
         return id
+
+    async def written(self) -> None:
+        """Everything that was said is in the log: what followed one another at one moment, in one record."""
+        for (partition, received), said in groupby(self._waiting, key=itemgetter(0, 1)):
+            messages = events_messages([event for _, _, event in said], self.incarnation, received)
+            await self.log.append(INTERACTIONS, partition, messages)
+        self._waiting = []
+
+    async def tick(self, partition: int = 0) -> None:
+        """Append a clock record to a partition, as its owner would."""
+        await self.written()
+        await self.log.append(INTERACTIONS, partition, [clock_message(self.now, self.incarnation)])
 
     async def state(self, relationship: str = "acct-1") -> RelationshipState:
         """The stored state."""

@@ -15,14 +15,14 @@ from msgspec.structs import replace
 from services.scoring import due
 from services.scoring.due import LEAST, MOST, SLICE_SECONDS, SliceSize
 from services.scoring.rate_controller import RateController
-from shared import wire
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, SECOND, Clock
+from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND
 from shared.domain.engine.terms import Terms
+from shared.domain.relationship.fence import offset_of
 from shared.domain.rules.promises import expectation_violated
 from shared.domain.rules.table import RULES
 from shared.playbooks.loader import load_playbook
+from shared.stream.frames import CLOCK, kind_of
 from shared.stream.memory_group import MemoryMember
-from shared.stream.ports import Message
 from shared.stream.topics import INTERACTIONS, UPDATES
 from tests.scoring.stage import START, Stage
 from tests.scoring.test_purity import (
@@ -78,7 +78,7 @@ async def dawdling(stage: Stage, slices: list[int], writer: str = "w1", **overri
 
 
 async def clock(stage: Stage) -> None:
-    await stage.log.append(INTERACTIONS, 0, [Message(wire.encode(Clock(stage.now)), CLOCK_KEY, (), stage.now)])
+    await stage.tick()
 
 
 async def promised(stage: Stage) -> None:
@@ -144,7 +144,7 @@ async def test_an_event_has_its_relationship_evaluated_first_as_of_the_clock_rec
     await stage.say("promise.kept", NAMES[5], promise="p")
     await worker.step()
     state = worker._processor._block.rows[f"acme/{NAMES[5]}"].state  # type: ignore[attr-defined]
-    assert [(change.raised, change.moment, change.cause.position) for change in state.changes] == [
+    assert [(change.raised, change.moment, offset_of(change.cause.position)) for change in state.changes] == [
         (True, START + HOUR, len(NAMES)),
         (False, START + HOUR + MINUTE, len(NAMES) + 1),
     ]
@@ -221,7 +221,7 @@ async def test_a_clock_record_that_comes_while_another_is_not_over() -> None:
         await clock(stage)
         await clock(stage)  # not later: says nothing new
         await worker.drain()
-    raised = [(change.subject, change.moment - START, change.cause.position) for change in stage.published()]
+    raised = [(change.subject, change.moment - START, offset_of(change.cause.position)) for change in stage.published()]
     ticks = 2 * len(NAMES)
     assert sorted(raised) == [("p", HOUR, ticks)] * len(NAMES) + [("q", 6 * HOUR, ticks + 1)] * len(NAMES)
 
@@ -243,7 +243,7 @@ async def test_the_clock_does_not_move_before_what_it_has_led_to_is_stored() -> 
     assert {(await stage.state(name)).evaluated_at for name in NAMES} == {START + HOUR}
     state = await stage.store.partition_state(0)
     assert state is not None
-    assert (state.clock, state.position) == (START + HOUR, len(NAMES))
+    assert (state.clock, offset_of(state.position)) == (START + HOUR, len(NAMES))
 
 
 async def test_a_correction_finds_what_was_stored_when_its_relationship_was_evaluated_first() -> None:
@@ -275,7 +275,7 @@ async def test_while_clock_records_are_not_over_none_is_appended() -> None:
             stage.now += HOUR
             await worker.flush()
             await worker.step()
-        records = [record for record in stage.log.records(INTERACTIONS, 0) if record.key == CLOCK_KEY]
+        records = [record for record in stage.log.records(INTERACTIONS, 0) if kind_of(record) == CLOCK]
     assert len(records) == 1
 
 

@@ -10,15 +10,13 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from shared import wire
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MINUTE, Clock
+from shared.domain.contract.events import DAY, HOUR, MINUTE
 from shared.domain.errors import Misconfigured
 from shared.storage.memory import MemoryStore
 from shared.storage.store import Incarnation, PartitionState, Write
 from shared.stream.cluster import Position
 from shared.stream.memory_cluster import MemoryCluster
 from shared.stream.memory_group import MemoryMember
-from shared.stream.ports import Message
 from shared.stream.topics import ALERTS_GROUP, INBOX, INTERACTIONS, SCORING_GROUP, UPDATES, partition_of
 from shared.topology_growth import Grown, Growth, topology
 from tests.scoring.stage import START, TENANT, Stage
@@ -134,9 +132,8 @@ async def tell(stage: Stage, story: Story, prefix: str) -> None:
         stage.now += minutes * MINUTE
         data = dict(said)
         if type == "clock":
-            record = Message(wire.encode(Clock(stage.now)), CLOCK_KEY, (), stage.now)
             for partition in range(stage.partitions):
-                await stage.log.append(INTERACTIONS, partition, [record])
+                await stage.tick(partition)
             continue
         if type == "event.corrected":
             data["replacement"] = {"type": "message.sent", "data": {"person": "eve"}}
@@ -257,8 +254,7 @@ async def test_clock_records_that_a_stopped_worker_left_do_not_hold_a_growth_up(
     await scored(stage)
     stage.now += HOUR
     for partition in range(BEFORE):
-        record = Message(wire.encode(Clock(stage.now)), CLOCK_KEY, (), stage.now)
-        await stage.log.append(INTERACTIONS, partition, [record])
+        await stage.tick(partition)
     await grown(stage)
     await scored(stage)
     assert stage.log.group(SCORING_GROUP, INTERACTIONS).committed[0] == stage.log.end(INTERACTIONS, 0)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
 from shared import wire
 from shared.domain.columns import counters
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR, MAX_TIME, Clock, Interaction
+from shared.domain.contract.events import DAY, HOUR, MAX_TIME, Clock, Interaction
+from shared.domain.errors import Misconfigured
+from shared.stream.frames import CLOCK, EVENTS, RECORD_HEADER, Other, frames_of, read_frame
 from shared.stream.ports import Message
 from shared.stream.quarantine import KEPT_BYTES, Quarantined
-from shared.stream.topics import INTERACTIONS, QUARANTINE
+from shared.stream.topics import INTERACTIONS, QUARANTINE, SCORING_GROUP, partition_of
 from tests.scoring.stage import START, Stage, run_clock
 
-KEY = b"acme/acct-1"
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
@@ -113,43 +116,34 @@ async def test_a_time_that_no_calendar_has(type: str, time: int) -> None:
     assert (await stage.state()).events == 1
 
 
-@pytest.mark.parametrize(("tenant", "relationship"), [("", "acct-1"), ("a/b", "c"), ("acme", "")])
-@pytest.mark.parametrize("type", ["usage.login", "message.received"])
-async def test_a_record_of_nobody(type: str, tenant: str, relationship: str) -> None:
-    stage = Stage()
-    event = Interaction(tenant, relationship, "e1", "test", type, stage.now)
-    record = Message(wire.encode(event), f"{tenant}/{relationship}".encode(), (), stage.now)
-    await stage.log.append(INTERACTIONS, 0, [record])
-    assert await goes_on(stage) == ["no_relationship"]
-    assert stage.store._docs["relationships"] == {}
+ONE = Interaction("acme", "acct-1", "x", "test", "usage.login", START)
+MAIL = msgspec.structs.replace(ONE, type="message.received", data=msgspec.Raw(b'{"person":"ana"}'))
 
 
-@pytest.mark.parametrize("type", ["usage.login", "message.received"])
-async def test_a_record_under_the_key_of_another_relationship(type: str) -> None:
-    stage = Stage()
-    event = Interaction("acme", "acct-1", "e1", "test", type, stage.now)
-    await stage.log.append(INTERACTIONS, 0, [Message(wire.encode(event), b"acme/acct-2", (), stage.now)])
-    assert await goes_on(stage) == ["wrong_key"]
+def framed(*events: Interaction, **fields: Any) -> bytes:
+    """A frame of these events, in which fields are other ones than ingest would write."""
+    [frame] = frames_of(events)
+    return msgspec.msgpack.encode(msgspec.structs.replace(read_frame(frame), **fields))
 
 
-def use(**fields: Any) -> bytes:
-    event = {"tenant": "acme", "relationship": "acct-1", "id": "x", "source": "test", "type": "usage.login"}
-    return wire.encode(event | {"time": START} | fields)
-
-
-async def foreign(stage: Stage, value: bytes | None, key: bytes = KEY, timestamp: int = START) -> None:
+async def foreign(
+    stage: Stage, value: bytes | None, kind: bytes | None = EVENTS, timestamp: int = START, partition: int = 0
+) -> None:
     """A record as only somebody else than ingest could write it; a tombstone has no value."""
     raw: Any = value
-    await stage.log.append(INTERACTIONS, 0, [Message(raw, key, (), timestamp)])
+    headers = () if kind is None else ((RECORD_HEADER, kind),)
+    await stage.log.append(INTERACTIONS, partition, [Message(raw, None, headers, timestamp)])
 
 
-async def set_aside(stage: Stage, value: bytes | None, key: bytes, timestamp: int = START) -> list[tuple[str, str]]:
-    """Reason and origin of what the workers set aside of a foreign record between two uses, which are scored.
+async def set_aside(
+    stage: Stage, value: bytes | None, kind: bytes | None = EVENTS, timestamp: int = START
+) -> list[Quarantined]:
+    """What the workers set aside of a foreign record between two uses, which are scored.
 
     The first worker is killed before it has stored anything, so the second one reads all of it again.
     """
     await stage.say("usage.login")
-    await foreign(stage, value, key, timestamp)
+    await foreign(stage, value, kind, timestamp)
     await stage.say("usage.login")
     first = await stage.worker("w1")
     assert await first.step() == 3
@@ -159,54 +153,138 @@ async def set_aside(stage: Stage, value: bytes | None, key: bytes, timestamp: in
     assert state.events == 2
     assert START <= state.clock <= stage.now
     found = [wire.decode(record.value, Quarantined) for record in stage.log.records(QUARANTINE)]
-    assert [item.original for item in found] == [(value or b"")[:KEPT_BYTES]] * 2
-    return sorted({(item.reason, item.origin) for item in found})
+    assert [(one.reason, one.origin, one.original) for one in found[: len(found) // 2]] == [
+        (one.reason, one.origin, one.original) for one in found[len(found) // 2 :]
+    ]
+    return found[: len(found) // 2]
 
 
 @pytest.mark.parametrize(
-    ("value", "key", "reason"),
+    ("value", "kind", "reason"),
     [
-        (None, KEY, "empty"),
-        (None, CLOCK_KEY, "empty"),
-        (b"", KEY, "undecodable"),
-        (use()[:-1] + b',"data":' + DEEP + b"}", KEY, "undecodable"),
-        (use(type="message.received")[:-1] + b',"data":' + DEEP + b"}", KEY, "undecodable"),
-        (use()[:-1] + b',"more":' + DEEP + b"}", KEY, "undecodable"),
-        (b'{"now":1,"more":' + DEEP + b"}", CLOCK_KEY, "undecodable"),
-        (b'{"now":-1}', CLOCK_KEY, "invalid_time"),
-        (wire.encode(Clock(START + DAY + 1)), CLOCK_KEY, "invalid_time"),
-        (wire.encode(Clock(10**15)), CLOCK_KEY, "invalid_time"),
-        (b'{"now":%d}' % 2**70, CLOCK_KEY, "invalid_time"),
-        (use(relationship="\ufffd"), b"acme/\xff", "wrong_key"),
-        (use(relationship="\ufffd", type="message.received"), b"acme/\xff", "wrong_key"),
+        (None, EVENTS, "empty"),
+        (None, CLOCK, "empty"),
+        (b"", EVENTS, "undecodable"),
+        (framed(ONE)[:-1], EVENTS, "undecodable"),
+        (wire.encode(ONE), EVENTS, "undecodable"),
+        (wire.encode(ONE), None, "undecodable"),
+        (b"\xdc\xff\xff" * 10_000, EVENTS, "undecodable"),
+        (b"\x91" * 100_000, EVENTS, "undecodable"),
+        (b'{"now":1,"more":' + DEEP + b"}", CLOCK, "undecodable"),
+        (b'{"now":-1}', CLOCK, "invalid_time"),
+        (wire.encode(Clock(START + DAY + 1)), CLOCK, "invalid_time"),
+        (wire.encode(Clock(10**15)), CLOCK, "invalid_time"),
+        (b'{"now":%d}' % 2**70, CLOCK, "invalid_time"),
+        (framed(msgspec.structs.replace(ONE, tenant="")), EVENTS, "no_relationship"),
+        (framed(msgspec.structs.replace(ONE, tenant="a/b")), EVENTS, "no_relationship"),
     ],
 )
-async def test_a_value_or_key_of_a_foreign_writer(value: bytes | None, key: bytes, reason: str) -> None:
-    assert await set_aside(Stage(), value, key) == [(reason, f"{INTERACTIONS}/0/1")]
+async def test_a_record_of_a_foreign_writer(value: bytes | None, kind: bytes | None, reason: str) -> None:
+    [found] = await set_aside(Stage(), value, kind)
+    assert (found.reason, found.origin) == (reason, f"{INTERACTIONS}/0/1")
+    assert found.original == (value or b"")[:KEPT_BYTES]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"subject": b""},
+        {"subject": b"\x01\x00"},
+        {"subject": b"\x00\x00\x00"},
+        {"relationships": ["acct-1", "acct-2"]},
+        {"kind": b"\x00\x01"},
+        {"feature": b"\xff\xff"},
+        {"person": b"\x01\x00"},
+        {"features": []},
+        {"time": b""},
+        {"time": b"\x00" * 16},
+        {"quantity": b"\x00" * 16},
+        {"id": b""},
+        {"id": b"\x00" * 9},
+        {"id": b"\x00" * 16},
+        {"others": [Other(1, "x", b"{}")]},
+        {"others": [Other(-1, "x", b"{}")]},
+        {"others": [Other(0, "x", b"{}"), Other(0, "y", b"{}")]},
+    ],
+)
+async def test_a_frame_that_does_not_fit_together(fields: dict[str, Any]) -> None:
+    [found] = await set_aside(Stage(), framed(ONE, **fields))
+    assert (found.reason, found.origin) == ("undecodable", f"{INTERACTIONS}/0/1")
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "reason"),
+    [
+        (MAIL, {"others": [Other(0, "x", b"")]}, "malformed_json"),
+        (MAIL, {"others": [Other(0, "x", b"[]")]}, "invalid_field"),
+        (MAIL, {"others": [Other(0, "x", b'{"more":' + DEEP + b"}")]}, "unstorable"),
+        (MAIL, {"others": [Other(0, "x", b'{"person":""}')]}, "invalid_field"),
+        (ONE, {"quantity": np.array([np.nan]).tobytes()}, "invalid_field"),
+        (ONE, {"quantity": np.array([-1.0]).tobytes()}, "invalid_field"),
+        (ONE, {"quantity": np.array([1e13]).tobytes()}, "invalid_field"),
+        (ONE, {"subjects": [""]}, "no_relationship"),
+        (MAIL, {"subjects": ["acct-1"], "relationships": [""]}, "no_relationship"),
+    ],
+)
+async def test_an_event_that_ingest_would_not_have_written(
+    event: Interaction, fields: dict[str, Any], reason: str
+) -> None:
+    [found] = await set_aside(Stage(), framed(event, **fields))
+    assert (found.reason, found.origin, found.tenant) == (reason, f"{INTERACTIONS}/0/1/0", "acme")
+    assert f'"type":"{event.type}"'.encode() in found.original
+
+
+async def test_of_a_frame_only_what_is_bad_is_set_aside() -> None:
+    """Positions are those of the frame, whatever is missing in between."""
+    late = msgspec.structs.replace(MAIL, id="late", time=MAX_TIME + 1)
+    odd = msgspec.structs.replace(MAIL, id="odd", data=msgspec.Raw(b'{"person":""}'))
+    found = await set_aside(Stage(), framed(late, odd))
+    assert [(one.reason, one.origin) for one in found] == [
+        ("invalid_time", f"{INTERACTIONS}/0/1/0"),
+        ("invalid_field", f"{INTERACTIONS}/0/1/1"),
+    ]
+    stage = Stage()
+    good = [msgspec.structs.replace(MAIL, id=f"m{number}") for number in range(3)]
+    await foreign(stage, framed(good[0], late, good[1], odd, good[2]))
+    assert await goes_on(stage) == ["invalid_time", "invalid_field"]
+    entries = await stage.store.whole_timeline("acme", "acct-1")
+    assert [(entry.event, entry.event_position) for entry in entries] == [
+        ("test#m0", 0),
+        ("test#m1", 2),
+        ("test#m2", 4),
+    ]
+
+
+async def test_a_relationship_of_another_partition() -> None:
+    stage = Stage(partitions=2)
+    home = partition_of(b"acme/acct-1", 2)
+    other = next(name for name in map(str, range(9)) if partition_of(f"acme/{name}".encode(), 2) != home)
+    await foreign(stage, framed(msgspec.structs.replace(ONE, relationship=other), ONE), partition=home)
+    assert await goes_on(stage) == ["wrong_partition"]
+    assert set(stage.store._docs["relationships"]) == {"acme/acct-1"}
 
 
 @pytest.mark.parametrize("timestamp", [-(2**63), -1, 0, MAX_TIME + 1, START * 1_000, START * 10**6, 2**63 + 5])
-@pytest.mark.parametrize(
-    ("value", "key"), [(use(), KEY), (use(type="message.received"), KEY), (wire.encode(Clock(START)), CLOCK_KEY)]
-)
-async def test_a_moment_of_receipt_that_is_none(timestamp: int, value: bytes, key: bytes) -> None:
-    assert await set_aside(Stage(), value, key, timestamp) == [("invalid_time", f"{INTERACTIONS}/0/1")]
+@pytest.mark.parametrize(("value", "kind"), [(framed(ONE), EVENTS), (wire.encode(Clock(START)), CLOCK)])
+async def test_a_moment_of_receipt_that_is_none(timestamp: int, value: bytes, kind: bytes) -> None:
+    [found] = await set_aside(Stage(), value, kind, timestamp)
+    assert (found.reason, found.origin) == ("invalid_time", f"{INTERACTIONS}/0/1")
 
 
-@pytest.mark.parametrize("limit", [1, 500])
-async def test_keys_that_are_read_alike_are_not_taken_for_one(limit: int) -> None:
-    stage = Stage(batch_limit=limit)
-    for number, key in enumerate(["acme/\ufffd".encode(), b"acme/\xff", "acme/\ufffd".encode()]):
-        await foreign(stage, use(relationship="\ufffd", id=f"x{number}"), key)
-    await (await stage.worker()).drain()
-    state = await stage.state("\ufffd")
-    assert (state.events, state.position) == (2, 2)
-    assert await goes_on(stage) == ["wrong_key"]
+@pytest.mark.parametrize("kind", [b"events/2", b"clock/2", b"merge/1", b"", b"\xff" * 1_000])
+async def test_a_record_of_a_newer_version_stops_the_worker_and_is_not_passed_over(kind: bytes) -> None:
+    stage = Stage()
+    await stage.say("usage.login")
+    await foreign(stage, framed(ONE), kind)
+    worker = await stage.worker()
+    with pytest.raises(Misconfigured, match="a newer one wrote it"):
+        await worker.drain()
+    assert not stage.log.group(SCORING_GROUP, INTERACTIONS).committed
 
 
 async def test_a_clock_that_ran_ahead_does_not_stop_the_clock() -> None:
     stage = Stage()
-    await foreign(stage, wire.encode(Clock(10**15)), CLOCK_KEY)
+    await foreign(stage, wire.encode(Clock(10**15)), CLOCK)
     await stage.say("usage.login")
     assert await goes_on(stage) == ["invalid_time"]
     state = await stage.store.partition_state(0)
@@ -214,10 +292,10 @@ async def test_a_clock_that_ran_ahead_does_not_stop_the_clock() -> None:
     assert START < state.clock <= stage.now
 
 
-async def test_a_key_without_end_fits_into_quarantine() -> None:
+async def test_a_record_without_end_fits_into_quarantine() -> None:
     stage = Stage()
-    await foreign(stage, use(), b"\xff" * 1_000_000)
-    await foreign(stage, use(), b"x" * 1_000_000)
-    await foreign(stage, use(), b"acme/" + b"x" * 1_000_000)
-    assert await goes_on(stage) == ["wrong_key"] * 3
-    assert max(len(record.value) for record in stage.log.records(QUARANTINE)) < 10_000
+    await foreign(stage, b"x" * 1_000_000)
+    await foreign(stage, framed(msgspec.structs.replace(ONE, tenant="x" * 500_000 + "/")))
+    await foreign(stage, framed(msgspec.structs.replace(ONE, source="x" * 500_000, time=-1)))
+    assert sorted(await goes_on(stage)) == ["invalid_time", "no_relationship", "undecodable"]
+    assert max(len(record.value) for record in stage.log.records(QUARANTINE)) < 100_000

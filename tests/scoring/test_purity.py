@@ -6,16 +6,17 @@ import asyncio
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from shared import wire
+from services.scoring.decode import read
 from shared.domain.columns.id_chunks import unpack
-from shared.domain.contract.events import CLOCK_KEY, DAY, MINUTE, Clock
+from shared.domain.contract.events import DAY, MINUTE
 from shared.domain.errors import Unavailable
+from shared.domain.relationship.fence import position_of
 from shared.storage.memory import MemoryStore
-from shared.stream.ports import Message
 from shared.stream.topics import INTERACTIONS
 from tests.examples import examples
 from tests.scoring.stage import Stage
@@ -75,18 +76,23 @@ stories = st.lists(
 )
 
 
+def hurried(story: Story) -> Story:
+    """The same in no time, but for what comes after a while: so that several things are said at one moment."""
+    return [(who, minutes if minutes > 600 else 0, late, said) for who, minutes, late, said in story]
+
+
 async def tell(stage: Stage, story: Story) -> None:
     """Append the story to the log: relationship, minutes passed since the last, whether late, what happened."""
     for relationship, minutes, late, (type, said) in story:
         stage.now += minutes * MINUTE
         data = dict(said)
         if type == "clock":
-            record = Message(wire.encode(Clock(stage.now)), CLOCK_KEY, (), stage.now)
-            await stage.log.append(INTERACTIONS, 0, [record])
+            await stage.tick()
             continue
         if type == "event.corrected":
             data["replacement"] = {"type": "message.sent", "data": {"person": "eve"}}
         await stage.say(type, relationship, at=stage.now - (3 * DAY if late else 0), **data)
+    await stage.written()
 
 
 def stored(store: MemoryStore) -> dict[str, Any]:
@@ -114,8 +120,8 @@ async def no_pause(seconds: float) -> None:
     """Do not wait."""
 
 
-async def undisturbed(story: Story, limit: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
-    stage = Stage(batch_limit=limit)
+async def undisturbed(story: Story, limit: int = 1, together: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
+    stage = Stage(batch_limit=limit, together=together)
     await tell(stage, story)
     worker = await stage.worker(clock=silent)
     await worker.drain()
@@ -129,6 +135,44 @@ def test_batch_boundaries_do_not_matter(story: Story, limit: int) -> None:
     many, told_many = asyncio.run(undisturbed(story, limit))
     assert one == many
     assert told_one == told_many
+
+
+def numbered(value: Any, positions: dict[int, int]) -> Any:
+    """Positions as the numbers of what lies there, in whatever frames."""
+    if isinstance(value, dict):
+        return {name: _number(name, one, positions) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [numbered(one, positions) for one in value]
+    if isinstance(value, msgspec.Struct):
+        return numbered(msgspec.structs.asdict(value), positions)
+    return value
+
+
+def _number(name: str, value: Any, positions: dict[int, int]) -> Any:
+    if name == "parts":
+        return [(hash, positions[at]) for hash, at in value]
+    return positions.get(value, value) if name in ("position", "event_position") else numbered(value, positions)
+
+
+async def framed(story: Story, together: int) -> tuple[Any, Any]:
+    """What is stored and told of a story that is written so many events a record, at most."""
+    stage = Stage(together=together)
+    await tell(stage, story)
+    positions = [
+        position_of(record.offset, place)
+        for record in stage.log.records(INTERACTIONS)
+        for place in range(len(read(record)))
+    ]
+    worker = await stage.worker(clock=silent)
+    await worker.drain()
+    numbers = {position: number for number, position in enumerate(positions)}
+    return numbered(stored(stage.store), numbers), numbered(stage.published_of_each(), numbers)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
+@given(stories.map(hurried), st.integers(2, 9))
+def test_framing_does_not_matter(story: Story, together: int) -> None:
+    assert asyncio.run(framed(story, together)) == asyncio.run(framed(story, 1))
 
 
 class Failing:
@@ -156,8 +200,10 @@ class Crash(BaseException):
     """Stands for kill -9."""
 
 
-async def crashing(story: Story, limit: int, fuse: int, after: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    stage = Stage(batch_limit=limit)
+async def crashing(
+    story: Story, limit: int, fuse: int, after: bool, together: int = 1
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    stage = Stage(batch_limit=limit, together=together)
     await tell(stage, story)
     countdown = [fuse]
     worker = await stage.worker(
@@ -176,9 +222,9 @@ async def crashing(story: Story, limit: int, fuse: int, after: bool) -> tuple[di
     return stored(stage.store), stage.published_of_each()
 
 
-async def forgetful(story: Story, limit: int, run: int) -> tuple[dict[str, Any], dict[str, Any]]:
+async def forgetful(story: Story, limit: int, run: int, together: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read by a worker that lets go of every relationship as soon as it may, and brings in one at a time."""
-    stage = Stage(batch_limit=limit)
+    stage = Stage(batch_limit=limit, together=together)
     await tell(stage, story)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("services.scoring.decode.RUN_EVENTS", run)
@@ -188,18 +234,20 @@ async def forgetful(story: Story, limit: int, run: int) -> tuple[dict[str, Any],
 
 
 @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
-@given(stories, st.integers(1, 30), st.integers(1, 7))
-def test_what_is_in_memory_makes_no_difference(story: Story, limit: int, run: int) -> None:
-    assert asyncio.run(forgetful(story, limit, run)) == asyncio.run(undisturbed(story))
+@given(stories, st.integers(1, 30), st.integers(1, 7), st.integers(1, 6))
+def test_what_is_in_memory_makes_no_difference(story: Story, limit: int, run: int, together: int) -> None:
+    told = hurried(story) if together > 1 else story
+    assert asyncio.run(forgetful(told, limit, run, together)) == asyncio.run(undisturbed(told, together=together))
 
 
 @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
-@given(stories, st.integers(1, 30), st.integers(1, 60), st.booleans())
+@given(stories, st.integers(1, 30), st.integers(1, 60), st.booleans(), st.integers(1, 6))
 def test_a_crash_at_any_call_leaves_the_state_of_an_undisturbed_run(
-    story: Story, limit: int, fuse: int, after: bool
+    story: Story, limit: int, fuse: int, after: bool, together: int
 ) -> None:
-    quiet, told_quiet = asyncio.run(undisturbed(story))
-    crashed, published = asyncio.run(crashing(story, limit, fuse, after))
+    told = hurried(story) if together > 1 else story
+    quiet, told_quiet = asyncio.run(undisturbed(told, together=together))
+    crashed, published = asyncio.run(crashing(told, limit, fuse, after, together))
     assert crashed == quiet
     assert published == told_quiet
 

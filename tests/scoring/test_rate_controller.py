@@ -46,29 +46,29 @@ def test_few_documents_tell_nothing_unless_they_took_long() -> None:
 def test_what_counts_is_folded_together_whatever_the_store() -> None:
     rate = at(1_000)
     rate.folded(1_000, 10)
-    assert rate.records == FOLD_MOST
+    assert rate.events == FOLD_MOST
 
 
 def test_of_what_is_listed_one_by_one_no_more_is_folded_than_is_written_in_three_seconds() -> None:
     rate = at(2_000)
     assert rate.entries == 6_000
     rate.folded(1_000, 1_000)
-    assert rate.records == 6_000
+    assert rate.events == 6_000
     rate.folded(1_000, 500)
-    assert rate.records == 12_000
+    assert rate.events == 12_000
     slow = at(10)
     slow.folded(500, 500)
-    assert slow.records == pytest.approx(LEAST / SLICE_SECONDS * 3)
+    assert slow.events == pytest.approx(LEAST / SLICE_SECONDS * 3)
     slowest = RateController(1, 1)
     slowest.folded(500, 500)
-    assert slowest.records == slowest.entries == FOLD_LEAST
+    assert slowest.events == slowest.entries == FOLD_LEAST
 
 
 def test_nothing_folded_tells_nothing() -> None:
     rate = at(2_000)
     rate.folded(1_000, 500)
     rate.folded(0, 0)
-    assert rate.records == 12_000
+    assert rate.events == 12_000
 
 
 def test_bounds_that_cannot_be_are_refused() -> None:

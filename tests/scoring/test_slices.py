@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scoring.rate_controller import RateController
-from shared.domain.contract.events import CLOCK_KEY, DAY, HOUR
+from shared.domain.contract.events import DAY, HOUR
 from shared.domain.errors import Unavailable
 from shared.storage.memory import MemoryStore
+from shared.stream.frames import CLOCK, kind_of
 from shared.stream.memory_group import MemoryMember
 from shared.stream.ports import Message
 from shared.stream.topics import INTERACTIONS
@@ -167,7 +168,7 @@ async def test_what_falls_due_during_a_flush_is_said_in_the_log_before_its_end()
     stage.now = START + 4 * HOUR
     for _ in NAMES[1:]:
         assert not await worker.flush_part()
-        assert [record.key for record in stage.log.records(INTERACTIONS)].count(CLOCK_KEY) == 1
+        assert [kind_of(record) for record in stage.log.records(INTERACTIONS)].count(CLOCK) == 1
 
 
 async def test_a_revocation_between_two_slices_leaves_nothing_of_the_flush() -> None:

@@ -59,7 +59,7 @@ class Processor(NeverBehind):
     async def assigned(self, partitions: Sequence[int]) -> None:
         self.calls.append("assigned")
 
-    async def apply(self, batch: Batch) -> None:
+    async def apply(self, batch: Batch) -> int:
         self.calls.append(f"apply {batch.records[0].offset}")
         began = asyncio.get_running_loop().time()
         await asyncio.sleep(self.seconds)
@@ -68,6 +68,7 @@ class Processor(NeverBehind):
             raise self.fails
         self.positions[batch.partition] = batch.records[-1].offset + 1
         self._unflushed += len(batch.records)
+        return len(batch.records)
 
     def full(self) -> bool:
         return self._unflushed >= self.most

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from xxhash import xxh3_64_intdigest
 
 from shared.domain.columns.id_chunks import CHUNKS_A_DAY, Hashes, Ints
 from shared.domain.columns.id_table import OWNER_BITS, Bools, IdTable, Tags
@@ -23,11 +22,6 @@ _SPACIOUS, _TIGHT = 0.45, 0.76  # share in use after that: of a small table, and
 _LARGE = 1 << 21
 _MOVED = 4_096  # buckets that go over at once from a table that was full into one made anew
 MANY_LEFT = 1_000  # relationships: for fewer the table is not made anew before it is full
-
-
-def id_hash(source: str, event_id: str) -> int:
-    """64 bits of XXH3 over what makes an event the same event, never 0, which stands for an empty slot."""
-    return xxh3_64_intdigest(f"{source}\n{event_id}".encode()) or 1  # no name holds a line's end
 
 
 class Stored(NamedTuple):

@@ -63,7 +63,7 @@ class IdChunk:
 
 
 class Part(NamedTuple):
-    """Ids written together: hashes and positions (from the first on) of 8 and 4 bytes each, little-endian, in base64.
+    """Ids written together: hashes and positions (from the first on) of 8 bytes each, little-endian, in base64.
 
     `first`: the position of the first; `newest`: the last moment of receipt; `fence`: the place of the last one.
     """
@@ -86,11 +86,11 @@ def parts_of(ids: IdBatch, starts: Sequence[int], logs: Sequence[Fence]) -> list
     positions = ids[:, POSITION]
     first, last = positions[np.array(starts)], positions[np.array(ends) - 1]
     hashes = ids[:, HASH].astype("<u8").tobytes()
-    distances = (positions - np.repeat(first, np.diff([*starts, len(ids)]))).astype("<u4").tobytes()
+    distances = (positions - np.repeat(first, np.diff([*starts, len(ids)]))).astype("<u8").tobytes()
     newest = np.maximum.reduceat(ids[:, RECEIVED], starts)
     return [
         Part(
-            b64encode(hashes[8 * start : 8 * end] + distances[4 * start : 4 * end]).decode(),
+            b64encode(hashes[8 * start : 8 * end] + distances[8 * start : 8 * end]).decode(),
             first_position,
             end - start,
             received,
@@ -105,8 +105,8 @@ def parts_of(ids: IdBatch, starts: Sequence[int], logs: Sequence[Fence]) -> list
 def unpack(part: str, packed: str) -> tuple[Hashes, Ints]:
     """The hashes and positions in a part of a chunk's document."""
     raw = b64decode(packed)
-    count = len(raw) // 12
-    positions = np.frombuffer(raw, "<u4", count, count * 8).astype(np.int64) + int(part[1:])
+    count = len(raw) // 16
+    positions = np.frombuffer(raw, "<u8", count, count * 8).astype(np.int64) + int(part[1:])
     return np.frombuffer(raw, "<u8", count), positions
 
 

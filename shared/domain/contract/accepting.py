@@ -98,15 +98,17 @@ def _interaction(raw: _Raw, terms: Acceptance) -> Interaction:
     envelope = _envelope(raw)
     moment = datetime_millis(envelope.time)
     refuse_impossible(moment, terms.now, "time")
+    relationship = terms.resolve(terms.tenant, envelope.subject)
     return Interaction(
         terms.tenant,
-        terms.resolve(terms.tenant, envelope.subject),
+        relationship,
         envelope.id,
         envelope.source,
         envelope.type,
         moment,
         checked_data(envelope.type, envelope.data, terms.now),
         _FLAGS[envelope.rapportbackfill],
+        envelope.subject if envelope.subject != relationship else "",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
 Millis = int
 """A point in time: milliseconds since 1970-01-01 UTC."""
@@ -19,10 +20,11 @@ FUTURE_TOLERANCE = DAY  # event time further ahead than this goes to quarantine
 
 
 class Interaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One accepted event as it travels on `rapport.interactions` (JSON).
+    """One accepted event.
 
-    `time` is the event's own time; the moment of receipt is the record's timestamp. `backfill` marks loaded
-    history: it is folded, and raises nothing. `data` stays as it came, so that unknown fields are kept.
+    `time` is the event's own time; the moment of receipt is that of its record in the log. `backfill` marks loaded
+    history: it is folded, and raises nothing. `data` is as it came (JSON). `subject` is what `relationship` was
+    resolved from, if it was another name.
     """
 
     tenant: str
@@ -33,15 +35,13 @@ class Interaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     time: Millis
     data: msgspec.Raw = msgspec.Raw(b"{}")
     backfill: bool = False
+    subject: str = ""
 
 
 class Clock(msgspec.Struct, frozen=True, gc=False):
-    """A clock record on `rapport.interactions`: evaluate what is due in this partition by `now`. Key: CLOCK_KEY."""
+    """A clock record on `rapport.interactions`: evaluate what is due in this partition by `now`."""
 
     now: Millis
-
-
-CLOCK_KEY = b"\x00clock"
 
 
 MAX_NAME = 512
@@ -59,6 +59,11 @@ def event_key(source: str, event_id: str) -> str:
     if "#" in source or "%" in source:
         source = source.replace("%", "%25").replace("#", "%23")
     return f"{source}#{event_id}"
+
+
+def id_hash(source: str, event_id: str) -> int:
+    """64 bits of XXH3 over what makes an event the same event, never 0, which stands for an empty slot."""
+    return xxh3_64_intdigest(f"{source}\n{event_id}".encode()) or 1  # no name holds a line's end
 
 
 def segment(part: str) -> str:

@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.domain.columns.dedup import id_hash
 from shared.domain.columns.months import USE
 from shared.domain.columns.row import Entry
 from shared.domain.contract.days import day_number, day_of
 from shared.domain.contract.declaration import EventClass
-from shared.domain.contract.events import Interaction, JsonObject, Millis, relationship_key
+from shared.domain.contract.events import Interaction, JsonObject, Millis, id_hash, relationship_key
 from shared.domain.contract.types import event_type
 from shared.domain.contract.uses import Use, UseColumns
 from shared.domain.relationship.touchpoints import Touchpoint

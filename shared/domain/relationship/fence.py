@@ -22,6 +22,19 @@ def same_log(one: OfLog, other: OfLog) -> bool:
     return one.partition == other.partition and one.incarnation == other.incarnation
 
 
+EVENTS_A_RECORD = 1 << 16
+
+
+def position_of(offset: int, place: int = 0) -> int:
+    """The position of the event at a place of the record at an offset; that of a whole record is its first."""
+    return offset * EVENTS_A_RECORD + place
+
+
+def offset_of(position: int) -> int:
+    """The offset of the record that a position lies in."""
+    return position // EVENTS_A_RECORD
+
+
 class Fence(msgspec.Struct, frozen=True, order=True):
     """A place in a log: the incarnation of the topic, the partition and the position in it."""
 
