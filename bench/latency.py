@@ -54,7 +54,7 @@ class Tries(msgspec.Struct, frozen=True):
     sent: Sequence[Sent]
     stored: Sequence[float | None]
     seen: Sequence[float | None]
-    lag: Sequence[tuple[float, int]]  # (perf_counter, records)
+    lag: Sequence[tuple[float, int]]  # (perf_counter, events that scoring has not committed, about)
     drained: float | None  # seconds from the last answer until nothing was left to score
 
 
@@ -138,8 +138,11 @@ async def known(ready: dict[str, str]) -> None:
 async def one(ready: dict[str, str], line: Line, watch: Watch, plan: Plan) -> Tries:
     """Send everything, then wait until all of it was scored and seen, or time is up."""
     watch.lag.clear()
+    before = await watch.written()
     sent = await send_all(ready["ingest"], ready["write_key"], plan, Traffic(new_id()[:8], RELATIONSHIPS))
-    lag = list(watch.lag)
+    events = sum(one.batch.events for one in sent if one.status == httpx.codes.ACCEPTED)
+    a_record = events / max(1, await watch.written() - before)
+    lag = [(at, round(records * a_record)) for at, records in watch.lag]
     try:
         drained = await watch.until_done(DRAIN_SECONDS)
     except TimeoutError:
@@ -225,12 +228,12 @@ def backlog(tries: Tries) -> dict[str, Any]:
     Less than a few seconds of traffic is no backlog but the time between two commits.
     """
     half = tries.lag[len(tries.lag) // 2 :]
-    times, records = zip(*half, strict=True) if half else ((0.0,), (0,))
-    growth = float(np.polyfit(times, records, 1)[0]) if len(half) > 2 else 0.0
+    times, events = zip(*half, strict=True) if half else ((0.0,), (0,))
+    growth = float(np.polyfit(times, events, 1)[0]) if len(half) > 2 else 0.0
     rate = tries.plan.rate
-    growing = records[-1] > BACKLOG_SECONDS * rate and growth > GROWTH * rate
+    growing = events[-1] > BACKLOG_SECONDS * rate and growth > GROWTH * rate
     return {
-        "records": int(records[-1]),
+        "events": int(events[-1]),
         "growth_per_s": growth,
         "growing": bool(growing or tries.drained is None),
         "drained_in": tries.drained,
@@ -272,7 +275,7 @@ def verdict(found: dict[str, Any]) -> str:
     words = [f"accepted {found['accepted_per_s']:,.0f} of {found['offered_per_s']:,.0f} events/s"]
     if left["growing"]:
         words.append(
-            f"RATE NOT REACHED: the backlog grew by {left['growth_per_s']:,.0f} events/s to {left['records']:,}"
+            f"RATE NOT REACHED: the backlog grew by {left['growth_per_s']:,.0f} events/s to {left['events']:,}"
         )
     elif not found["reached"]:
         words.append(f"RATE NOT REACHED: {found['refused_batches']} batches refused")

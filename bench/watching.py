@@ -45,6 +45,10 @@ class Watch:
         """Records that scoring has not committed."""
         return sum([position.left for position in await self._cluster.positions(SCORING_GROUP, INTERACTIONS)])
 
+    async def written(self) -> int:
+        """Records that have ever been written."""
+        return sum([position.end for position in await self._cluster.positions(SCORING_GROUP, INTERACTIONS)])
+
     async def sample(self) -> None:
         """Note every second how much that is, for ever."""
         while True:

@@ -154,7 +154,7 @@ def _names(state: RelationshipState) -> dict[str, Any]:
 def _chunks(rows: Sequence[Row]) -> list[tuple[Row, IdChunk]]:
     """The chunks that hold event ids that are not stored yet."""
     unsaved = [row for row in rows if row.new_ids]
-    chunk_all([Unsaved(row.chunks, row.new_ids, _fence(row.state)) for row in unsaved])
+    chunk_all([Unsaved(row.chunks, row.new_ids, row.ids_log) for row in unsaved])
     for row in unsaved:
         row.new_ids = []
     return [(row, chunk) for row in rows for chunk in row.chunks if chunk.new]

@@ -8,8 +8,9 @@ header says what a record is, and in which version: a reader that does not know 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from struct import calcsize, pack, unpack, unpack_from
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +21,8 @@ from shared.domain.errors import Misconfigured, Poison
 from shared.domain.relationship.fence import EVENTS_A_RECORD
 from shared.stream.ports import Headers, Message, Record
 from shared.stream.topics import INCARNATION_HEADER, INTERACTIONS
+
+T = TypeVar("T")
 
 RECORD_HEADER = "rapport-record"  # what a record is, and in which version
 EVENTS, CLOCK = b"events/1", b"clock/1"
@@ -81,22 +84,8 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def frames_of(events: Sequence[Interaction]) -> list[bytes]:
     """Accepted events of one tenant and partition as frames, each of which fits into a record."""
-    found, start, size = [], 0, 0
-    for at, event in enumerate(events):
-        more = _most_bytes(event)
-        if at - start == FRAME_EVENTS or (at > start and size + more > FRAME_BYTES):
-            found.append(_frame(events[start:at]))
-            start, size = at, 0
-        size += more
-    if events:
-        found.append(_frame(events[start:]))
-    return found
-
-
-def _most_bytes(event: Interaction) -> int:
-    """What an event may take in a frame: columns, strings of up to four bytes a character, and its data."""
-    names = len(event.relationship) + len(event.subject) + len(event.source) + len(event.type) + len(event.id)
-    return 50 + 4 * names + len(event.data)
+    starts = range(0, len(events), FRAME_EVENTS)
+    return [frame for start in starts for frame in _fitting(events[start : start + FRAME_EVENTS])]
 
 
 def events_messages(events: Sequence[Interaction], incarnation: str, now: Millis) -> list[Message]:
@@ -199,52 +188,50 @@ def _use_ids(frame: Frame) -> list[str]:
 # --- building --------------------------------------------------------------------------------------------------------
 
 
-class _Strings(dict[str, int]):
-    """Strings by the place that each of them gets when it is first asked for."""
-
-    def __missing__(self, string: str) -> int:
-        place = self[string] = len(self)
-        return place
+def _fitting(events: Sequence[Interaction]) -> list[bytes]:
+    """These events as one frame, or halves as more of them."""
+    frame = _frame(events)
+    if len(frame) <= FRAME_BYTES or len(events) == 1:
+        return [frame]
+    half = len(events) // 2
+    return [*_fitting(events[:half]), *_fitting(events[half:])]
 
 
 def _frame(events: Sequence[Interaction]) -> bytes:
-    features, persons = _Strings(), _Strings()
-    subjects: dict[tuple[str, str], int] = {}
-    kinds: dict[tuple[str, str, bool], int] = {}
-    subject, kind, feature, person, quantity, others, ids = [], [], [], [], [], [], []
-    for place, event in enumerate(events):
-        subject.append(subjects.setdefault((event.subject or event.relationship, event.relationship), len(subjects)))
-        kind.append(kinds.setdefault((event.type, event.source, event.backfill), len(kinds)))
-        use = _plain_use(event)
-        if use is None:
-            others.append(Other(place, event.id, bytes(event.data)))
-            feature.append(features[""])
-            person.append(persons[""])
-            quantity.append(0.0)
-        else:
-            feature.append(features[use.feature or PLAIN_USE[event.type]])
-            person.append(persons[use.person])
-            quantity.append(use.quantity)
-            ids.append(event.id)
-    sent, resolved = zip(*subjects, strict=True)
-    frame = Frame(
-        tenant=events[0].tenant,
-        subjects=list(sent),
-        relationships=[] if sent == resolved else list(resolved),
-        kinds=[Kind(*one) for one in kinds],
-        features=list(features),
-        persons=list(persons),
-        subject=_column(U16, subject),
-        kind=_column(U16, kind),
-        feature=_column(U16, feature),
-        person=_column(U16, person),
-        time=_column(I64, [event.time for event in events]),
-        quantity=b"" if set(quantity) == {1.0} else _column(F64, quantity),
-        id=_column(U64, [id_hash(event.source, event.id) for event in events]),
-        others=others,
-        use_ids=_ENCODE(ids),
+    uses = [_plain_use(event) for event in events]
+    subjects, subject = _numbered([(event.subject or event.relationship, event.relationship) for event in events])
+    sent, resolved = [one for one, _ in subjects], [one for _, one in subjects]
+    kinds, kind = _numbered([(event.type, event.source, event.backfill) for event in events])
+    features, feature = _numbered(
+        [use.feature or PLAIN_USE[event.type] if use else "" for event, use in zip(events, uses, strict=True)]
     )
-    return _ENCODE(frame)
+    persons, person = _numbered([use.person if use else "" for use in uses])
+    quantity = [use.quantity if use else 0.0 for use in uses]
+    return _ENCODE(
+        Frame(
+            events[0].tenant,
+            sent,
+            [] if sent == resolved else resolved,
+            [Kind(*one) for one in kinds],
+            features,
+            persons,
+            subject,
+            kind,
+            feature,
+            person,
+            _column(I64, [event.time for event in events]),
+            b"" if quantity.count(1.0) == len(quantity) else _column(F64, quantity),
+            _column(U64, [id_hash(event.source, event.id) for event in events]),
+            [Other(at, events[at].id, bytes(events[at].data)) for at, use in enumerate(uses) if use is None],
+            _ENCODE([event.id for event, use in zip(events, uses, strict=True) if use]),
+        )
+    )
+
+
+def _numbered(values: Sequence[T]) -> tuple[list[T], bytes]:
+    """Each different value once, in the order of their first places, and a column that says which one is where."""
+    places = dict(zip(dict.fromkeys(values), count()))
+    return list(places), _column(U16, [places[value] for value in values])
 
 
 def _plain_use(event: Interaction) -> UseData | None:

@@ -104,7 +104,7 @@ def test_a_backlog_that_grows_is_told_from_the_time_between_two_commits(
 ) -> None:
     found = backlog(seen(PLAN, lag=lagging(*records)))
     assert found["growing"] is growing
-    assert found["records"] == records[-1]
+    assert found["events"] == records[-1]
 
 
 def test_a_growing_backlog_is_said_with_its_figures() -> None:

@@ -154,7 +154,7 @@ class Desk:
             self.months[name] = month_document(row, name, self.months.get(name))
             cells.stored()
         if row.new_ids:
-            chunk_all([Unsaved(row.chunks, row.new_ids, Fence(LOG, 0))])
+            chunk_all([Unsaved(row.chunks, row.new_ids, row.ids_log)])
         for chunk in row.chunks:
             if chunk.new:
                 self.chunks.setdefault(chunk.number, {}).update(chunk.fields())

@@ -72,7 +72,7 @@ def test_a_hash_is_of_64_bits_and_never_0() -> None:
 
 
 def test_what_hashes_to_0_is_no_empty_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dedup, "xxh3_64_intdigest", lambda text: 0)
+    monkeypatch.setattr("shared.domain.contract.events.xxh3_64_intdigest", lambda text: 0)
     assert id_hash("test", "e1") == 1
 
 

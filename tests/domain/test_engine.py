@@ -156,7 +156,8 @@ def test_an_event_that_does_not_count_brings_no_evaluation() -> None:
     data = {"person": "ana"}
     late = Item(desk.position + 1, NINE + 2 * HOUR, interaction("message.received", NINE, "m1", data), data)
     step = desk.fold(late)
-    assert (step.duplicates, desk.state.evaluated_at, step.touched) == (1, 0, {})
+    assert (step.duplicates, desk.state.evaluated_at, desk.state.events) == (1, 0, 1)
+    assert (len(desk.row.new_ids), desk.row.changed) == (1, False)  # its id is to be stored, and nothing else
     desk.say("note.added", NINE + 2 * HOUR)
     assert desk.state.evaluated_at == NINE + HOUR
 
@@ -401,9 +402,18 @@ def test_plain_uses_leave_what_items_folded_one_by_one_do(
     )
 
 
+USED_AGAIN = [  # an id of a message that comes again when ids of its day count no longer, and then as a use
+    (0, 0, 0, "message.received", 0),
+    *[(0, 0, 0, "usage.login", 0)] * 5,
+    (0, 8 * DAY // MINUTE, 0, "message.received", 0),
+    (0, 0, 0, "usage.login", 0),
+]
+
+
 @settings(max_examples=examples(40), deadline=None)
 @given(said(PLAIN * 4 + OTHERS, 25), st.integers(0, 24), st.integers(0, 24))
 @example(EVENTFUL, 6, 2)
+@example(USED_AGAIN, 7, 7)
 def test_plain_uses_that_are_delivered_again_change_nothing(published: list[Said], stored: int, again: int) -> None:
     """A worker that has stored everything up to somewhere, and reads on from before that, against one that went on."""
     published = [(0, minutes, lag, type, number) for _, minutes, lag, type, number in published]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 WITHIN = 90.0  # seconds for anything to happen on a busy machine
+PARTITIONS = 2
 ASKING = 0.25  # seconds between questions to the stack itself: asked at once again, it would do little but answer
 NAMES = ("ingest", "scoring", "alerts", "api")
 ANY_PORTS = [part for name in ("api", "ingest", "kafka", "mongo") for part in (f"--{name}-port", "0")]
@@ -38,7 +39,7 @@ class Up:
         self.log_file = here / "log"
         self.data = here / "data"
         command = [sys.executable, "-c", "from shared.cli.app import app; app()", "up", "--embedded"]
-        command += ["--data", str(self.data), "--ready-file", str(self.ready_file), "--partitions", "2"]
+        command += ["--data", str(self.data), "--ready-file", str(self.ready_file), "--partitions", str(PARTITIONS)]
         with self.log_file.open("w") as log, (here / "out").open("w") as out:
             self.process = subprocess.Popen(
                 [*command, *ANY_PORTS, *arguments],

@@ -238,7 +238,7 @@ async def test_what_cannot_be_decoded_goes_to_quarantine_and_the_rest_counts() -
     await stage.say("usage.login")
     await worker.drain()
     reasons = [wire.decode(record.value, Quarantined).reason for record in stage.log.records(QUARANTINE)]
-    assert reasons == ["undecodable", "invalid_field"]
+    assert sorted(reasons) == ["invalid_field", "undecodable"]
     assert (await stage.counts())["use:login", "", day_of(START)] == 2
 
 

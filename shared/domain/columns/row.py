@@ -11,6 +11,7 @@ from shared.domain.columns.months import USE
 from shared.domain.contract.days import Day, day_of, month_of
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.cadence import Cadence, cadence
+from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.state import RelationshipState
 from shared.domain.relationship.touchpoints import Touchpoint
 
@@ -53,6 +54,7 @@ class Row:
         "chunks",
         "days",
         "folded",
+        "ids_log",
         "index",
         "known_people",
         "new_ids",
@@ -90,6 +92,7 @@ class Row:
         self.promises: tuple[object, float, bool, list[Deadline]] = None, 0, False, []  # ours among these, and when
         self.chunks: list[IdChunk] = []  # of its event ids: the last one, and those that are not stored yet
         self.new_ids: list[IdBatch] = []  # event ids that are not stored yet, in pieces
+        self.ids_log = Fence()  # the log that they were read from
         self.pending: dict[str, Touchpoint] = {}  # timeline entries new or changed since the last flush, by id
         self.published = 0  # changes of its flags caused before this position of the present log need not be told again
         self.unknown_months = False  # months that are not in memory may be in the store

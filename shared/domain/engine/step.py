@@ -178,7 +178,7 @@ class _Fold:
         if not self.all_new:
             ids = ids[self.new[start:end]]
         if len(ids):
-            row.new_ids.append(ids)
+            self._remember(row, ids)
         first = min(uses.times) or min(filter(None, uses.times), default=0)  # 0 stands for unknown
         state.incarnation, state.partition, state.position = (
             self.log.incarnation,
@@ -216,16 +216,22 @@ class _Fold:
         """Fold one event that is not a plain use, or a use that is looked at; whether it may have ended a flag."""
         item = self.run.item(at, row.state.id)
         place = self._place(at)
+        if self.new[at]:  # of what is known from long ago as well, or what follows under its id would be told by chance
+            self._touch(row)
+            self._remember(row, self.ids[at : at + 1])
         if is_known_touchpoint(row, item, self.prefetched, place):
             self.step.duplicates += 1
             return False
         self._touch(row)
-        if self.new[at]:
-            row.new_ids.append(self.ids[at : at + 1])
         trigger = fold_event(self.block, row, item, self.prefetched, self.terms, place) & watched(row)
         if trigger:
             self.endings.append((row, place, trigger))
         return bool(trigger)
+
+    def _remember(self, row: Row, ids: IdBatch) -> None:
+        """Event ids of a row are to be stored."""
+        row.new_ids.append(ids)
+        row.ids_log = self.log
 
     def _touch(self, row: Row) -> None:
         self.block.touch(row)
