@@ -138,8 +138,8 @@ def _replay(job: _Job, console: Console) -> Iterator[str]:
     with Outputs() as outputs:
         flags, scores = _into(outputs, "--flags", job.flags), _into(outputs, "--scores", job.scores)
         arrivals = _arrivals(job, console)
-        until = max([arrivals.last, *job.at]) if job.until is None else job.until
-        replay, tally = Replay(job.terms), Tally()
+        until = _end(job, arrivals)
+        replay, tally = Replay(job.terms), Tally(job.at)
         with _progress(console, "replaying", arrivals.accepted) as progress:
             for found in replay.run(_counted(arrivals, until, tally, progress), until, job.at):
                 tally.note(found)
@@ -158,6 +158,19 @@ def _arrivals(job: _Job, console: Console) -> Arrivals:
     if not arrivals.accepted:
         raise Misconfigured("\n".join(["There is no event to replay.", *arrivals.first_rejected]))
     return arrivals
+
+
+def _end(job: _Job, arrivals: Arrivals) -> Millis:
+    """How far the clock goes. Raises Misconfigured where it would not get to any event."""
+    if job.until is None:
+        return max([arrivals.last, *job.at])
+    if job.until < arrivals.first:
+        first, last = rfc3339(arrivals.first), rfc3339(arrivals.last)
+        several = arrivals.accepted > 1
+        who = f"All {arrivals.accepted:,} events lie" if several else "The only event lies"
+        when = f"the first is of {first}, the last of {last}" if several else f"it is of {first}"
+        raise Misconfigured("\n".join([f"{who} after --until {rfc3339(job.until)}: {when}.", *arrivals.first_rejected]))
+    return job.until
 
 
 def _counted(

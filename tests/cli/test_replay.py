@@ -119,6 +119,50 @@ def test_nothing_after_the_end_counts(rapport: Replay) -> None:
     assert "most flags" not in done.stdout
 
 
+def test_what_comes_after_the_end_is_counted(rapport: Replay) -> None:
+    history()
+    said = rapport("--history", "e.jsonl", "--until", "2026-01-01T12:00:00Z").stdout.splitlines()
+    assert said[:5] == [
+        "events         1 of 1 relationships",
+        "time span      2026-01-01T09:00:00.000Z to 2026-01-01T12:00:00.000Z",
+        "left out       1 after --until",
+        "duplicates     0",
+        "rejected       0",
+    ]
+    assert "left out" not in rapport("--history", "e.jsonl", "--until", "2026-01-02T09:00:00Z").stdout
+
+
+def test_a_history_that_begins_after_the_end_is_refused(rapport: Replay) -> None:
+    history()
+    Path("f.jsonl").write_text("earlier\n")
+    done = rapport("--history", "e.jsonl", "--until", "2025-12-31", "--at", "2025-12-30", "--flags", "f.jsonl")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "All 2 events lie after --until 2025-12-31T00:00:00.000Z:"
+        " the first is of 2026-01-01T09:00:00.000Z, the last of 2026-01-02T09:00:00.000Z.\n"
+    )
+    assert Path("f.jsonl").read_text() == "earlier\n"
+    write("e.jsonl", [answer("1", "a", "2026-01-01T09:00:00Z", 3)])
+    done = rapport("--history", "e.jsonl", "--until", "2026-01-01T08:59:59.999Z")
+    assert (
+        done.stderr
+        == "The only event lies after --until 2026-01-01T08:59:59.999Z: it is of 2026-01-01T09:00:00.000Z.\n"
+    )
+
+
+def test_moments_at_which_no_relationship_was_known_are_named(rapport: Replay) -> None:
+    history()
+    moments = ("2026-01-02", "2025-12-31", "2026-01-01T08:59:59Z", "2025-12-31T00:00:00Z")
+    done = rapport("--history", "e.jsonl", "--at", *moments, "--scores", "s.jsonl")
+    assert done.exit_code == 0, done.output
+    assert [line for line in done.stdout.splitlines() if line.startswith("health")] == [
+        "health         at 2025-12-31T00:00:00.000Z: no relationship known yet",
+        "health         at 2026-01-01T08:59:59.000Z: no relationship known yet",
+        "health         at 2026-01-02T00:00:00.000Z: 1 yellow",
+    ]
+    assert [one["at"] for one in lines("s.jsonl")] == ["2026-01-02T00:00:00.000Z"]
+
+
 def test_tables_with_one_mapping(rapport: Replay) -> None:
     Path("m.yaml").write_text(MAPPING)
     days = [(date(2026, 1, 1) + timedelta(days=n)).isoformat() for n in range(0, 40, 2)]
