@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from typer.core import TyperGroup
 
+from shared.cli.outputs import keep_apart, open_stream, or_cannot_write
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.keys import WRITE, parse_key
 from shared.load.files import open_source
@@ -82,6 +83,7 @@ def file_command(
     job = _Job(ingest, write_key, as_live, rejects, restart, patience)
 
     def prepare() -> tuple[Source, tuple[str, ...]]:
+        keep_apart([("--rejects", rejects)], [("FILE", file), ("--mapping", mapping)])
         source = open_source(file, load_mapping(mapping) if mapping else None, backfill=not as_live)
         state = file.stat()
         form = mapping.read_text(encoding="utf-8") if mapping else ""
@@ -162,7 +164,7 @@ async def _load(job: _Job, source: Source, bookmark: Bookmark, console: Console)
     if behind.line:
         console.print(f"going on behind line {behind.line:,}, where an earlier load was interrupted", markup=False)
     limits = httpx.Limits(max_connections=8)
-    with _rejects_file(job.rejects, appending=bool(behind.line)) as reject, _progress(source, console) as progress:
+    with _rejects_file(job.rejects, appending=bool(behind.line)) as answered, _progress(source, console) as progress:
         async with httpx.AsyncClient(timeout=httpx.Timeout(30.0, connect=5.0), limits=limits) as client:
             publisher = IngestClient(
                 client,
@@ -171,24 +173,40 @@ async def _load(job: _Job, source: Source, bookmark: Bookmark, console: Console)
                 patience=job.patience,
                 on_wait=lambda why: _say(console, why),
             )
-            return await load(source, publisher, bookmark, on_progress=progress, on_reject=reject)
+            return await load(source, publisher, bookmark, on_progress=progress, on_answered=answered)
 
 
 @contextmanager
-def _rejects_file(path: Path | None, appending: bool) -> Iterator[Callable[[Rejection], None]]:
+def _rejects_file(path: Path | None, appending: bool) -> Iterator[Callable[[Sequence[Rejection]], None]]:
+    """What is to be told of every stretch that was answered, and writes what was rejected of it."""
     if path is None:
-        yield lambda _rejection: None
+        yield lambda _rejections: None
         return
-    try:
-        file: IO[bytes] = path.open("ab" if appending else "wb")
-    except OSError as error:
-        raise Misconfigured(f"cannot write --rejects {path}: {error.strerror}") from error
+    with or_cannot_write("--rejects", path):
+        stream = open_stream(path)
+        file = stream or path.open("ab")
     with file:
-        yield lambda rejection: _write_line(file, rejection)
+        rejects = _Rejects(file, earlier=stream is None and not appending)
+        yield rejects.add
+        rejects.add(())
 
 
-def _write_line(file: IO[bytes], rejection: Rejection) -> None:
-    file.write(msgspec.json.encode(rejection) + b"\n")
+class _Rejects:
+    """A file of rejects. What it holds of an `earlier` load stays until this one has come to something.
+
+    It is written before the bookmark moves, for where this load is interrupted the next one only adds to it.
+    """
+
+    def __init__(self, file: IO[bytes], earlier: bool) -> None:
+        self._file = file
+        self._earlier = earlier
+
+    def add(self, rejections: Sequence[Rejection]) -> None:
+        if self._earlier:
+            self._file.truncate(0)
+            self._earlier = False
+        self._file.writelines(msgspec.json.encode(one) + b"\n" for one in rejections)
+        self._file.flush()
 
 
 @contextmanager

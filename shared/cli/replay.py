@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from typer.core import TyperCommand
 
 from shared.cli.failing import or_fail
+from shared.cli.outputs import Named, Outputs, keep_apart
 from shared.cli.replayed import ENCODER, Tally, flag_line, score_line
 from shared.domain.contract.events import Interaction, Millis
 from shared.domain.contract.moments import rfc3339
@@ -91,6 +92,9 @@ def replay(
     """Run files of events through the engine as if they had come live: which flags, and which scores, and when."""
 
     def prepare() -> _Job:
+        inputs: list[Named] = [("--history", file) for file in history]
+        inputs += [("--mapping", Path(name)) for name in mapping or [] if name != NO_MAPPING]
+        keep_apart([("--flags", flags), ("--scores", scores)], [*inputs, ("--playbook", playbook)])
         moments = [_moment("--at", text) for text in at or []]
         end = _moment("--until", until) if until else None
         if scores and not moments:
@@ -131,11 +135,11 @@ def _sources(files: Sequence[Path], mappings: Sequence[str]) -> list[tuple[str, 
 def _replay(job: _Job, console: Console) -> Iterator[str]:
     """Do it, and say in lines what came of it."""
     started = perf_counter()
-    with ExitStack() as stack:
-        flags, scores = (_lines_into(path, stack) for path in (job.flags, job.scores))
+    with Outputs() as outputs:
+        flags, scores = _into(outputs, "--flags", job.flags), _into(outputs, "--scores", job.scores)
         arrivals = _arrivals(job, console)
-        until = max([arrivals.last, *job.at]) if job.until is None else job.until
-        replay, tally = Replay(job.terms), Tally()
+        until = _end(job, arrivals)
+        replay, tally = Replay(job.terms), Tally(job.at)
         with _progress(console, "replaying", arrivals.accepted) as progress:
             for found in replay.run(_counted(arrivals, until, tally, progress), until, job.at):
                 tally.note(found)
@@ -156,6 +160,19 @@ def _arrivals(job: _Job, console: Console) -> Arrivals:
     return arrivals
 
 
+def _end(job: _Job, arrivals: Arrivals) -> Millis:
+    """How far the clock goes. Raises Misconfigured where it would not get to any event."""
+    if job.until is None:
+        return max([arrivals.last, *job.at])
+    if job.until < arrivals.first:
+        first, last = rfc3339(arrivals.first), rfc3339(arrivals.last)
+        several = arrivals.accepted > 1
+        who = f"All {arrivals.accepted:,} events lie" if several else "The only event lies"
+        when = f"the first is of {first}, the last of {last}" if several else f"it is of {first}"
+        raise Misconfigured("\n".join([f"{who} after --until {rfc3339(job.until)}: {when}.", *arrivals.first_rejected]))
+    return job.until
+
+
 def _counted(
     events: Iterable[Interaction], until: Millis, tally: Tally, progress: Callable[[int], None]
 ) -> Iterator[Interaction]:
@@ -166,19 +183,12 @@ def _counted(
         yield event
 
 
-def _lines_into(path: Path | None, stack: ExitStack) -> Callable[[Any], None]:
+def _into(outputs: Outputs, option: str, path: Path | None) -> Callable[[Any], None]:
     """Where lines go: into a file, if one is named."""
     if path is None:
         return lambda _line: None
-    try:
-        file: IO[bytes] = stack.enter_context(path.open("wb"))
-    except OSError as error:
-        raise Misconfigured(f"cannot write {path}: {error.strerror}") from error
-    return lambda line: _write(file, line)
-
-
-def _write(file: IO[bytes], line: Any) -> None:
-    file.write(ENCODER.encode(line) + b"\n")
+    write = outputs.lines_into(option, path)
+    return lambda line: write(ENCODER.encode(line))
 
 
 @contextmanager

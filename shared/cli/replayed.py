@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -51,20 +51,20 @@ def _factors(score: Score) -> dict[str, dict[str, float | None]]:
 
 
 class Tally:
-    """Counts what a replay says, and puts it into words."""
+    """Counts what a replay says, and puts it into words; `at` is when it looks at the scores."""
 
-    def __init__(self) -> None:
-        self.events = 0
+    def __init__(self, at: Iterable[Millis] = ()) -> None:
+        self.events = 0  # up to the end
         self._raised: Counter[str] = Counter()  # by rule
         self._cleared: Counter[str] = Counter()
         self._standing: dict[tuple[str, str, str], str] = {}  # relationship, rule and subject → rule
         self._busy: Counter[str] = Counter()  # flags raised, by relationship
-        self._health: dict[Millis, Counter[str]] = {}  # by moment
+        self._health: dict[Millis, Counter[str]] = {moment: Counter() for moment in sorted(set(at))}
 
     def note(self, found: Flagged | Scored) -> None:
         """Count this."""
         if isinstance(found, Scored):
-            self._health.setdefault(found.at, Counter())[found.scores.ri.band] += 1
+            self._health[found.at][found.scores.ri.band] += 1
             return
         change = found.change
         key = (found.relationship, change.rule, change.subject)
@@ -80,6 +80,8 @@ class Tally:
         """The summary; `seconds` is how long all of it took."""
         yield f"events         {self.events:,} of {replay.relationships:,} relationships"
         yield f"time span      {rfc3339(arrivals.first)} to {rfc3339(replay.clock)}"
+        if arrivals.accepted > self.events:
+            yield f"left out       {arrivals.accepted - self.events:,} after --until"
         yield f"duplicates     {replay.duplicates:,}"
         yield f"rejected       {arrivals.rejected.total():,}"
         for reason, count in arrivals.rejected.most_common():
@@ -88,7 +90,7 @@ class Tally:
         yield from self._flags()
         for moment, bands in self._health.items():
             words = ", ".join(f"{bands[band]:,} {band}" for band in Band if bands[band])
-            yield f"health         at {rfc3339(moment)}: {words}"
+            yield f"health         at {rfc3339(moment)}: {words or 'no relationship known yet'}"
         yield f"took           {seconds:.1f} s, {self.events / seconds:,.0f} events/s"
 
     def _flags(self) -> Iterator[str]:

@@ -57,6 +57,8 @@ class DataDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.mongo = self.path / "mongo"
+        self.simulator = self.path / "simulator.json"
+        self._lock = self.path / "lock"
         self._secrets = self.path / "keys.json"
         self._running = self.path / "running.json"
 
@@ -65,7 +67,7 @@ class DataDirectory:
         """Make the directory and hold it. Raises Misconfigured where another stack holds it or it cannot be made."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, PRIVATE)
+            handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, PRIVATE)
         except OSError as error:
             raise Misconfigured(
                 f"{self.path} cannot be used ({error.strerror}): choose another with --data."
@@ -84,7 +86,7 @@ class DataDirectory:
     def is_locked(self) -> bool:
         """Whether a stack runs on this directory now."""
         try:
-            handle = os.open(self.path / "lock", os.O_RDWR)
+            handle = os.open(self._lock, os.O_RDWR)
         except FileNotFoundError:
             return False
         try:
@@ -94,6 +96,12 @@ class DataDirectory:
         finally:
             os.close(handle)
         return False
+
+    def keeps(self, file: Path) -> bool:
+        """Whether this is a file that the stack keeps here for itself, by whatever path."""
+        real = os.path.realpath(file)
+        mine = {os.path.realpath(one) for one in (self._secrets, self._running, self._lock, self.simulator)}
+        return real in mine or Path(real).is_relative_to(os.path.realpath(self.mongo))
 
     def secrets(self) -> Secrets | None:
         return _read(self._secrets, Secrets)

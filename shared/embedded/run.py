@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ def run(options: Options) -> None:
     counts."""
     read_settings()  # the services will: better before anything is started
     data = DataDirectory(options.data)
+    if options.ready_file:
+        _check(options.ready_file, data)
     with data.locked(), _removed(options.ready_file):
         stack = Stack(options, data, claim(options.ports()), Console(sys.stderr))
         secrets = own_secrets(data)
@@ -34,6 +37,14 @@ def run(options: Options) -> None:
             asyncio.run(live())
         except* Misconfigured as problems:
             raise _first(problems) from None
+
+
+def _check(ready_file: Path, data: DataDirectory) -> None:
+    """Raise Misconfigured where something would be lost when a ready file is removed and made anew."""
+    if data.keeps(ready_file):
+        raise Misconfigured(f"--ready-file {ready_file} is a file of the data directory's own: name another")
+    if os.path.lexists(ready_file) and (ready_file.is_symlink() or not ready_file.is_file()):
+        raise Misconfigured(f"--ready-file {ready_file} is there and no ordinary file: name another")
 
 
 @contextmanager

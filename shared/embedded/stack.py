@@ -137,7 +137,7 @@ class Stack:
         return Launch(name, argv, env, answers(ready_url), hands_on=name in ("ingest", "scoring"))
 
     def _simulator(self, secrets: Secrets) -> Launch:
-        state = str(self.data.path / "simulator.json")
+        state = str(self.data.simulator)
         argv = (sys.executable, "-m", "shared.simulator", "--ingest", self.ingest, "--api", self.api, "--state", state)
         env = environment(RAPPORT_WRITE_KEY=secrets.write_key, RAPPORT_API_KEY=secrets.api_key)
 

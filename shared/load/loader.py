@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -43,12 +43,13 @@ async def load(
     bookmark: Bookmark,
     *,
     on_progress: Callable[[int, Summary], None],
-    on_reject: Callable[[Rejection], None],
+    on_answered: Callable[[Sequence[Rejection]], None],
     stretch: int = STRETCH,
 ) -> Summary:
     """Loads what lies behind the bookmark and removes it at the end; `Unavailable` leaves it where it can go on.
 
-    Rows before the bookmark are read again but not sent, for numbering equal rows rests on them.
+    Rows before the bookmark are read again but not sent, for numbering equal rows rests on them. `on_answered` is told
+    what was rejected of each stretch, often nothing, before the bookmark moves.
     """
     start = bookmark.read()
     summary = Summary(read=start.read, accepted=start.accepted, rejected=start.rejected)
@@ -58,7 +59,7 @@ async def load(
         ahead = asyncio.create_task(asyncio.to_thread(_stretch, rows, stretch))
         while (now := await ahead).rows:
             ahead = asyncio.create_task(asyncio.to_thread(_stretch, rows, stretch))
-            await _send(now, start.line, sender, summary, subjects, on_reject)
+            await _send(now, start.line, sender, summary, subjects, on_answered)
             last = now.rows[-1]
             if last.line > start.line:
                 bookmark.write(Progress(last.line, summary.read, summary.accepted, summary.rejected))
@@ -77,7 +78,7 @@ async def _send(
     sender: Sender,
     summary: Summary,
     subjects: Seen,
-    on_reject: Callable[[Rejection], None],
+    on_answered: Callable[[Sequence[Rejection]], None],
 ) -> None:
     """Sends the rows behind line `after` and counts all of them."""
     for event in stretch.events():
@@ -89,9 +90,10 @@ async def _send(
     outcome = await sender.send(events) if events else Outcome()
     summary.read += len(events) + len(problems)
     summary.accepted += outcome.accepted
-    for rejection in sorted([*problems, *outcome.rejected], key=lambda found: found.line):
+    rejections = sorted([*problems, *outcome.rejected], key=lambda found: found.line)
+    for rejection in rejections:
         summary.reject(rejection)
-        on_reject(rejection)
+    on_answered(rejections)
 
 
 def _stretch(rows: Iterator[Loaded], size: int) -> Stretch:

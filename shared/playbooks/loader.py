@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
 
 from shared.domain.errors import Misconfigured
 from shared.domain.playbooks.model import Match, Override, Playbook, RuleSettings, default_playbook
-from shared.domain.playbooks.resolver import laid_over
+from shared.domain.playbooks.resolver import covers, laid_over
 from shared.domain.rules.table import RULES
 from shared.playbooks.nodes import (
     InvalidNode,
@@ -88,11 +88,14 @@ def _rule(node: yaml.Node, base: RuleSettings, key: Key) -> RuleSettings:
 
 def _overrides(listed: yaml.Node, settings: RuleSettings, key: Key) -> Iterator[Override]:
     """The first one that matches a relationship counts, so one that matches all would hide what follows it."""
+    before: list[tuple[Match, int]] = []  # with their lines
     for number, node in enumerate(items(listed, key, "overrides, each with match")):
         mine = (*key[:-1], f"{key[-1]}[{number}]")
         given = entries(node, mine, names=tuple(field_types(Override)))
         if "match" not in given or (match := read_struct(given["match"], Match(), (*mine, "match"))) == Match():
             raise refuse(node, mine, f"match is missing; say which relationships by {', '.join(field_types(Match))}")
+        _see_that_it_counts(given["match"], match, before, (*mine, "match"))
+        before.append((match, node.start_mark.line + 1))
         values = read_fields(node, Override(match=match), mine, but=("match", "params"))
         if "params" in given:
             values["params"] = read_fields(given["params"], settings.params, (*mine, "params"))
@@ -102,3 +105,13 @@ def _overrides(listed: yaml.Node, settings: RuleSettings, key: Key) -> Iterator[
         except ValueError as error:
             raise refuse(node, mine, str(error)) from error
         yield override
+
+
+def _see_that_it_counts(node: yaml.Node, match: Match, before: Sequence[tuple[Match, int]], key: Key) -> None:
+    """Refuse the match of an override that could never count, because an earlier one matches all that it does."""
+    for number, (earlier, line) in enumerate(before):
+        if covers(earlier, match):
+            that, first = f"overrides[{number}] at line {line}", "and only the first override that matches counts"
+            if covers(match, earlier):
+                raise refuse(node, key, f"the same as that of {that}, {first}; make one of the two")
+            raise refuse(node, key, f"{that} matches all of these, {first}; put the narrower one first")

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,18 +61,49 @@ def test_up_asks_what_to_run_on() -> None:
     assert "Say --embedded" in done.stderr
 
 
-def test_up_names_a_port_that_is_taken(tmp_path: Path) -> None:
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port that something listens on: a stack that wants it ends before it has started anything."""
     with socket.socket() as server:
         server.bind((LOOPBACK, 0))
         server.listen()
-        port = server.getsockname()[1]
-        done = rapport(
-            *("up", "--embedded", "--data", str(tmp_path), "--api-port", str(port), "--ingest-port", "0"),
-            *("--kafka-port", "0", "--mongo-port", "0", "--scoring-metrics-port", "0", "--alerts-metrics-port", "0"),
-        )
+        yield server.getsockname()[1]
+
+
+def up(data: Path, port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`rapport up --embedded` with this port for the API."""
+    return rapport(
+        *("up", "--embedded", "--data", str(data), "--api-port", str(port), "--ingest-port", "0", *arguments),
+        *("--kafka-port", "0", "--mongo-port", "0", "--scoring-metrics-port", "0", "--alerts-metrics-port", "0"),
+    )
+
+
+def test_up_names_a_port_that_is_taken(tmp_path: Path, taken_port: int) -> None:
+    done = up(tmp_path, taken_port)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"Port {port} is taken: choose another with --api-port")
+    assert done.stderr.startswith(f"Port {taken_port} is taken: choose another with --api-port")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["keys.json", "running.json", "simulator.json", "lock", "mongo/rapport.db"])
+def test_up_does_not_take_a_file_of_its_own_for_the_ready_file(tmp_path: Path, taken_port: int, name: str) -> None:
+    data, file = tmp_path / "data", tmp_path / "data" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    (tmp_path / "other").symlink_to(data)
+    done = up(data, taken_port, "--ready-file", str(tmp_path / "other" / name))
+    assert (done.returncode, file.read_text()) == (1, "{}")
+    assert f"--ready-file {tmp_path / 'other' / name} is a file of the data directory's own" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["pipe", "link", "directory"])
+def test_up_removes_only_a_file_to_write_a_ready_file(tmp_path: Path, taken_port: int, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "directory").mkdir()
+    done = up(tmp_path / "data", taken_port, "--ready-file", str(tmp_path / name))
+    assert (done.returncode, os.path.lexists(tmp_path / name)) == (1, True)
+    assert done.stderr == f"--ready-file {tmp_path / name} is there and no ordinary file: name another\n"
 
 
 def test_up_refuses_a_directory_that_another_stack_holds(tmp_path: Path) -> None:

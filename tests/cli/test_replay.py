@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from pathlib import Path
@@ -117,6 +119,50 @@ def test_nothing_after_the_end_counts(rapport: Replay) -> None:
     assert "most flags" not in done.stdout
 
 
+def test_what_comes_after_the_end_is_counted(rapport: Replay) -> None:
+    history()
+    said = rapport("--history", "e.jsonl", "--until", "2026-01-01T12:00:00Z").stdout.splitlines()
+    assert said[:5] == [
+        "events         1 of 1 relationships",
+        "time span      2026-01-01T09:00:00.000Z to 2026-01-01T12:00:00.000Z",
+        "left out       1 after --until",
+        "duplicates     0",
+        "rejected       0",
+    ]
+    assert "left out" not in rapport("--history", "e.jsonl", "--until", "2026-01-02T09:00:00Z").stdout
+
+
+def test_a_history_that_begins_after_the_end_is_refused(rapport: Replay) -> None:
+    history()
+    Path("f.jsonl").write_text("earlier\n")
+    done = rapport("--history", "e.jsonl", "--until", "2025-12-31", "--at", "2025-12-30", "--flags", "f.jsonl")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "All 2 events lie after --until 2025-12-31T00:00:00.000Z:"
+        " the first is of 2026-01-01T09:00:00.000Z, the last of 2026-01-02T09:00:00.000Z.\n"
+    )
+    assert Path("f.jsonl").read_text() == "earlier\n"
+    write("e.jsonl", [answer("1", "a", "2026-01-01T09:00:00Z", 3)])
+    done = rapport("--history", "e.jsonl", "--until", "2026-01-01T08:59:59.999Z")
+    assert (
+        done.stderr
+        == "The only event lies after --until 2026-01-01T08:59:59.999Z: it is of 2026-01-01T09:00:00.000Z.\n"
+    )
+
+
+def test_moments_at_which_no_relationship_was_known_are_named(rapport: Replay) -> None:
+    history()
+    moments = ("2026-01-02", "2025-12-31", "2026-01-01T08:59:59Z", "2025-12-31T00:00:00Z")
+    done = rapport("--history", "e.jsonl", "--at", *moments, "--scores", "s.jsonl")
+    assert done.exit_code == 0, done.output
+    assert [line for line in done.stdout.splitlines() if line.startswith("health")] == [
+        "health         at 2025-12-31T00:00:00.000Z: no relationship known yet",
+        "health         at 2026-01-01T08:59:59.000Z: no relationship known yet",
+        "health         at 2026-01-02T00:00:00.000Z: 1 yellow",
+    ]
+    assert [one["at"] for one in lines("s.jsonl")] == ["2026-01-02T00:00:00.000Z"]
+
+
 def test_tables_with_one_mapping(rapport: Replay) -> None:
     Path("m.yaml").write_text(MAPPING)
     days = [(date(2026, 1, 1) + timedelta(days=n)).isoformat() for n in range(0, 40, 2)]
@@ -163,7 +209,10 @@ def test_it_says_how_far_it_is(rapport: Replay, monkeypatch: pytest.MonkeyPatch)
             "--at 2026-02-02T00:00:00.000Z is after",
         ),
         (["--history", "e.jsonl", "--scores", "s.jsonl"], "--scores needs a moment: --at 2026-01-31"),
-        (["--history", "e.jsonl", "--flags", "no/f.jsonl"], "cannot write no/f.jsonl: No such file or directory"),
+        (
+            ["--history", "e.jsonl", "--flags", "no/f.jsonl"],
+            "cannot write --flags no/f.jsonl: No such file or directory",
+        ),
         (["--history", "t.csv"], "t.csv: a table needs --mapping FILE"),
         (["--history", "t.csv", "--mapping", "m.yaml"], "m.yaml:3: time.column: the table has no column 'day'"),
         (["--history", "e.jsonl", "--mapping", "none.yaml"], "cannot read the mapping none.yaml: No such file"),
@@ -180,6 +229,109 @@ def test_what_cannot_be_done_is_said_in_words(rapport: Replay, arguments: list[s
     Path("m.yaml").write_text(MAPPING)
     done = rapport(*arguments)
     assert (done.exit_code, done.stderr.startswith(words), done.stdout) == (1, True, ""), done.stderr
+
+
+def history(path: str = "e.jsonl") -> bytes:
+    """Two days of a history in a file; what the file holds."""
+    write(path, [answer(str(n), f"acct-{n}", f"2026-01-0{n}T09:00:00Z", 3) for n in (1, 2)])
+    return Path(path).read_bytes()
+
+
+def names() -> set[str]:
+    """What lies in the directory of the test."""
+    return {one.name for one in Path().iterdir()}
+
+
+@pytest.mark.parametrize("option", ["--flags", "--scores"])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: None, "./e.jsonl"),
+        (lambda: Path("other").symlink_to("e.jsonl"), "other"),
+        (lambda: Path("other").hardlink_to("e.jsonl"), "other"),
+        (lambda: Path("here").symlink_to("."), "here/e.jsonl"),
+    ],
+)
+def test_the_history_is_never_written_to(rapport: Replay, make: Callable[[], None], name: str, option: str) -> None:
+    before = history()
+    make()
+    done = rapport("--history", "e.jsonl", "--at", "2026-01-02", option, name)
+    assert (done.exit_code, done.stdout) == (1, "")
+    shown = Path(name)
+    assert done.stderr == f"{option} {shown} is the same file as --history e.jsonl: name another file to write to\n"
+    assert Path("e.jsonl").read_bytes() == before
+
+
+def test_mapping_and_playbook_are_never_written_to(rapport: Replay) -> None:
+    history()
+    Path("t.csv").write_text("customer,day,amount\na,2026-01-01,1\n")
+    Path("m.yaml").write_text(MAPPING)
+    Path("p.yaml").write_text('version: "1"\n')
+    arguments = ("--history", "e.jsonl", "t.csv", "--mapping", "-", "m.yaml", "--playbook", "p.yaml")
+    for option, name in (("--mapping", "m.yaml"), ("--playbook", "p.yaml"), ("--history", "t.csv")):
+        before = Path(name).read_bytes()
+        done = rapport(*arguments, "--flags", name)
+        assert (done.exit_code, done.stderr.split(":")[0]) == (1, f"--flags {name} is the same file as {option} {name}")
+        assert Path(name).read_bytes() == before
+
+
+@pytest.mark.parametrize("other", ["z", "./z", "link", "here/z"])
+@pytest.mark.parametrize("there", [False, True])
+def test_flags_and_scores_are_two_files(rapport: Replay, other: str, there: bool) -> None:
+    history()
+    Path("link").symlink_to("z")
+    Path("here").symlink_to(".")
+    if there:
+        Path("z").write_text("earlier\n")
+    done = rapport("--history", "e.jsonl", "--at", "2026-01-02", "--flags", "z", "--scores", other)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"--scores {Path(other)} is the same file as --flags z: name another file to write to\n"
+    assert Path("z").exists() == there
+
+
+@pytest.mark.parametrize("broken", ["", '{"half\n'])
+def test_an_earlier_output_outlives_a_run_that_fails(rapport: Replay, broken: str) -> None:
+    Path("e.jsonl").write_text(broken)
+    Path("f.jsonl").write_text("earlier\n")
+    before = names()
+    assert rapport("--history", "e.jsonl", "--flags", "f.jsonl").exit_code == 1
+    assert (Path("f.jsonl").read_text(), names()) == ("earlier\n", before)
+
+
+def test_an_earlier_output_outlives_a_run_that_is_interrupted(rapport: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_found: object) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    history()
+    Path("f.jsonl").write_text("earlier\n")
+    before = names()
+    monkeypatch.setattr(shared.cli.replay, "score_line", interrupted)
+    arguments = ("--history", "e.jsonl", "--at", "2026-01-02", "--flags", "f.jsonl", "--scores", "s.jsonl")
+    assert rapport(*arguments).exit_code != 0
+    assert (Path("f.jsonl").read_text(), names()) == ("earlier\n", before)
+
+
+def test_outputs_take_the_place_of_earlier_ones(rapport: Replay) -> None:
+    history()
+    Path("f.jsonl").write_text("earlier\n" * 1000)
+    done = rapport("--history", "e.jsonl", "--at", "2026-01-02", "--flags", "f.jsonl", "--scores", "s.jsonl")
+    assert done.exit_code == 0, done.output
+    assert [one["relationship"] for one in lines("f.jsonl")] == ["acct-1", "acct-2"]
+    assert [one["relationship"] for one in lines("s.jsonl")] == ["acct-1"]
+    assert names() == {"e.jsonl", "f.jsonl", "s.jsonl"}
+
+
+def test_flags_that_are_piped_come_before_the_summary(tmp_path: Path) -> None:
+    write(str(tmp_path / "e.jsonl"), [answer("1", "acct-1", "2026-01-01T09:00:00Z", 3)])
+    command = [sys.executable, "-c", "from shared.cli.app import app; app()", "replay"]
+    arguments = ["--history", str(tmp_path / "e.jsonl"), "--flags", "/dev/stdout"]
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run([*command, *arguments], stdout=out, check=True, timeout=60)
+    piped = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    for said in ((tmp_path / "out").read_bytes(), piped):
+        first, second = said.splitlines()[:2]
+        assert json.loads(first)["relationship"] == "acct-1"
+        assert second == b"events         1 of 1 relationships"
 
 
 def test_events_are_ordered_with_few_in_memory(tmp_path: Path) -> None:

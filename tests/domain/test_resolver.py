@@ -15,7 +15,7 @@ from shared.domain.contract.events import DAY
 from shared.domain.engine.terms import SLACK_DAYS, Terms
 from shared.domain.playbooks import resolver as resolving
 from shared.domain.playbooks.model import Match, Override, Playbook
-from shared.domain.playbooks.resolver import Resolver
+from shared.domain.playbooks.resolver import Resolver, covers
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.flags import Severity
 from shared.domain.relationship.state import Directory, RelationshipState
@@ -53,6 +53,20 @@ def test_a_match_is_by_all_that_it_names_without_regard_to_case(match: dict[str,
     book = overridden(Override(match=Match(**match), enabled=False))
     said = other(kind="Partner", type="BFF", segment="Enterprise", tier="Gold", stage="onboarding")
     assert Resolver(book).of(said)["usage_drop"].enabled is not fits
+
+
+@pytest.mark.parametrize(
+    ("narrower", "covered"),
+    [
+        ({"segment": ("ENTERPRISE",)}, True),
+        ({"segment": ("Small", "Enterprise")}, True),
+        ({"segment": ("Enterprise",), "tier": ("gold",)}, True),
+        ({"segment": ("Enterprise", "other")}, False),
+        ({"tier": ("gold",)}, False),
+    ],
+)
+def test_a_match_covers_one_that_asks_for_more(narrower: dict[str, tuple[str, ...]], covered: bool) -> None:
+    assert covers(Match(segment=("enterprise", "small")), Match(**narrower)) is covered
 
 
 def test_the_first_override_that_matches_is_laid_over_the_rule() -> None:

@@ -248,3 +248,43 @@ def test_an_override_that_cannot_be(line: str, error: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         parse_playbook(text, "team.yaml", builtin_playbook())
     assert str(refused.value).startswith(f"team.yaml:{error}")
+
+
+def overrides(*items: str) -> str:
+    """A playbook whose rule usage_drop has these overrides, the first one at line 5."""
+    listed = "".join(f"      - {item}\n" for item in items)
+    return f'version: "1"\nrules:\n  usage_drop:\n    overrides:\n{listed}'
+
+
+@pytest.mark.parametrize(
+    ("later", "error"),
+    [
+        (
+            "match: {tier: [GOLD], segment: [b, a]}",
+            "7:16: rules.usage_drop.overrides[2].match: the same as that of overrides[0] at line 5, and only the first"
+            " override that matches counts; make one of the two",
+        ),
+        (
+            "match: {segment: [a], tier: [gold], kind: [partner]}",
+            "7:16: rules.usage_drop.overrides[2].match: overrides[0] at line 5 matches all of these, and only the first"
+            " override that matches counts; put the narrower one first",
+        ),
+        (
+            "match: {stage: [trial], tier: [gold]}",
+            "7:16: rules.usage_drop.overrides[2].match: overrides[1] at line 6 matches all of these, and only the first"
+            " override that matches counts; put the narrower one first",
+        ),
+    ],
+)
+def test_an_override_that_could_never_count_is_refused(later: str, error: str) -> None:
+    text = overrides("match: {segment: [a, b], tier: [gold]}", "match: {stage: [Trial]}", later)
+    with pytest.raises(Misconfigured) as refused:
+        parse_playbook(text, "team.yaml", builtin_playbook())
+    assert str(refused.value) == f"team.yaml:{error}"
+
+
+def test_an_override_may_match_some_that_an_earlier_one_matches() -> None:
+    text = overrides(
+        "match: {segment: [a], tier: [gold]}", "match: {segment: [a, b]}", "match: {tier: [gold]}", "match: {kind: [a]}"
+    )
+    assert len(parse_playbook(text, "team.yaml", builtin_playbook()).rules["usage_drop"].overrides) == 4

@@ -88,6 +88,17 @@ def _matches(match: Match, profile: Profile) -> bool:
     return all(not values or value in map(str.casefold, values) for values, value in zip(wanted, profile, strict=True))
 
 
+def covers(wider: Match, narrower: Match) -> bool:
+    """Whether every relationship that one match takes is taken by the other, too, whatever there is of them."""
+    pairs = zip(_values(wider), _values(narrower), strict=True)
+    return all(not values or (fewer and fewer <= values) for values, fewer in pairs)
+
+
+def _values(match: Match) -> list[set[str]]:
+    """What it asks for of each attribute, in their order; an empty set where it takes any."""
+    return [set(map(str.casefold, getattr(match, name))) for name in _ATTRIBUTES]
+
+
 def _resolved(settings: RuleSettings, profile: Profile) -> RuleSettings:
     mine = next((one for one in settings.overrides if _matches(one.match, profile)), None)
     return settings if mine is None else laid_over(settings, mine)
