@@ -189,26 +189,27 @@ async def score_log(log: Log, store: StateStore, watch: Stopwatch, heard: Heard,
     publisher = Written(KafkaPublisher(log.bootstrap), INTERACTIONS)
     processor = scoring(store, publisher, metrics, clock_from(log.last), partitions, Garbage())
     watched = Watched(processor, log, watch, heard)
-    member = _member(log, watched, metrics, group)
-    running = asyncio.create_task(member.run())
+    mine = member(log.bootstrap, log.topic, watched, metrics, group)
+    running = asyncio.create_task(mine.run())
     stored = asyncio.create_task(watched.stored.wait())
     await asyncio.wait({running, stored}, return_when=asyncio.FIRST_COMPLETED)
     if not stored.done():
         await running  # raises what went wrong
     await until_committed(log.bootstrap, group, watched.mine)
     watch.end()
-    await member.stop()
+    await mine.stop()
     await running
     await publisher.close()
     return watched.measured
 
 
-def _member(log: Log, processor: Processor, metrics: Metrics, group: str) -> KafkaMember:
+def member(bootstrap: str, topic: str, processor: Processor, metrics: Metrics, group: str) -> KafkaMember:
+    """A member of a group as a service makes it."""
     settings = Settings()
     return KafkaMember(
-        bootstrap=log.bootstrap,
+        bootstrap=bootstrap,
         group=group,
-        topic=log.topic,
+        topic=topic,
         processor=processor,
         flush_min_ms=settings.flush_min_ms,
         flush_max_ms=settings.flush_max_ms,

@@ -21,15 +21,13 @@ import msgspec
 
 from bench.peers.fold import write_states
 from bench.stack import kafka_running
-from bench.throughput_log import Log, Traffic, reference, write
+from bench.throughput_log import Log, Parted, Traffic, by_partition, in_frames, in_inbox, reference, write
 from bench.throughput_report import Measured, differences, draw, machine, markdown, report
-from bench.throughput_rows import BARE, ROWS, Figures, run_once
+from bench.throughput_rows import BARE, FRAMES, INBOX, JSON, ROWS, SHORT, Figures, run_once
 from bench.throughput_scaling import scale
-from shared.stream.topics import INTERACTIONS
 
 ROWS_ALONE, SCALING = "rows", "scaling"
-JSON = "rapport.interactions.json"  # the same events, a record each
-SHORT = "rapport.interactions.short"  # the first of these, for rows that would take minutes
+PARTED: dict[str, Parted] = {FRAMES: in_frames, INBOX: in_inbox, JSON: by_partition, SHORT: by_partition}
 
 
 class Bench:
@@ -38,7 +36,7 @@ class Bench:
     def __init__(self, bootstrap: str, here: Path, traffic: Traffic, short: Traffic) -> None:
         self._bootstrap = bootstrap
         self._here = here
-        self._traffic = {INTERACTIONS: traffic, JSON: traffic, SHORT: short}
+        self._traffic = {topic: short if topic == SHORT else traffic for topic in PARTED}
         self._logs: dict[str, Log] = {}
         self._digests: dict[str, str] = {}
         self._runs = 0
@@ -46,7 +44,7 @@ class Bench:
 
     def run(self, name: str, extra: Sequence[str] = (), limit: Figures | None = None) -> Figures:
         """One run of a row; `limit`: what the bare loop has just made."""
-        topic = SHORT if ROWS[name].slow else INTERACTIONS if ROWS[name].frames else JSON
+        topic = ROWS[name].log
         log = self._log(topic)
         self._runs += 1
         here = self._here / f"run{self._runs}"
@@ -62,7 +60,7 @@ class Bench:
         if topic not in self._logs:
             traffic = self._traffic[topic]
             print(f"writing {traffic.events:,} events to {topic}", file=sys.stderr, flush=True)
-            self._logs[topic] = asyncio.run(write(self._bootstrap, topic, traffic, frames=topic == INTERACTIONS))
+            self._logs[topic] = asyncio.run(write(self._bootstrap, topic, traffic, PARTED[topic]))
             expected = reference(traffic)
             self._digests[topic] = write_states(self._here / f"{topic}.jsonl", expected)
             (self._here / f"{topic}.keys").write_text("\n".join(expected))

@@ -4,7 +4,7 @@ Rapport, and as one JSON record an event for all others."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 
 import msgspec
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from bench.peers.fold import Relationship, State, decode
 from bench.throughput_falling import Past, past
 from services.ingest.gathering import GROUP
+from services.ingest.inbox import KEY_HEADER
 from shared import wire
 from shared.clock import new_id
 from shared.domain.contract.events import DAY, HOUR, MINUTE, Interaction, Millis, relationship_key
+from shared.domain.contract.moments import rfc3339
+from shared.domain.keys import WRITE, format_key
 from shared.stream.admin import create_topics, ensure_topics
 from shared.stream.frames import events_messages, read_frame
 from shared.stream.ports import Message, Record
@@ -36,6 +39,7 @@ USED, LOGIN = 0.92, 0.03  # shares of the types; the rest are messages
 RETRIES = 0.01  # records that are an earlier event again
 RETRY_WITHIN = 5_000  # records later
 CHUNK = 50_000
+KEY = format_key(WRITE, "bench", "c2VjcmV0LXNlY3JldC1zZWNyZXQ")  # of producers that write to the inbox
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -164,8 +168,11 @@ def framed(event: Interaction, received: Millis, offset: int) -> Record:
 Parts = dict[int, list[Message]]
 """Records by partition, in order."""
 
+Parted = Callable[[Sequence[Sent], int, str], Parts]
+"""Of events, a count of partitions and an incarnation."""
 
-async def write(bootstrap: str, topic: str, traffic: Traffic, *, frames: bool) -> Log:
+
+async def write(bootstrap: str, topic: str, traffic: Traffic, parted: Parted) -> Log:
     """Create the topic and write the events to the partitions that ingest would, at the time of receipt."""
     incarnation = new_id()
     ends, counts = dict.fromkeys(range(traffic.partitions), 0), dict.fromkeys(range(traffic.partitions), 0)
@@ -174,11 +181,11 @@ async def write(bootstrap: str, topic: str, traffic: Traffic, *, frames: bool) -
     publisher = KafkaPublisher(bootstrap, timeout=30.0)
     try:
         for chunk in records(traffic):
-            parts = (in_frames if frames else by_partition)(chunk, traffic.partitions, incarnation)
+            parts = parted(chunk, traffic.partitions, incarnation)
             await append(publisher, topic, parts)
             for number, part in parts.items():
                 ends[number] += len(part)
-                counts[number] += events_in(part) if frames else len(part)
+                counts[number] += events_in(part) if parted is in_frames else len(part)
             last = chunk[-1].received
     finally:
         await publisher.close()
@@ -198,6 +205,19 @@ def by_partition(chunk: Sequence[Sent], partitions: int, incarnation: str) -> Pa
     for sent in chunk:
         message = Message(sent.value, sent.key, headers, sent.received)
         parts.setdefault(partition_of(sent.key, partitions), []).append(message)
+    return parts
+
+
+def in_inbox(chunk: Sequence[Sent], partitions: int, incarnation: str) -> Parts:
+    """Events as systems write them to the inbox: CloudEvents in JSON, with their write key."""
+    headers = ((KEY_HEADER, KEY.encode()),)
+    parts: Parts = {}
+    for sent in chunk:
+        event = wire.decode(sent.value, Interaction)
+        names = {"specversion": "1.0", "subject": event.relationship, "time": rfc3339(event.time), "data": event.data}
+        value = wire.encode(names | {"id": event.id, "source": event.source, "type": event.type})
+        number = partition_of(sent.key, partitions)
+        parts.setdefault(number, []).append(Message(value, sent.key, headers, sent.received))
     return parts
 
 

@@ -17,6 +17,11 @@ from bench.stack import launched
 from bench.throughput_log import Log
 from shared.embedded import mongo
 from shared.embedded.ports import LOOPBACK, free_port
+from shared.stream.topics import INTERACTIONS
+
+FRAMES, INBOX = INTERACTIONS, "rapport.inbox.written"  # the log as ingest writes it; as systems write to the inbox
+JSON = "rapport.interactions.json"  # the same events, a record each
+SHORT = "rapport.interactions.short"  # the first of these, for rows that would take minutes
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -50,11 +55,10 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """How to run a row. `slow`: on the short log; `frames`: on that in frames; `state`: it has states to compare."""
+    """How to run a row. `log`: which it reads; `state`: it has final states to compare."""
 
     command: Callable[[Job], list[str]]
-    slow: bool = False
-    frames: bool = False
+    log: str = JSON
     mongodb: bool = False
     state: bool = True
 
@@ -66,6 +70,11 @@ def _bare(job: Job) -> list[str]:
 def _rapport(job: Job) -> list[str]:
     files = [str(path) for path in (job.log, job.out, job.states)]
     return [sys.executable, "-m", "bench.full_path", *files, "--keys", str(job.keys), "--store", job.store]
+
+
+def _rapport_json(job: Job) -> list[str]:
+    files = [str(path) for path in (job.log, job.out, job.states)]
+    return [sys.executable, "-m", "bench.json_path", *files, "--keys", str(job.keys)]
 
 
 def _faust(job: Job) -> list[str]:
@@ -88,11 +97,12 @@ def _streams(job: Job) -> list[str]:
 BARE = "bare"
 ROWS: dict[str, Row] = {
     BARE: Row(_bare, state=False),
-    "rapport_memory": Row(_rapport, frames=True),
-    "rapport_mongodb": Row(_rapport, frames=True, mongodb=True),
-    "faust_memory": Row(_faust, slow=True),
-    "faust_mongodb": Row(_faust, slow=True, mongodb=True),
-    "quix": Row(_peer("quix_fold"), slow=True),
+    "rapport_memory": Row(_rapport, FRAMES),
+    "rapport_mongodb": Row(_rapport, FRAMES, mongodb=True),
+    "rapport_json": Row(_rapport_json, INBOX),
+    "faust_memory": Row(_faust, SHORT),
+    "faust_mongodb": Row(_faust, SHORT, mongodb=True),
+    "quix": Row(_peer("quix_fold"), SHORT),
     "bytewax": Row(_peer("bytewax_fold")),
     "kafka_streams": Row(_streams),
 }

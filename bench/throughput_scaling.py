@@ -26,8 +26,8 @@ from bench.stack import kafka_running, launched
 from bench.throughput_history import templates
 from bench.throughput_log import (
     Log,
+    Parted,
     Parts,
-    Sent,
     Traffic,
     append,
     by_partition,
@@ -133,9 +133,7 @@ def run(bootstrap: str, here: Path, stored: Path, case: Case, events: int) -> Ou
     return Outcome(case, total, 1e6 * cpu / total, max(one.peak_rss_mib for one in figures), evaluations)
 
 
-def prepared(
-    bootstrap: str, traffic: Traffic, parted: Callable[[Sequence[Sent], int, str], Parts]
-) -> tuple[Log, Parts]:
+def prepared(bootstrap: str, traffic: Traffic, parted: Parted) -> tuple[Log, Parts]:
     """The topic, still empty, and what is to be written to it."""
     incarnation = new_id()
     asyncio.run(create(bootstrap, INTERACTIONS, traffic.partitions))
