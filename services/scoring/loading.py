@@ -11,16 +11,17 @@ from shared.domain.columns.block import Block
 from shared.domain.columns.dedup import Stored
 from shared.domain.columns.id_chunks import IdChunk, unpack
 from shared.domain.columns.months import Month, month_id
-from shared.domain.columns.row import TOTAL_DAYS, Row
+from shared.domain.columns.row import INBOUND, TOTAL_DAYS, Row
 from shared.domain.contract.days import day_field, day_of, month_of
 from shared.domain.contract.declaration import EventClass
 from shared.domain.contract.events import DAY, Millis, event_key
 from shared.domain.contract.times import parse_moment
 from shared.domain.contract.types import event_type
-from shared.domain.engine.corrections import target_of
+from shared.domain.engine.corrections import target_id
 from shared.domain.engine.run import Item, Prefetched, Run
 from shared.domain.errors import Misconfigured
 from shared.domain.relationship.fence import Fence, Fenced, offset_of, same_log
+from shared.domain.relationship.fold import leaves_a_trace
 from shared.domain.relationship.state import RelationshipState
 from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 from shared.storage.store import DedupChunk, StateStore
@@ -126,7 +127,7 @@ class Loader:
     async def _known_touchpoints(self, items: Sequence[Item], prefetched: Prefetched) -> None:
         """Timeline entries that these touchpoints may be duplicates of: relationships never stored have none."""
         ids = [
-            touchpoint_id(item.event.tenant, item.event.relationship, event_key(item.event.source, item.event.id))
+            _entry_id(item)
             for item in items
             if event_type(item.event.type).kind is EventClass.TOUCHPOINT and self._row(item).stored_rev
         ]
@@ -134,13 +135,39 @@ class Loader:
             prefetched.touchpoints.update(await self._store.touchpoints(ids))
 
     async def _timelines(self, items: Sequence[Item], prefetched: Prefetched) -> None:
+        """What corrections are about; and where one undoes what is left in the facts, the whole timeline."""
+        corrections: dict[str, list[Item]] = {}
         for item in items:
-            row = self._row(item)
-            if event_type(item.event.type).kind is EventClass.CORRECTION and row.state.id not in prefetched.timelines:
-                timeline: list[Touchpoint] = []
-                if row.stored_rev:
-                    timeline = await self._store.whole_timeline(row.state.tenant, row.state.relationship)
-                prefetched.timelines[row.state.id] = timeline
+            if event_type(item.event.type).kind is EventClass.CORRECTION:
+                corrections.setdefault(self._row(item).state.id, []).append(item)
+        stored = {id: mine for id, mine in corrections.items() if self._block.rows[id].stored_rev}
+        targets = [target_id(item.event, item.data) for mine in stored.values() for item in mine]
+        if targets:
+            prefetched.touchpoints.update(await self._store.touchpoints(targets))
+        coming = {_entry_id(item) for item in items if event_type(item.event.type).kind is EventClass.TOUCHPOINT}
+        for id, mine in corrections.items():
+            row = self._block.rows[id]
+            if not any(self._leaves_a_trace(row, item, prefetched, coming, len(mine)) for item in mine):
+                prefetched.traceless.add(id)
+            elif id in stored:
+                prefetched.timelines[id] = await self._store.whole_timeline(row.state.tenant, row.state.relationship)
+
+    def _leaves_a_trace(self, row: Row, item: Item, prefetched: Prefetched, coming: set[str], corrections: int) -> bool:
+        """Whether facts would perhaps be others after this one, of so many corrections in the run.
+
+        `coming`: entries of events in the run, which may be folded before it. Where documents hold more than the state,
+        which is read again then, they say nothing of what it holds.
+        """
+        id = target_id(item.event, item.data)
+        if item.event.type != "event.retracted" or item.position <= row.folded or id in coming:
+            return True
+        entry = _target(row, item, prefetched)
+        if entry is None:
+            return False
+        if same_log(entry, row.state) and entry.event_position > row.state.position:
+            return True
+        same_day = self._block.columns.total_on(row, INBOUND, day_of(entry.time))
+        return leaves_a_trace(row.state.facts, entry, 0.0 if same_day is None else same_day - corrections + 1)
 
     def _needed_months(self, run: Run, items: Sequence[Item], prefetched: Prefetched) -> dict[str, tuple[Row, str]]:
         """Months further back than the series reach, when an event or a correction touches them, by their ids."""
@@ -153,7 +180,7 @@ class Loader:
                 touched += [(row, day) for day in days - row.days.keys()]
         for item in items:
             if (row := self._row(item)).unknown_months:
-                touched += [(row, day) for day in _days(item, prefetched)]
+                touched += [(row, day) for day in _days(row, item, prefetched)]
         named = {(row.state.id, month_of(day)): row for row, day in touched}
         return {
             month_id(row.state.tenant, row.state.relationship, month): (row, month)
@@ -176,19 +203,29 @@ def _place(day: str) -> tuple[str, str]:
     return month_of(int(day)), day_field(int(day))
 
 
-def _days(item: Item, prefetched: Prefetched) -> set[int]:
+def _days(row: Row, item: Item, prefetched: Prefetched) -> set[int]:
     """The days whose counters an item may touch."""
     if item.usage is not None:
         return {item.usage.day}
     days = {day_of(item.event.time)}
     if event_type(item.event.type).kind is EventClass.CORRECTION:
-        target = target_of(item.event, item.data)
-        timeline = prefetched.timelines[f"{item.event.tenant}/{item.event.relationship}"]
-        days.update(day_of(entry.time) for entry in timeline if entry.event == target)
+        if (entry := _target(row, item, prefetched)) is not None:
+            days.add(day_of(entry.time))
         moved_to = item.data.get("replacement", {}).get("time")
         if moved_to is not None:
             days.add(day_of(parse_moment(moved_to)))
     return days
+
+
+def _entry_id(item: Item) -> str:
+    """The id of the timeline entry of a touchpoint."""
+    return touchpoint_id(item.event.tenant, item.event.relationship, event_key(item.event.source, item.event.id))
+
+
+def _target(row: Row, item: Item, prefetched: Prefetched) -> Touchpoint | None:
+    """The timeline entry that a correction is about, as it is stored or waits to be; None if it has not come."""
+    id = target_id(item.event, item.data)
+    return row.pending.get(id) or prefetched.touchpoints.get(id)
 
 
 def _note_folded(row: Row, document: Fenced, end: Fence) -> None:

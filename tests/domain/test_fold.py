@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.contract.days import day_of
-from shared.domain.contract.declaration import EventClass
-from shared.domain.contract.events import DAY
+from shared.domain.contract.declaration import Direction, EventClass
+from shared.domain.contract.events import DAY, MINUTE, Interaction
 from shared.domain.contract.types import EVENT_TYPES, event_type
+from shared.domain.relationship import fold
 from shared.domain.relationship.facts import Facts, Person, Promise, Survey
-from shared.domain.relationship.fold import DAYS_KEPT, OPEN_KEPT, PEOPLE_KEPT, STEPS, fold_timeline, fold_touchpoint
-from shared.domain.relationship.touchpoints import Touchpoint
+from shared.domain.relationship.fold import (
+    DAYS_KEPT,
+    OPEN_KEPT,
+    PEOPLE_KEPT,
+    STEPS,
+    fold_timeline,
+    fold_touchpoint,
+    leaves_a_trace,
+)
+from shared.domain.relationship.touchpoints import Touchpoint, made_of
 from tests.domain.builders import at, touch
+from tests.examples import examples
 
 NOON = at("2026-06-01T12:00:00Z")
 MONDAY = day_of(NOON)
@@ -261,3 +272,58 @@ def test_facts_are_never_changed_in_place(timeline: list[Touchpoint]) -> None:
 def test_what_has_a_step_is_a_touchpoint_of_the_contract() -> None:
     assert {event_type(name).kind for name in STEPS} == {EventClass.TOUCHPOINT}
     assert STEPS.keys() <= EVENT_TYPES.keys()
+
+
+# --- what an entry leaves behind
+
+
+def entries() -> st.SearchStrategy[list[Touchpoint]]:
+    """Timelines of a small world: many touches a day, several of one moment."""
+    one = st.tuples(
+        st.sampled_from(("message.received", "message.sent", "meeting.held", "note.added", "promise.kept")),
+        st.integers(0, 6),
+        st.integers(0, 2),
+        st.sampled_from(("ana", "bob", "")),
+        st.sampled_from(({}, {}, {}, {"sentiment": 0.5}, {"people": ["ana", "bob"]})),
+    )
+    return st.lists(one, min_size=1, max_size=25).map(
+        lambda told: [
+            made_of(
+                Interaction("t", "r", f"e{number}", "s", type, NOON + day * DAY + minute * MINUTE),
+                ({"person": person} if person else {}) | ({"promise": "p"} if type == "promise.kept" else {}) | more,
+            )
+            for number, (type, day, minute, person, more) in enumerate(told)
+        ]
+    )
+
+
+def same_day(timeline: Sequence[Touchpoint], entry: Touchpoint) -> int:
+    inbound = (Direction.INBOUND, Direction.MUTUAL)
+    return sum(other.direction in inbound and day_of(other.time) == day_of(entry.time) for other in timeline)
+
+
+@pytest.mark.parametrize(("people", "days"), [(200, 64), (2, 64), (200, 3)])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(entries())
+def test_what_leaves_no_trace_can_be_taken_away(people: int, days: int, timeline: list[Touchpoint]) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fold, "PEOPLE_KEPT", people)
+        patched.setattr(fold, "DAYS_KEPT", days)
+        facts = fold_timeline(timeline)
+        for entry in timeline:
+            if not leaves_a_trace(facts, entry, same_day(timeline, entry)):
+                assert fold_timeline([other for other in timeline if other is not entry]) == facts
+
+
+def test_of_most_messages_nothing_is_left() -> None:
+    told = [
+        made_of(
+            Interaction("t", "r", f"e{number}", "s", ("message.received", "message.sent")[number % 2], NOON + number),
+            {"person": "ana"},
+        )
+        for number in range(20)
+    ]
+    facts = fold_timeline(told)
+    traces = [entry.event for entry in told if leaves_a_trace(facts, entry, same_day(told, entry))]
+    assert traces == ["s#e0", "s#e18", "s#e19"]
+    assert not leaves_a_trace(facts, msgspec.structs.replace(told[18], retracted=True), 1)

@@ -70,6 +70,11 @@ class Columns:
         """The series of a feature, -1 where this day is beyond its reach."""
         return self.slot(row, feature) if self.horizons[row.index] - day < self.feature_days else -1
 
+    def total_on(self, row: Row, total: int, day: Day) -> float | None:
+        """A total of a day; None where it lies beyond the reach of the series."""
+        age = int(self.horizons[row.index]) - day
+        return float(self.totals[row.index, total, day % TOTAL_DAYS]) if 0 <= age < TOTAL_DAYS else None
+
     def due_column(self, name: str) -> Ints:
         """When this is due for each place."""
         known = self.due_for.get(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from shared.domain.contract.times import parse_moment
 from shared.domain.contract.types import event_type
 from shared.domain.engine.changes import clear_flag
 from shared.domain.engine.judging import judge
+from shared.domain.engine.run import Item, Prefetched
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence, same_log
 from shared.domain.relationship.fold import fold_timeline
@@ -26,12 +26,16 @@ def target_of(event: Interaction, data: JsonObject) -> str:
     return event_key(str(data.get("source", event.source)), str(data["id"]))
 
 
+def target_id(event: Interaction, data: JsonObject) -> str:
+    """The id of the timeline entry that a correction is about."""
+    return touchpoint_id(event.tenant, event.relationship, target_of(event, data))
+
+
 def correct(
     block: Block,
     row: Row,
-    event: Interaction,
-    data: JsonObject,
-    timeline: Iterable[Touchpoint],
+    item: Item,
+    prefetched: Prefetched,
     place: Fence,
     *,
     at: Millis,
@@ -40,13 +44,16 @@ def correct(
 ) -> None:
     """Apply `event.retracted` or `event.corrected` to its target, wherever it has not been applied yet.
 
-    `timeline` is every entry of the relationship, stored or pending. `fresh`: the state has not been folded this far.
-    What has not come yet can be retracted, or replaced as a whole; another time for it is passed over.
+    Its target, or every entry of the relationship, must be prefetched or pending. `fresh`: the state has not been
+    folded this far. What has not come yet can be retracted, or replaced as a whole; another time for it is passed over.
     The flag that the event had raised is cleared at `at`, unless what replaces it raises the same.
     """
-    target = target_of(event, data)
-    entry_id = touchpoint_id(event.tenant, event.relationship, target)
-    entries = {entry.id: entry for entry in timeline}
+    event, data, id = item.event, item.data, row.state.id
+    target, entry_id = target_of(event, data), target_id(event, data)
+    entries = {entry.id: entry for entry in prefetched.timelines.get(id, ())}
+    if entry_id in prefetched.touchpoints:
+        entries.setdefault(entry_id, prefetched.touchpoints[entry_id])
+    entries |= row.pending
     before = entries.get(entry_id)
     if before is None and event.type == "event.corrected" and "type" not in data["replacement"]:
         return  # another time for what has never come: an entry without type would keep its event out
@@ -56,8 +63,10 @@ def correct(
         block.count(row, counts, place)
     if not fresh:
         return
-    row.state.facts = fold_timeline(sorted(entries.values(), key=lambda entry: (entry.received, entry.event_position)))
-    block.refresh_facts(row)
+    if id not in prefetched.traceless:
+        known = sorted(entries.values(), key=lambda entry: (entry.received, entry.event_position))
+        row.state.facts = fold_timeline(known)
+        block.refresh_facts(row)
     raised = judge(row, entries[entry_id], at, terms, place)
     for key, flag in list(row.state.flags.items()):
         if target in flag.evidence.events and flag.until and key not in raised:

@@ -82,9 +82,7 @@ def fold_event(block: Block, row: Row, item: Item, prefetched: Prefetched, terms
     elif kind is EventClass.TOUCHPOINT:
         _fold_touchpoint(block, row, item, prefetched, terms, place)
     elif kind is EventClass.CORRECTION:
-        timeline = {entry.id: entry for entry in prefetched.timelines.get(state.id, ())} | row.pending
-        at = moment(state, item)
-        correct(block, row, event, item.data, timeline.values(), place, at=at, terms=terms, fresh=new)
+        correct(block, row, item, prefetched, place, at=moment(state, item), terms=terms, fresh=new)
     if not new:
         return 0
     if kind is EventClass.DIRECTORY:

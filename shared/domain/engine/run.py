@@ -102,10 +102,14 @@ class Run(msgspec.Struct):
 
 
 class Prefetched(msgspec.Struct):
-    """What was read from the store for a run: timeline entries that exist, and whole timelines for corrections."""
+    """What was read from the store for a run: timeline entries that exist, and whole timelines for corrections.
+
+    `traceless`: relationships whose corrections in this run undo nothing that is left in their facts.
+    """
 
     touchpoints: dict[str, Touchpoint]
     timelines: dict[str, list[Touchpoint]]
+    traceless: set[str] = set()
 
 
 def usage_entry(event: Interaction, data: JsonObject) -> Entry | None:

@@ -45,6 +45,36 @@ def fold_timeline(timeline: Iterable[Touchpoint]) -> Facts:
     return facts
 
 
+def leaves_a_trace(facts: Facts, touch: Touchpoint, same_day: float) -> bool:
+    """Whether the facts of a timeline would perhaps be others without one of its entries, which `facts` has folded.
+
+    `same_day`: how many inbound touches there are on its day, itself among them. Of most entries nothing is left in the
+    facts: later ones have taken their place. Sums, steps and evictions are not looked into: they may leave one.
+    """
+    if touch.retracted:
+        return False
+    if touch.type in STEPS or "sentiment" in touch.data or len(facts.people) >= PEOPLE_KEPT:
+        return True
+    inbound = touch.direction in (Direction.INBOUND, Direction.MUTUAL)
+    outbound = touch.direction in (Direction.OUTBOUND, Direction.MUTUAL)
+    if (inbound or outbound) and touch.time <= facts.first_touch:
+        return True
+    if outbound and touch.time >= facts.last_out:
+        return True
+    return inbound and (
+        touch.event == facts.last_in_event
+        or any(facts.people.get(name, Person()).last_event == touch.event for name in _people(touch))
+        or not _is_shared(facts, day_of(touch.time), same_day)
+    )
+
+
+def _is_shared(facts: Facts, day: int, same_day: float) -> bool:
+    """Whether a day stays among the inbound days, or out of them, with one touch less."""
+    if day in facts.inbound_days:
+        return same_day > 1.5
+    return len(facts.inbound_days) == DAYS_KEPT and day < facts.inbound_days[0]
+
+
 def _contact(facts: Facts, touch: Touchpoint) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     inbound = touch.direction in (Direction.INBOUND, Direction.MUTUAL)
