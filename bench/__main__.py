@@ -13,6 +13,7 @@ from pathlib import Path
 
 BENCHES = {
     "alerts": "from an event, or a rule's canonical moment, to the alert on the live stream",
+    "corrections": "alerts of others while one relationship is corrected (needs Java 17 and Maven)",
     "dashboard": "painting and filtering 5,000 relationships in Chromium",
     "evaluation": "rules and scores at canonical moments, alone and in a storm; loading; replay",
     "ingest": "events a core takes in over HTTP, beside a bare uvicorn app (needs Java 17 and Maven)",

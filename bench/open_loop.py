@@ -16,7 +16,7 @@ import msgspec
 from bench.listening import Key
 from shared.clock import now_ms
 from shared.domain.contract.events import Millis
-from shared.load.outgoing import encode_event
+from shared.load.outgoing import Outgoing, encode_event
 from shared.load.publish import BATCH
 
 BATCHES_PER_S = 10  # as many upstreams' collectors make them, whatever the rate
@@ -95,10 +95,15 @@ class Traffic:
 
 
 def _event(id: str, type: str, subject: str, now: Millis, data: dict[str, object]) -> bytes:
+    return encoded(id, type, subject, now, data).raw
+
+
+def encoded(id: str, type: str, subject: str, time: Millis, data: dict[str, object]) -> Outgoing:
+    """An event of this bench's source."""
     return encode_event(
-        line=0, id=id, source="/bench", type=type, subject=subject, time=now, data=data,
+        line=0, id=id, source="/bench", type=type, subject=subject, time=time, data=data,
         backfill=False,
-    ).raw  # fmt: skip
+    )  # fmt: skip
 
 
 async def send_all(url: str, key: str, plan: Plan, traffic: Traffic) -> list[Sent]:
