@@ -81,7 +81,7 @@ def mail(number: int, time: Millis) -> Outgoing:
 
 
 async def answers(line: Line, seconds: float, retracted: Sequence[int]) -> list[float | None]:
-    """Post an answer now and then, and retract one of these mails beside each; seconds until each alert, None: never."""
+    """Post answers, and beside each retract one of these mails; seconds until each alert (None: never seen)."""
     tasks = []
     for turn in range(round(seconds / EVERY)):
         began = asyncio.get_running_loop().time()
