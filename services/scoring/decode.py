@@ -19,7 +19,7 @@ from shared.domain.contract.uses import UseColumns
 from shared.domain.engine.run import Item, Run, Span, usage_entry
 from shared.domain.errors import Poison
 from shared.domain.relationship.fence import EVENTS_A_RECORD, position_of
-from shared.stream.frames import CLOCK, EVENTS, Frame, interaction, kind_of, read_frame, use_at
+from shared.stream.frames import CLOCK, EVENTS, Frame, interaction, interactions, kind_of, read_frame
 from shared.stream.ports import Record
 from shared.stream.topics import partition_of
 
@@ -169,6 +169,7 @@ class _Frames:
     def __init__(self, found: Sequence[Events], partition: int, partitions: int) -> None:
         self._found = found
         self._others = [{other.place: other for other in one.frame.others} for one in found]
+        self._whole: dict[int, list[Interaction]] = {}  # frames with uses that are looked at, by number
         lengths = np.fromiter(map(len, found), np.int64, len(found))
         frame = np.repeat(np.arange(len(found)), lengths)
         first = np.fromiter((position_of(one.offset) for one in found), np.int64, len(found))
@@ -244,7 +245,11 @@ class _Frames:
     def _interaction(self, line: int) -> Interaction:
         number, place = int(self._columns.frame[line]), int(self._columns.position[line]) % EVENTS_A_RECORD
         frame, other = self._found[number].frame, self._others[number].get(place)
-        return use_at(frame, place) if other is None else interaction(frame, other)
+        if other is not None:
+            return interaction(frame, other)
+        if number not in self._whole:
+            self._whole[number] = interactions(frame)
+        return self._whole[number][place]
 
     def _bad(self, line: int, why: Poison) -> Bad:
         event, found = self._interaction(line), self._found[int(self._columns.frame[line])]
@@ -288,7 +293,7 @@ def _wrong(keys: Sequence[str], partition: int, partitions: int) -> dict[int, Po
     """The relationships (by number) that are none, or none of this partition."""
     found = {}
     for number, key in enumerate(keys):
-        if key.endswith("/"):
+        if key.index("/") == len(key) - 1:  # of the tenant alone; a name may end so
             found[number] = Poison("no_relationship", "An interaction needs a relationship.")
         elif partition_of(key.encode(), partitions) != partition:
             found[number] = Poison(

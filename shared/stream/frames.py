@@ -143,12 +143,6 @@ def interaction(frame: Frame, other: Other) -> Interaction:
     return _interaction(frame, other.place, other.id, other.data)
 
 
-def use_at(frame: Frame, place: int) -> Interaction:
-    """The plain use at a place."""
-    before = place - sum(other.place < place for other in frame.others)
-    return _interaction(frame, place, next(iter(_use_ids(frame)[before:]), ""))
-
-
 def _interaction(frame: Frame, place: int, id: str, data: bytes | None = None) -> Interaction:
     subject, kind = _number(U16, frame.subject, place), frame.kinds[_number(U16, frame.kind, place)]
     if data is None:

@@ -8,11 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.scoring import decode
 from shared import wire
 from shared.domain.columns import counters
 from shared.domain.contract.events import DAY, HOUR, MAX_TIME, Clock, Interaction
 from shared.domain.errors import Misconfigured
-from shared.stream.frames import CLOCK, EVENTS, RECORD_HEADER, Other, frames_of, read_frame
+from shared.stream.frames import CLOCK, EVENTS, RECORD_HEADER, Frame, Other, frames_of, interactions, read_frame
 from shared.stream.ports import Message
 from shared.stream.quarantine import KEPT_BYTES, Quarantined
 from shared.stream.topics import INTERACTIONS, QUARANTINE, SCORING_GROUP, partition_of
@@ -262,6 +263,23 @@ async def test_a_relationship_of_another_partition() -> None:
     await foreign(stage, framed(msgspec.structs.replace(ONE, relationship=other), ONE), partition=home)
     assert await goes_on(stage) == ["wrong_partition"]
     assert set(stage.store._docs["relationships"]) == {"acme/acct-1"}
+
+
+@pytest.mark.parametrize("name", ["a/", "/", "a/b", "//"])
+async def test_a_name_with_slashes_is_a_name(name: str) -> None:
+    stage = Stage()
+    await foreign(stage, framed(msgspec.structs.replace(ONE, relationship=name)))
+    assert await goes_on(stage) == []
+    assert (await stage.state(name)).events == 1
+
+
+async def test_a_frame_is_looked_up_once_however_many_events_of_it_are_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Frame] = []
+    monkeypatch.setattr(decode, "interactions", lambda frame: looked.append(frame) or interactions(frame))
+    stage = Stage()
+    await foreign(stage, framed(*(msgspec.structs.replace(ONE, id=f"u{number}", time=-1) for number in range(500))))
+    assert await goes_on(stage) == ["invalid_time"] * 500
+    assert len(looked) == 1
 
 
 @pytest.mark.parametrize("timestamp", [-(2**63), -1, 0, MAX_TIME + 1, START * 1_000, START * 10**6, 2**63 + 5])
