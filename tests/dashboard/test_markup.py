@@ -49,6 +49,16 @@ def test_nothing_from_outside_becomes_markup() -> None:
     assert shown.count("&lt;img") > 10
 
 
+def test_of_many_days_the_latest_are_shown_which_are_the_drop() -> None:
+    days = [Counter("export", f"day {number}", 1.0) for number in range(parts.COUNTERS_SHOWN + 2)]
+    shown = parts.counter_table(days)
+    assert "day 1<" not in shown
+    assert "day 2<" in shown
+    assert f"day {parts.COUNTERS_SHOWN + 1}<" in shown
+    assert "and 2 earlier days" in shown
+    assert "earlier" not in parts.counter_table(days[2:])
+
+
 def test_a_factor_without_evidence_says_so() -> None:
     shown = parts.factor_row("trust", Factor(None))
     assert "no evidence" in shown

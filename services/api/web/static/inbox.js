@@ -337,9 +337,9 @@ class Inbox extends HTMLElement {
     return section("Evidence",
       events.length ? h("div", {}, found ? found.map((t) => touchpoint(t)) : h("p", { class: "r-muted" }, "Reading the events…")) : null,
       counters.length ? h("table", { class: "r-mini r-counts" }, h("thead", {}, h("tr", {}, h("th", {}, "Day"), h("th", {}, "Use of"), h("th", {}, "Count"))),
-        h("tbody", {}, counters.slice(0, 14).map((c) => h("tr", {}, h("td", {}, c.day), h("td", {}, c.person ? `${c.feature}, ${c.person}` : c.feature || "everything"),
+        h("tbody", {}, counters.slice(-14).map((c) => h("tr", {}, h("td", {}, c.day), h("td", {}, c.person ? `${c.feature}, ${c.person}` : c.feature || "everything"),
           h("td", {}, counted(c)))))) : null,
-      counters.length > 14 ? h("p", { class: "r-muted r-small" }, `and ${counters.length - 14} more days`) : null);
+      counters.length > 14 ? h("p", { class: "r-muted r-small" }, `and ${counters.length - 14} earlier days`) : null);
   }
 }
 
