@@ -12,7 +12,7 @@ import msgspec
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, StandingFlag, flag_key
+from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, StandingFlag, Why, flag_key
 
 CHANGES_KEPT = 64  # flag changes a state remembers; those of one record stay together, unpublished ones stay as well
 
@@ -84,15 +84,13 @@ def keep_fresh(row: Row, key: str, reason: str, numbers: dict[str, float], evide
     row.state.flags = {**row.state.flags, key: renewed}
 
 
-def clear_flag(row: Row, key: str, at: Millis, place: Fence, *, suppressed: bool = False) -> None:
+def clear_flag(row: Row, key: str, at: Millis, place: Fence, why: Why, *, suppressed: bool = False) -> None:
     """Clear a flag; nothing happens if it does not stand."""
     flag = row.state.flags.get(key)
     if flag is None:
         return
-    _remember(
-        row,
-        FlagChange(flag.rule, flag.subject, False, moment=at, cause=_cause(row, place), suppressed=suppressed),
-    )
+    cause = _cause(row, place)
+    _remember(row, FlagChange(flag.rule, flag.subject, False, moment=at, cause=cause, suppressed=suppressed, why=why))
     row.state.flags = {name: other for name, other in row.state.flags.items() if name != key}
 
 

@@ -21,7 +21,7 @@ from shared.domain.engine.changes import Raised, clear_flag, is_worse, keep_fres
 from shared.domain.engine.terms import Terms
 from shared.domain.playbooks.resolver import Settings, Variants
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import flag_key
+from shared.domain.relationship.flags import StandingFlag, Why, flag_key
 from shared.domain.relationship.state import RelationshipState, has_ended
 from shared.domain.rules.declaration import SEVERITIES, Bools, Ints, RuleResult, StateRule, Trigger
 from shared.domain.rules.table import RULES, ended_by, state_rules
@@ -75,9 +75,10 @@ class _Evaluation:
         states = [row.state for row in rows]
         self.view = block.view(rows, [_moment(state) for state in states])
         self.variants = terms.resolver.of_rows(rows)
-        self.judged_by = judged_by = terms.resolver.fingerprint
+        self.judged_by = self.variants.fingerprints()
         self.ended = self.view.fact("ended") > 0
-        self.anew = np.array([state.judged_by != judged_by for state in states], np.bool_)
+        others = [state.judged_by != mine for state, mine in zip(states, self.judged_by, strict=True)]
+        self.anew = np.array(others, np.bool_)
         self.triggered = np.array([state.triggered for state in states], np.int64)
         self.due: dict[str, Ints] = {}
         self.ran: dict[str, Bools] = {}
@@ -122,26 +123,38 @@ class _Evaluation:
             at, place = int(self.view.at[position]), places[position]
             suppressed = row.state.suppressed_until >= at
             settings = self.variants.of(position)
-            for key in self._over(position, row, found, settings, at):
-                clear_flag(row, key, at, place, suppressed=suppressed)
+            for key, why in self._over(position, found, at).items():
+                clear_flag(row, key, at, place, why, suppressed=suppressed)
             for key, hit in found.items():
                 again = _raise_or_keep(row, key, hit, settings, at, place, suppressed)
                 if again:
                     self._look_again(hit.rule.name, position, again)
 
-    def _over(self, position: int, row: Row, found: dict[str, Hit], settings: Settings, at: Millis) -> list[str]:
-        """The keys of flags that stand no longer. Those of rules that are not known (any more) are left alone."""
-        return [
-            key
-            for key, flag in row.state.flags.items()
-            if flag.rule in RULES
-            and (
-                self.ended[position]
-                or not settings[flag.rule].enabled
-                or (flag.until and at >= flag.until)
-                or (not flag.until and self.ran[flag.rule][position] and key not in found)
-            )
-        ]
+    def _over(self, position: int, found: dict[str, Hit], at: Millis) -> dict[str, Why]:
+        """The flags that stand no longer, by key. Those of rules that are not known (any more) are left alone."""
+        over: dict[str, Why] = {}
+        for key, flag in self.rows[position].state.flags.items():
+            why = self._why_over(position, flag, at, found=key in found) if flag.rule in RULES else None
+            if why is not None:
+                over[key] = why
+        return over
+
+    def _why_over(self, position: int, flag: StandingFlag, at: Millis, *, found: bool) -> Why | None:
+        """Why a flag stands no longer; None where it does. `found`: by its rule, if that has been run."""
+        if self.ended[position]:
+            return Why.OVER
+        if flag.until and at >= flag.until:
+            return Why.ENDED
+        if not self.variants.of(position)[flag.rule].enabled:
+            return Why.RULE_OFF
+        if flag.until or found or not self.ran[flag.rule][position]:
+            return None
+        return Why.SETTINGS if self._judged_otherwise(position, flag.rule) else Why.ENDED
+
+    def _judged_otherwise(self, position: int, rule: str) -> bool:
+        """Whether the row's last evaluation went by other settings of this rule."""
+        before = self.rows[position].state.judged_by
+        return bool(self.anew[position]) and self.variants.of(position).differ(rule, before)
 
     def _look_again(self, rule: str, position: int, at: Millis) -> None:
         due = self.due[rule]
@@ -171,10 +184,10 @@ class _Evaluation:
             np.minimum(first, due, out=first, where=due > 0)
         first = np.where(self.ended | (first == _NEVER), 0, first)
         columns.due[index] = first
-        for row, at, due in zip(self.rows, self.view.at.tolist(), first.tolist(), strict=True):
+        for row, mine, at, due in zip(self.rows, self.judged_by, self.view.at.tolist(), first.tolist(), strict=True):
             state = row.state
             state.triggered = 0
-            state.judged_by = self.judged_by
+            state.judged_by = mine
             state.evaluated_at = at
             state.clock = max(state.clock, at)
             state.next_due_at = due
@@ -183,21 +196,26 @@ class _Evaluation:
                 self.block.schedule(row, _with_expiries(row, due))
 
 
-def clear_at_once(block: Block, row: Row, terms: Terms, place: Fence, trigger: int) -> None:
+def clear_at_once(block: Block, row: Row, terms: Terms, place: Fence, trigger: int, why: Why) -> None:
     """An event of this kind has just been folded into a row: clear the flags whose condition it has ended."""
-    at = row.state.clock
+    at, over = row.state.clock, has_ended(row.state)
     view = block.view([row], [at])
     variants = terms.resolver.of_rows([row])
     standing: dict[str, list[str]] = {}
     for key, flag in row.state.flags.items():
-        standing.setdefault(flag.rule, []).append(key)
+        if flag.rule in RULES:
+            standing.setdefault(flag.rule, []).append(key)
     for name, keys in standing.items():
-        for key in keys if has_ended(row.state) and name in RULES else _ended(view, variants, name, keys, trigger):
-            clear_flag(row, key, at, place, suppressed=row.state.suppressed_until >= at)
+        ended = keys if over else _ended(view, variants, name, keys, trigger)
+        # Under other settings than it was last judged by it may be these that have ended it, and not the event
+        cleared = Why.SETTINGS if variants.of(0).differ(name, row.state.judged_by) else why
+        for key in ended:
+            suppressed = row.state.suppressed_until >= at
+            clear_flag(row, key, at, place, Why.OVER if over else cleared, suppressed=suppressed)
 
 
 def _ended(view: View, variants: Variants, name: str, keys: Sequence[str], trigger: int) -> list[str]:
-    rule = RULES.get(name)
+    rule = RULES[name]
     if not isinstance(rule, StateRule) or not rule.ended_by & trigger:
         return []
     found: Found = {}
