@@ -141,3 +141,60 @@ def test_what_makes_room_has_not_ended() -> None:
     for number in range(EVENT_FLAGS_KEPT + 1):
         desk.say("survey.answered", NINE + number, instrument="nps", score=1, person=f"p{number}")
     assert ("nps_detractor/p0", Why.ROOM) in told(desk)
+
+
+# --- what is undone: at once, whatever the cooldown -------------------------------------------------------------------
+
+COOL = {"cooldown_days": 30}
+
+
+@pytest.mark.parametrize("mistake", [{"enabled": False}, {"params": {"minimum_days": 60}}])
+def test_a_mistake_in_the_playbook_costs_no_cooldown(mistake: dict[str, Any]) -> None:
+    desk = silent(playbook("silence", **COOL))
+    under(desk, playbook("silence", **COOL, **mistake), LATER)
+    assert desk.flags == set()
+    under(desk, playbook("silence", **COOL), LATER + HOUR)
+    assert desk.state.flags["silence"].since == LATER + HOUR
+
+
+@pytest.mark.parametrize(("mistake", "put_back"), [({"tier": "x"}, {"tier": ""}), ({"status": "lost"}, {"status": ""})])
+@pytest.mark.parametrize("later", [MINUTE, 2 * HOUR])
+def test_a_mistake_in_the_directory_costs_no_cooldown(
+    mistake: dict[str, str], put_back: dict[str, str], later: int
+) -> None:
+    off = Override(match=Match(tier=("x",)), params={"minimum_days": 60})
+    desk = silent(playbook("silence", **COOL, overrides=(off,)))
+    desk.say("relationship.updated", LATER, **mistake)
+    assert desk.flags == set()
+    desk.say("relationship.updated", LATER + later, **put_back)
+    desk.clock(LATER + 4 * HOUR)
+    assert desk.flags == {"silence"}
+
+
+def test_what_was_retracted_costs_no_cooldown() -> None:
+    desk = detractor(**COOL)
+    desk.say("event.retracted", NINE, about="answer")
+    desk.say("survey.answered", NINE + 1, instrument="nps", score=2, person="ana")
+    assert desk.flags == {"nps_detractor/ana"}
+
+
+def test_what_ended_by_itself_cools_down_whatever_is_undone_meanwhile() -> None:
+    desk = silent(playbook("silence", **COOL))
+    desk.say("message.received", LATER, person="ana")
+    under(desk, playbook("silence", **COOL, enabled=False), LATER + HOUR)
+    under(desk, playbook("silence", **COOL), LATER + 2 * HOUR)
+    raised = desk.changes[0].moment
+    desk.clock(raised + 30 * DAY - 1)
+    assert desk.flags == set()
+    desk.clock(raised + 30 * DAY)
+    assert desk.flags == {"silence"}
+
+
+def test_what_made_room_cools_down() -> None:
+    desk = Desk(Terms(playbook("nps_detractor", **COOL)))
+    for number in range(EVENT_FLAGS_KEPT - 1):
+        desk.say("survey.answered", NINE + number, instrument="nps", score=1, person=f"p{number}")
+    desk.say("survey.answered", NINE + MINUTE, time=NINE - DAY, instrument="nps", score=1, person="first to end")
+    desk.say("survey.answered", NINE + MINUTE, instrument="nps", score=1, person="one more")
+    desk.say("survey.answered", NINE + HOUR, instrument="nps", score=1, person="first to end")
+    assert "nps_detractor/first to end" not in desk.flags

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import takewhile
 
@@ -12,7 +12,16 @@ import msgspec
 from shared.domain.columns.row import Row
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, StandingFlag, Why, flag_key
+from shared.domain.relationship.flags import (
+    TAKEN_AWAY,
+    Cause,
+    Evidence,
+    FlagChange,
+    Severity,
+    StandingFlag,
+    Why,
+    flag_key,
+)
 
 CHANGES_KEPT = 64  # flag changes a state remembers; those of one record stay together, unpublished ones stay as well
 
@@ -132,18 +141,23 @@ def _remember(row: Row, change: FlagChange) -> None:
 
 
 def _raised_last(row: Row, flag: Raised) -> Millis:
-    """When the same flag, at least as bad, was last raised so that somebody was alerted; long ago if it never was."""
-    return max(
-        (
-            past.moment
-            for past in remembered(row.state.changes)
-            if past.raised
-            and not past.suppressed
-            and (past.rule, past.subject) == (flag.rule, flag.subject)
-            and not is_worse(flag.severity, past.severity)
-        ),
-        default=-(1 << 62),
-    )
+    """When the same flag, at least as bad, was last raised so that somebody was alerted; long ago if it never was.
+
+    One that was taken away does not count: what it said has not ended, and may be said again at once.
+    """
+    counts = True
+    for past in _latest_first(row, flag):
+        if not past.raised:
+            counts = past.why not in TAKEN_AWAY
+        elif counts and not past.suppressed and not is_worse(flag.severity, past.severity):
+            return past.moment
+    return -(1 << 62)
+
+
+def _latest_first(row: Row, flag: Raised) -> Iterator[FlagChange]:
+    """What has become of the same flag before, as far as that is remembered."""
+    same = (flag.rule, flag.subject)
+    return (past for past in reversed(remembered(row.state.changes)) if (past.rule, past.subject) == same)
 
 
 def _changes_by(cause: Fence | Cause, changes: Sequence[FlagChange]) -> int:

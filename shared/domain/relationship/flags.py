@@ -28,6 +28,10 @@ class Why(StrEnum):
     ROOM = "room"  # too many flags of events stood at once
 
 
+TAKEN_AWAY = frozenset({Why.RULE_OFF, Why.SETTINGS, Why.OVER, Why.CORRECTED})
+"""What clears a flag although nothing has changed about what it says; when that is undone, it stands again."""
+
+
 def flag_key(rule: str, subject: str) -> str:
     """The key of a flag among a relationship's standing ones."""
     return f"{rule}/{subject}" if subject else rule
