@@ -10,6 +10,7 @@ from itertools import takewhile
 import msgspec
 
 from shared.domain.columns.row import Row
+from shared.domain.contract.days import day_name, day_of
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.flags import (
@@ -67,7 +68,7 @@ def raise_flag(row: Row, flag: Raised, at: Millis, place: Fence, cooldown: Milli
         suppressed=flag.suppressed,
     )
     _remember(row, change)
-    since = known.since if known is not None else at
+    since, alerted = (at, False) if known is None else (known.since, not known.suppressed)
     standing = StandingFlag(
         rule=flag.rule,
         subject=flag.subject,
@@ -76,7 +77,7 @@ def raise_flag(row: Row, flag: Raised, at: Millis, place: Fence, cooldown: Milli
         reason=flag.reason,
         numbers=flag.numbers,
         evidence=flag.evidence,
-        suppressed=flag.suppressed,
+        suppressed=flag.suppressed and not alerted,
         until=flag.until,
         cause=change.cause,
     )
@@ -101,6 +102,22 @@ def clear_flag(row: Row, key: str, at: Millis, place: Fence, why: Why, *, suppre
     cause = _cause(row, place)
     _remember(row, FlagChange(flag.rule, flag.subject, False, moment=at, cause=cause, suppressed=suppressed, why=why))
     row.state.flags = {name: other for name, other in row.state.flags.items() if name != key}
+
+
+def taken_away(row: Row, flag: Raised) -> FlagChange | None:
+    """How the same flag stood when it was taken away without having ended; None where this one says something new.
+
+    It does not where it rests on the same event, or on days of use from before that.
+    """
+    past = _latest_first(row, flag)
+    cleared, raised = next(past, None), list(takewhile(lambda change: change.raised, past))
+    if cleared is None or cleared.why not in TAKEN_AWAY or not raised:
+        return None
+    day, stood = day_name(day_of(cleared.moment)), raised[0]
+    days = any(counter.day <= day for counter in flag.evidence.counters)
+    if not days and set(stood.evidence.events).isdisjoint(flag.evidence.events):
+        return None
+    return msgspec.structs.replace(stood, suppressed=all(change.suppressed for change in raised))
 
 
 def is_worse(severity: Severity, than: Severity) -> bool:
