@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.api.confidence import ENOUGH
+from shared.domain.relationship.flags import Why
 
 Item = TypeVar("Item")
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -320,6 +321,7 @@ class AlertEntryOut(Shape):
     at: Time
     what: str
     who: str | None
+    why: Annotated[str | None, Field(description=f"Of `cleared`, why: one of {', '.join(Why)}; else null")]
     text: str | None
 
 

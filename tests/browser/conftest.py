@@ -38,6 +38,9 @@ class Site:
     def alert(self, relationship: str, severity: str = "warning") -> str:
         return str(self._post(f"/_test/alert/{relationship}?severity={severity}").json()["id"])
 
+    def cleared(self, relationship: str, why: str) -> str:
+        return str(self._post(f"/_test/cleared/{relationship}/{why}").json()["id"])
+
     def score(self, relationship: str, index: float) -> None:
         self._post(f"/_test/score/{relationship}/{index}")
 

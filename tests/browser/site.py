@@ -17,10 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.api.app import build_app
 from services.api.deps import Deps, make_deps
 from shared.clock import now_ms
+from shared.domain.alerts.lifecycle import apply_change
 from shared.domain.contract.events import DAY, relationship_key
 from shared.domain.errors import Unavailable
 from shared.domain.keys import format_key, hash_secret
-from shared.domain.relationship.flags import Cause, Severity, StandingFlag, Update
+from shared.domain.relationship.flags import Cause, FlagChange, Severity, StandingFlag, Update, Why
 from shared.domain.relationship.state import Band, Score, Scores
 from shared.settings import Settings
 from shared.storage.memory import MemoryStore
@@ -71,6 +72,23 @@ def tricks(deps: Deps, store: MoodyStore) -> FastAPI:
         await store.put_alert(made, 0)
         await publish_alert(deps.publisher, store, made)
         return {"id": made.id, "at": now_ms()}
+
+    @app.post("/_test/cleared/{id}/{why}")
+    async def cleared(id: str, why: Why) -> dict[str, Any]:
+        state = await store.relationship(FULL, id)
+        assert state is not None
+        update = Update(FULL, id, state.directory.name, "", "customer", "", now_ms(), Cause("i1", 0, 9))
+        flag = FlagChange("silence", f"live-{now_ms()}", True, now_ms(), Cause("i1", 0, 8), reason=f"Silent ({id}).")
+        gone = FlagChange(flag.rule, flag.subject, False, now_ms(), Cause("i1", 0, 9), why=why)
+        alert = None
+        for change in (flag, gone):
+            step = apply_change(alert, update, change, now_ms())
+            assert step is not None
+            alert = step.alert
+        assert alert is not None
+        await store.put_alert(alert, 0)
+        await publish_alert(deps.publisher, store, alert)
+        return {"id": alert.id}
 
     @app.post("/_test/score/{id}/{index}")
     async def score(id: str, index: float) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from services.api.web.words import figure
+from shared.domain.relationship.flags import Why
 from tests.browser.conftest import ARTIFACTS, Site, picture, sign_in
 
 
@@ -77,6 +79,16 @@ def test_acknowledging_and_resolving_by_buttons(page: Page, site: Site) -> None:
     page.reload()
     page.locator("rapport-inbox[data-ready]").wait_for()
     expect(row(page, id)).to_have_attribute("data-state", "resolved")
+
+
+@pytest.mark.parametrize(
+    ("why", "words"), [(Why.ENDED, "Cleared by itself"), (Why.RULE_OFF, "Cleared: its rule is off")]
+)
+def test_the_history_says_why_an_alert_was_closed(page: Page, site: Site, why: Why, words: str) -> None:
+    id = site.cleared("acct-270", why)
+    opened(page, "/alerts?tab=resolved")
+    row(page, id).click()
+    expect(page.locator(".r-drawer .r-steps li").first).to_contain_text(words)
 
 
 def test_what_another_window_does_is_seen(page: Page, browser: Browser, site: Site) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -11,7 +14,7 @@ from services.api.web.rows import SPARK, pack, row_of, spark_text
 from services.api.web.session import _inside
 from services.api.web.words import figure, touchpoint_words
 from shared.domain.relationship.facts import Facts, Promise
-from shared.domain.relationship.flags import Counter, Severity, StandingFlag
+from shared.domain.relationship.flags import Counter, Severity, StandingFlag, Why
 from shared.domain.relationship.state import Band, Directory, Factor, RelationshipState, Score, Scores
 from shared.domain.relationship.touchpoints import Touchpoint
 
@@ -47,6 +50,22 @@ def test_nothing_from_outside_becomes_markup() -> None:
     )
     assert "<img" not in shown
     assert shown.count("&lt;img") > 10
+
+
+def test_of_many_days_the_latest_are_shown_which_are_the_drop() -> None:
+    days = [Counter("export", f"day {number}", 1.0) for number in range(parts.COUNTERS_SHOWN + 2)]
+    shown = parts.counter_table(days)
+    assert "day 1<" not in shown
+    assert "day 2<" in shown
+    assert f"day {parts.COUNTERS_SHOWN + 1}<" in shown
+    assert "and 2 earlier days" in shown
+    assert "earlier" not in parts.counter_table(days[2:])
+
+
+def test_an_alerts_history_has_words_for_every_reason_why_a_flag_was_cleared() -> None:
+    script = (Path(parts.__file__).parent / "static" / "inbox.js").read_text()
+    words = script.partition("const CLEARED = {")[2].partition("}")[0]
+    assert set(re.findall(r'(\w+): "Cleared', words)) == set(Why)
 
 
 def test_a_factor_without_evidence_says_so() -> None:

@@ -21,6 +21,7 @@ from shared.domain.engine.judging import EVENT_FLAGS_KEPT
 from shared.domain.engine.one_event import SETTLE
 from shared.domain.engine.run import Item, usage_entry
 from shared.domain.engine.terms import Terms, staggered
+from shared.domain.playbooks.model import Playbook
 from shared.domain.relationship.flags import Severity, StandingFlag
 from shared.domain.relationship.state import ENDED
 from shared.domain.rules.declaration import RuleResult, StateRule, Trigger
@@ -315,6 +316,29 @@ def test_only_what_is_triggered_or_due_is_run(monkeypatch: pytest.MonkeyPatch) -
     desk.terms = Terms(playbook("silence", params={"minimum_days": 9}))
     desk.clock(NINE + 16 * HOUR)
     assert asked.since() == every  # under another playbook
+
+
+def test_another_playbook_counts_with_the_next_day_where_nothing_comes_in() -> None:
+    desk = Desk(phase_of(17 * MINUTE), Block(feature_days=68, phase=lambda id: 17 * MINUTE))
+    often(desk, NINE)
+    desk.clock(NINE + 10 * DAY)
+    assert desk.flags == {"silence"}
+    desk.terms = phase_of(17 * MINUTE, playbook("silence", enabled=False))
+    midnight = at("2026-06-12")
+    desk.clock(midnight + 17 * MINUTE - 1)
+    assert desk.flags == {"silence"}
+    desk.clock(midnight + 17 * MINUTE)
+    assert desk.flags == set()
+    desk.terms = phase_of(17 * MINUTE)
+    desk.clock(midnight + DAY + 17 * MINUTE - 1)
+    assert desk.flags == set()
+    desk.clock(midnight + DAY + 17 * MINUTE)
+    assert desk.flags == {"silence"}
+
+
+def phase_of(phase: int, book: Playbook | None = None) -> Terms:
+    """Canonical moments lie so far into the hour."""
+    return Terms(book or playbook(), phase=lambda id: phase)
 
 
 def test_to_warm_up_is_to_run_every_rule_and_to_score(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from shared.domain.alerts.lifecycle import (
     renew,
     resolve,
 )
-from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, StandingFlag, Update
+from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, StandingFlag, Update, Why
 from tests.examples import examples
 
 CAUSE = Cause("i1", 3, 0)
@@ -35,6 +35,7 @@ def verdict(
     suppressed: bool = False,
     step: int = 0,
     incarnation: str = "i1",
+    why: Why = Why.ENDED,
 ) -> FlagChange:
     return FlagChange(
         rule="usage_drop",
@@ -47,6 +48,7 @@ def verdict(
         numbers={"seen": float(position)},
         evidence=Evidence(events=(f"crm#{position}",)),
         suppressed=suppressed,
+        why=why,
     )
 
 
@@ -146,6 +148,12 @@ def test_a_cleared_condition_resolves_by_itself(suppressed: bool) -> None:
     alert = published(acknowledge(opened(1), "eva", 5), verdict(2, raised=False, suppressed=suppressed), at=9)
     assert (alert.state, alert.resolved_by, alert.resolved_at) == ("resolved", "rapport", 9)
     assert story(alert) == ["opened", "acknowledged", "cleared"]
+
+
+@pytest.mark.parametrize("why", Why)
+def test_the_timeline_says_why_it_was_cleared(why: Why) -> None:
+    alert = published(opened(1), verdict(2, raised=False, why=why))
+    assert [(entry.what, entry.why) for entry in alert.timeline] == [("opened", ""), ("cleared", why)]
 
 
 def test_raised_again_begins_a_new_episode_and_archives_the_old_one() -> None:

@@ -7,7 +7,7 @@ import msgspec
 from shared.domain.alerts.alert import Alert, AlertEntry, AlertState
 from shared.domain.alerts.feed import FeedItem, alert_item, score_item
 from shared.domain.alerts.present import alert_json
-from shared.domain.relationship.flags import Cause, Counter, Evidence, Severity, Update
+from shared.domain.relationship.flags import Cause, Counter, Evidence, Severity, Update, Why
 
 NOW = 1_767_225_600_000
 CAUSE = Cause("i1", 0, 7)
@@ -70,7 +70,7 @@ def test_an_open_alert() -> None:
         "updated_at": "2026-01-01T00:00:02.000Z",
         "episode": 1,
         "version": 1,
-        "timeline": [{"at": "2026-01-01T00:00:00.000Z", "what": "opened", "who": "rapport", "text": None}],
+        "timeline": [{"at": "2026-01-01T00:00:00.000Z", "what": "opened", "who": "rapport", "why": None, "text": None}],
     }
 
 
@@ -82,6 +82,12 @@ def test_a_resolved_alert_says_when_and_by_whom() -> None:
     )
     assert (shown["acknowledged_at"], shown["acknowledged_by"]) == ("2026-01-01T00:00:00.000Z", "eva")
     assert (shown["resolved_at"], shown["resolved_by"]) == ("2026-01-01T00:00:00.001Z", "rapport")
+
+
+def test_what_was_cleared_says_why() -> None:
+    entry = AlertEntry(NOW, "cleared", "rapport", "", 2, why=Why.RULE_OFF)
+    shown = alert_json(msgspec.structs.replace(ALERT, timeline=(entry,)))["timeline"][0]
+    assert (shown["what"], shown["why"]) == ("cleared", "rule_off")
 
 
 def test_feed_items_carry_what_is_shown() -> None:

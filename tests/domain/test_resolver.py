@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -90,10 +89,16 @@ def test_profiles_are_not_remembered_without_bound(monkeypatch: pytest.MonkeyPat
         assert len(resolver._known) <= 3
 
 
-def test_playbooks_that_say_the_same_have_one_fingerprint() -> None:
-    same, again = Resolver(playbook()), Resolver(msgspec.structs.replace(playbook(), version="other"))
-    assert same.fingerprint == again.fingerprint
-    assert same.fingerprint != Resolver(playbook("silence", enabled=False)).fingerprint
+def test_settings_by_which_a_rule_is_judged_alike_have_one_fingerprint() -> None:
+    said = Resolver(overridden(Override(match=Match(segment=("a",)), params={"warn": 0.1})))
+    a, b = said.of(other(segment="a")), said.of(other(segment="b"))
+    advised = Resolver(playbook("usage_drop", advice=("Call them.",)))
+    assert advised.of(state()).fingerprint == b.fingerprint == Resolver(playbook()).of(state()).fingerprint
+    off = Resolver(playbook("silence", enabled=False)).of(state())
+    assert len({one.fingerprint for one in (a, b, off)}) == 3
+    assert [a.differ(rule, b.fingerprint) for rule in ("usage_drop", "silence")] == [True, False]
+    assert [off.differ(rule, b.fingerprint) for rule in ("usage_drop", "silence")] == [False, True]
+    assert b.differ("silence", "")
 
 
 def fallen(block: Block, segment: str, number: int, window: float) -> Row:

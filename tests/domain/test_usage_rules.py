@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from shared.domain.columns.block import Block
 from shared.domain.columns.row import USAGE, Entry, Row
-from shared.domain.contract.days import day_of
+from shared.domain.contract.days import day_name, day_of
 from shared.domain.contract.events import DAY, HOUR
 from shared.domain.playbooks.model import Playbook
 from shared.domain.relationship.fence import Fence
 from shared.domain.relationship.flags import Counter
 from shared.domain.rules.baseline import levels
 from shared.domain.rules.declaration import NONE, StateRule
+from shared.domain.rules.evidence import daily_uses
 from shared.domain.rules.usage import feature_decline, usage_drop
 from tests.domain.builders import LOG, Looked, at, judged, looked, playbook, state
 from tests.examples import examples
@@ -195,7 +196,7 @@ def test_words_and_evidence() -> None:
         "use of export is down 75%: 1,035 in the last 28 days"
     )
     export = feature_decline.evidence(view, 0, "export", {"days": 7}).counters
-    assert [counter.day for counter in export] == [f"2026-05-{day}" for day in range(25, 32)]  # today has had nothing
+    assert [counter.day for counter in export] == [f"2026-05-{day}" for day in range(25, 32)]  # today is about to begin
     assert {counter.count for counter in export} == {5}
     everything = usage_drop.evidence(view, 0, "", {"days": 8}).counters
     assert everything[0] == Counter("", "2026-05-24", 40)  # the window begins with it: it is midnight
@@ -210,15 +211,36 @@ def test_the_evidence_adds_up_to_what_the_words_say(hour: int, share: float) -> 
     result = looked(usage_drop, view)
     seen = float(result.numbers["seen"][0])
     counters = usage_drop.evidence(view, 0, "", {"days": 7}).counters
-    assert [one.share for one in counters] == [share, *[1.0] * 6]
+    assert [one.share for one in counters] == [share, *[1.0] * (6 if hour == 0 else 7)]
     assert sum(one.count * one.share for one in counters) == seen == 6 * 40 + share * 40
+
+
+def test_the_days_without_use_are_evidence_of_a_drop_too() -> None:
+    block, row = used(export=(20, 0), reports=(20, 20))
+    for now, days in ((NOW, range(25, 32)), (NOW + 6 * HOUR, (*range(25, 32), 32))):
+        counters = feature_decline.evidence(block.view([row], [now]), 0, "export", {"days": 7}).counters
+        assert [one.day for one in counters] == [day_name(day_of(NOW) - 32 + day) for day in days]
+        assert {one.count for one in counters} == {0}
+
+
+def test_days_before_anything_was_known_of_a_relationship_are_no_evidence() -> None:
+    block = Block(feature_days=68, capacity=1)
+    row = block.add(state(first_seen=NOW - 3 * DAY))
+    view = block.view([row], [NOW + HOUR])
+    assert [one.day for one in daily_uses(view, 0, "", 30).counters] == [f"2026-05-{day}" for day in (29, 30, 31)] + [
+        "2026-06-01"
+    ]
+    block.count(row, [Entry("use:export", "", TODAY - 9, 5.0)], Fence(LOG, 0, 0))  # a day's total that came later
+    assert [one.count for one in daily_uses(view, 0, "export", 30).counters] == [5, *[0] * 9]
+    block.first_seen(row, NOW - 200 * DAY)
+    assert [one.count for one in daily_uses(view, 0, "export", 30).counters] == [*[0] * 20, 5, *[0] * 9]
 
 
 def test_days_that_lie_whole_in_the_window_count_in_full() -> None:
     block, row = used(export=(0, 40))
     view = block.view([row], [NOW + 6 * HOUR])
     counters = usage_drop.evidence(view, 0, "", {"days": 8}).counters
-    assert [one.share for one in counters] == [1.0] * 7
+    assert [one.share for one in counters] == [1.0] * 8
 
 
 def test_many_rows_are_looked_at_as_one_by_one() -> None:

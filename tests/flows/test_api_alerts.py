@@ -76,7 +76,7 @@ async def test_the_detail_shows_evidence_timeline_and_closed_episodes(world: Wor
         "counters": [{"feature": "export", "day": "2025-12-31", "count": 3.0, "share": 1.0}],
     }
     assert body["timeline"] == [
-        {"at": "2026-01-01T00:00:00.000Z", "what": "opened", "who": "rapport", "text": "silent"}
+        {"at": "2026-01-01T00:00:00.000Z", "what": "opened", "who": "rapport", "why": None, "text": "silent"}
     ]
     assert [(one["episode"], one["state"]) for one in body["episodes"]] == [(1, "resolved")]
     assert answer.headers["ETag"] == '"1"'

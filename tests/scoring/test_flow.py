@@ -8,7 +8,7 @@ from shared import wire
 from shared.domain.contract.days import day_name, day_of
 from shared.domain.contract.events import DAY, HOUR, MINUTE, SECOND, event_key
 from shared.domain.engine.terms import Terms
-from shared.domain.relationship.flags import Severity
+from shared.domain.relationship.flags import Severity, Why
 from shared.domain.relationship.touchpoints import touchpoint_id
 from shared.stream.ports import Message
 from shared.stream.quarantine import Quarantined
@@ -326,6 +326,28 @@ async def test_a_flag_of_an_event_rule_is_cleared_once_the_rule_is_switched_off(
     stage.terms = Terms(replace(playbook, rules={**playbook.rules, "nps_detractor": off}), phase=lambda id: 0)
     await run_clock(stage, await stage.worker("w2"), START + 2 * HOUR)
     assert [(change.raised, change.moment) for change in stage.published()] == [(True, START), (False, START + HOUR)]
+    assert stage.published()[-1].why == Why.RULE_OFF
+
+
+async def test_a_rule_switched_off_and_on_again_alerts_nobody_of_loaded_history() -> None:
+    stage = Stage()
+    worker = await stage.worker()
+    for day in range(40, 25, -1):
+        await stage.say("message.received", person="ana", at=START - day * DAY, backfill=True)
+    await worker.drain()
+    await run_clock(stage, worker, START + HOUR)
+    playbook = stage.terms.playbook
+    off = replace(playbook, rules={**playbook.rules, "silence": replace(playbook.rules["silence"], enabled=False)})
+    for days, book in ((2, off), (4, playbook)):
+        await worker.kill()
+        stage.terms = Terms(book, phase=lambda id: 0)
+        worker = await stage.worker(f"w{days}")
+        await run_clock(stage, worker, START + days * DAY)
+    assert [(one.raised, one.suppressed, one.why) for one in stage.published() if one.rule == "silence"] == [
+        (True, True, Why.ENDED),
+        (False, False, Why.RULE_OFF),
+        (True, True, Why.ENDED),
+    ]
 
 
 async def test_a_correction_of_nothing_but_the_time_does_not_swallow_the_event_that_it_came_before() -> None:

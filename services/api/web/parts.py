@@ -180,13 +180,15 @@ def evidence(flag: StandingFlag, touchpoints: Mapping[str, TouchpointWords]) -> 
 
 
 def counter_table(counters: Sequence[Counter]) -> Markup:
-    """Daily counts as a small table."""
+    """Daily counts as a small table: the latest ones, as in inbox.js."""
     rows = [
         el("tr", "", el("td", "", one.day), el("td", "", one.feature or "everything"), el("td", "", _counted(one)))
-        for one in counters[:COUNTERS_SHOWN]
+        for one in counters[-COUNTERS_SHOWN:]
     ]
     head = el("tr", "", el("th", "", "Day"), el("th", "", "Use of"), el("th", "", "Count"))
-    return el("table", "r-mini r-counts", el("thead", "", head), el("tbody", "", *rows))
+    table = el("table", "r-mini r-counts", el("thead", "", head), el("tbody", "", *rows))
+    more = len(counters) - len(rows)
+    return join(table, el("p", "r-muted r-small", f"and {more} earlier days") if more else None)
 
 
 def _counted(counter: Counter) -> str:

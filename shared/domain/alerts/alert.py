@@ -21,7 +21,8 @@ class AlertState(StrEnum):
 class AlertEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line in the alert's own timeline (`what` as in the lifecycle), and the version of the alert it made.
 
-    `key` is the idempotency key of a comment, so that it is not made twice.
+    `key` is the idempotency key of a comment, so that it is not made twice; `why` is of what was cleared
+    (relationship.flags.Why).
     """
 
     at: Millis
@@ -30,6 +31,7 @@ class AlertEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
     version: int = 0
     key: str = ""
+    why: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,7 +64,7 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     acknowledged_at: Millis = 0
     acknowledged_by: str = ""
     resolved_at: Millis = 0
-    resolved_by: str = ""  # "rapport" when the condition cleared by itself
+    resolved_by: str = ""  # "rapport" when its flag was cleared
     timeline: tuple[AlertEntry, ...] = ()
     version: int = 1
     published_version: int = 0

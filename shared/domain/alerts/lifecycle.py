@@ -1,6 +1,6 @@
 """The life of an alert: what a verdict or a person does to it, and which of its entries somebody is told about.
 
-One open alert a fingerprint: open → acknowledged → resolved (by hand, or by "rapport" when the condition has cleared)
+One open alert a fingerprint: open → acknowledged → resolved (by hand, or by "rapport" when its flag is cleared)
 → open again in a new episode when it is raised once more.
 """
 
@@ -171,7 +171,7 @@ def _clear(alert: Alert, change: FlagChange, at: Millis) -> Alert:
         moment=change.moment,
         cause=change.cause,
     )
-    return _entered(closed, What.CLEARED, at, RAPPORT, change.reason)
+    return _entered(closed, What.CLEARED, at, RAPPORT, change.reason, change.why)
 
 
 def acknowledge(alert: Alert, who: str, at: Millis, text: str = "") -> Alert:
@@ -199,9 +199,9 @@ def comment(alert: Alert, who: str, at: Millis, text: str) -> Alert:
     return _entered(alert, What.COMMENTED, at, who, text)
 
 
-def _entered(alert: Alert, what: What, at: Millis, who: str, text: str) -> Alert:
+def _entered(alert: Alert, what: What, at: Millis, who: str, text: str, why: str = "") -> Alert:
     version = alert.version + 1
-    timeline = (*alert.timeline, AlertEntry(at, what, who, text, version))[-TIMELINE_LIMIT:]
+    timeline = (*alert.timeline, AlertEntry(at, what, who, text, version, why=why))[-TIMELINE_LIMIT:]
     while len(timeline) > 1 and len(msgspec.json.encode(timeline)) > TIMELINE_BYTES:
         timeline = timeline[1:]
     return replace(alert, version=version, updated_at=at, timeline=timeline)

@@ -59,7 +59,13 @@ def _counter_json(counter: Counter) -> JsonObject:
 
 
 def _entry_json(entry: AlertEntry) -> JsonObject:
-    return {"at": iso(entry.at), "what": entry.what, "who": entry.who or None, "text": entry.text or None}
+    return {
+        "at": iso(entry.at),
+        "what": entry.what,
+        "who": entry.who or None,
+        "why": entry.why or None,
+        "text": entry.text or None,
+    }
 
 
 def score_json(update: Update) -> JsonObject:

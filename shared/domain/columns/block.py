@@ -138,6 +138,10 @@ class Block:
             if row.state.partition == partition:
                 yield row
 
+    def reaches(self, row: Row, day: Day, days: int) -> bool:
+        """Whether the series of a row's features hold the `days` days up to this one."""
+        return int(self.columns.horizons[row.index]) - day + days <= self.columns.feature_days
+
     def dues(self, row: Row) -> dict[str, Millis]:
         """When the row is due for what: each rule that has been run, and the scores."""
         return {name: due for name, column in self.columns.due_for.items() if (due := int(column[row.index])) != NOW}
@@ -207,7 +211,7 @@ class Block:
     # --- what rules and scores look at -----------------------------------------------------------------------------
 
     def view(self, rows: Sequence[Row], at: Sequence[int]) -> View:
-        """These rows as of these moments (ms, one a row, none before the row's last evaluation)."""
+        """These rows as of these moments (ms, one a row): of days gone by only as far as the series reach."""
         view = View(self.columns, rows, np.asarray(at, np.int64))
         for position in np.flatnonzero(view.day > self.columns.horizons[view.index]).tolist():
             self.columns.advance(rows[position], int(view.day[position]))

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import takewhile
 
 import msgspec
 
 from shared.domain.columns.row import Row
+from shared.domain.contract.days import day_name, day_of
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import Cause, Evidence, FlagChange, Severity, StandingFlag, flag_key
+from shared.domain.relationship.flags import (
+    TAKEN_AWAY,
+    Cause,
+    Evidence,
+    FlagChange,
+    Severity,
+    StandingFlag,
+    Why,
+    flag_key,
+)
 
 CHANGES_KEPT = 64  # flag changes a state remembers; those of one record stay together, unpublished ones stay as well
 
@@ -58,7 +68,7 @@ def raise_flag(row: Row, flag: Raised, at: Millis, place: Fence, cooldown: Milli
         suppressed=flag.suppressed,
     )
     _remember(row, change)
-    since = known.since if known is not None else at
+    since, alerted = (at, False) if known is None else (known.since, not known.suppressed)
     standing = StandingFlag(
         rule=flag.rule,
         subject=flag.subject,
@@ -67,7 +77,7 @@ def raise_flag(row: Row, flag: Raised, at: Millis, place: Fence, cooldown: Milli
         reason=flag.reason,
         numbers=flag.numbers,
         evidence=flag.evidence,
-        suppressed=flag.suppressed,
+        suppressed=flag.suppressed and not alerted,
         until=flag.until,
         cause=change.cause,
     )
@@ -84,16 +94,30 @@ def keep_fresh(row: Row, key: str, reason: str, numbers: dict[str, float], evide
     row.state.flags = {**row.state.flags, key: renewed}
 
 
-def clear_flag(row: Row, key: str, at: Millis, place: Fence, *, suppressed: bool = False) -> None:
+def clear_flag(row: Row, key: str, at: Millis, place: Fence, why: Why, *, suppressed: bool = False) -> None:
     """Clear a flag; nothing happens if it does not stand."""
     flag = row.state.flags.get(key)
     if flag is None:
         return
-    _remember(
-        row,
-        FlagChange(flag.rule, flag.subject, False, moment=at, cause=_cause(row, place), suppressed=suppressed),
-    )
+    cause = _cause(row, place)
+    _remember(row, FlagChange(flag.rule, flag.subject, False, moment=at, cause=cause, suppressed=suppressed, why=why))
     row.state.flags = {name: other for name, other in row.state.flags.items() if name != key}
+
+
+def taken_away(row: Row, flag: Raised) -> FlagChange | None:
+    """How the same flag stood when it was taken away without having ended; None where this one says something new.
+
+    It does not where it rests on the same event, or on days of use from before that.
+    """
+    past = _latest_first(row, flag)
+    cleared, raised = next(past, None), list(takewhile(lambda change: change.raised, past))
+    if cleared is None or cleared.why not in TAKEN_AWAY or not raised:
+        return None
+    day, stood = day_name(day_of(cleared.moment)), raised[0]
+    days = any(counter.day <= day for counter in flag.evidence.counters)
+    if not days and set(stood.evidence.events).isdisjoint(flag.evidence.events):
+        return None
+    return msgspec.structs.replace(stood, suppressed=all(change.suppressed for change in raised))
 
 
 def is_worse(severity: Severity, than: Severity) -> bool:
@@ -134,18 +158,23 @@ def _remember(row: Row, change: FlagChange) -> None:
 
 
 def _raised_last(row: Row, flag: Raised) -> Millis:
-    """When the same flag, at least as bad, was last raised so that somebody was alerted; long ago if it never was."""
-    return max(
-        (
-            past.moment
-            for past in remembered(row.state.changes)
-            if past.raised
-            and not past.suppressed
-            and (past.rule, past.subject) == (flag.rule, flag.subject)
-            and not is_worse(flag.severity, past.severity)
-        ),
-        default=-(1 << 62),
-    )
+    """When the same flag, at least as bad, was last raised so that somebody was alerted; long ago if it never was.
+
+    One that was taken away does not count: what it said has not ended, and may be said again at once.
+    """
+    counts = True
+    for past in _latest_first(row, flag):
+        if not past.raised:
+            counts = past.why not in TAKEN_AWAY
+        elif counts and not past.suppressed and not is_worse(flag.severity, past.severity):
+            return past.moment
+    return -(1 << 62)
+
+
+def _latest_first(row: Row, flag: Raised) -> Iterator[FlagChange]:
+    """What has become of the same flag before, as far as that is remembered."""
+    same = (flag.rule, flag.subject)
+    return (past for past in reversed(remembered(row.state.changes)) if (past.rule, past.subject) == same)
 
 
 def _changes_by(cause: Fence | Cause, changes: Sequence[FlagChange]) -> int:

@@ -17,6 +17,7 @@ from shared.domain.engine.judging import judge
 from shared.domain.engine.run import Item, Prefetched
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence, same_log
+from shared.domain.relationship.flags import Why
 from shared.domain.relationship.fold import fold_timeline
 from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
 
@@ -67,10 +68,10 @@ def correct(
         known = sorted(entries.values(), key=lambda entry: (entry.received, entry.event_position))
         row.state.facts = fold_timeline(known)
         block.refresh_facts(row)
-    raised = judge(row, entries[entry_id], at, terms, place)
+    raised = judge(row, entries[entry_id], at, terms, place, Why.CORRECTED)
     for key, flag in list(row.state.flags.items()):
         if target in flag.evidence.events and flag.until and key not in raised:
-            clear_flag(row, key, at, place)
+            clear_flag(row, key, at, place, Why.CORRECTED)
 
 
 def _folded(entry: Touchpoint, place: Fence) -> bool:

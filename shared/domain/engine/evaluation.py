@@ -7,9 +7,9 @@ an event may end what a flag stands for: then it is cleared at once, and nothing
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from shared.domain.columns.block import Block
 from shared.domain.columns.columns import NOW
@@ -17,13 +17,14 @@ from shared.domain.columns.row import Row
 from shared.domain.columns.view import View
 from shared.domain.contract.days import day_of
 from shared.domain.contract.events import DAY, Millis
-from shared.domain.engine.changes import Raised, clear_flag, is_worse, keep_fresh, raise_flag
+from shared.domain.engine.changes import Raised, clear_flag, is_worse, raise_flag, taken_away
+from shared.domain.engine.hits import Found, Hit, hits_of, note_hits
 from shared.domain.engine.terms import Terms
-from shared.domain.playbooks.resolver import Settings, Variants
+from shared.domain.playbooks.resolver import Variants
 from shared.domain.relationship.fence import Fence
-from shared.domain.relationship.flags import flag_key
+from shared.domain.relationship.flags import StandingFlag, Why, flag_key
 from shared.domain.relationship.state import RelationshipState, has_ended
-from shared.domain.rules.declaration import SEVERITIES, Bools, Ints, RuleResult, StateRule, Trigger
+from shared.domain.rules.declaration import SEVERITIES, Bools, Ints, StateRule, Trigger
 from shared.domain.rules.table import RULES, ended_by, state_rules
 from shared.domain.scores.formulas import score_columns
 
@@ -32,21 +33,6 @@ _NEVER = np.iinfo(np.int64).max
 SCORES = "scores"  # what is due beside the rules
 SCORE_DAYS_KEPT = 32  # days of recorded scores a state carries until its months have them
 ACTIVE_DAYS = 400  # a relationship silent for longer is scored only when something comes in
-
-
-class Hit(NamedTuple):
-    """An entry of a rule's result: its flag may stand."""
-
-    rule: StateRule
-    view: View
-    result: RuleResult
-    entry: int
-    subject: str
-    numbers: dict[str, float]
-
-
-Found = dict[int, dict[str, Hit]]
-"""By the row's position and the flag's key."""
 
 
 def evaluate(block: Block, rows: Sequence[Row], terms: Terms, places: Sequence[Fence]) -> None:
@@ -75,9 +61,10 @@ class _Evaluation:
         states = [row.state for row in rows]
         self.view = block.view(rows, [_moment(state) for state in states])
         self.variants = terms.resolver.of_rows(rows)
-        self.judged_by = judged_by = terms.resolver.fingerprint
+        self.judged_by = self.variants.fingerprints()
         self.ended = self.view.fact("ended") > 0
-        self.anew = np.array([state.judged_by != judged_by for state in states], np.bool_)
+        others = [state.judged_by != mine for state, mine in zip(states, self.judged_by, strict=True)]
+        self.anew = np.array(others, np.bool_)
         self.triggered = np.array([state.triggered for state in states], np.int64)
         self.due: dict[str, Ints] = {}
         self.ran: dict[str, Bools] = {}
@@ -94,7 +81,7 @@ class _Evaluation:
                 view = self._part(positions)
                 result = rule.evaluate(view, self.variants.thresholds(rule.name, positions))
                 self.due[rule.name][positions] = result.due
-                _note_hits(self.found, rule, view, positions, result)
+                note_hits(self.found, rule, view, positions, result)
 
     def _wanting(self, name: str, triggered: Bools, enabled: Bools | None = None) -> Ints:
         """The rows for which this is triggered, due, or has never been run."""
@@ -121,27 +108,86 @@ class _Evaluation:
                 continue
             at, place = int(self.view.at[position]), places[position]
             suppressed = row.state.suppressed_until >= at
-            settings = self.variants.of(position)
-            for key in self._over(position, row, found, settings, at):
-                clear_flag(row, key, at, place, suppressed=suppressed)
+            for key, why in self._over(position, found, at).items():
+                clear_flag(row, key, at, place, why, suppressed=suppressed)
             for key, hit in found.items():
-                again = _raise_or_keep(row, key, hit, settings, at, place, suppressed)
+                again = self._raise_or_keep(position, key, hit, at, place)
                 if again:
                     self._look_again(hit.rule.name, position, again)
 
-    def _over(self, position: int, row: Row, found: dict[str, Hit], settings: Settings, at: Millis) -> list[str]:
-        """The keys of flags that stand no longer. Those of rules that are not known (any more) are left alone."""
-        return [
-            key
-            for key, flag in row.state.flags.items()
-            if flag.rule in RULES
-            and (
-                self.ended[position]
-                or not settings[flag.rule].enabled
-                or (flag.until and at >= flag.until)
-                or (not flag.until and self.ran[flag.rule][position] and key not in found)
-            )
-        ]
+    def _over(self, position: int, found: dict[str, Hit], at: Millis) -> dict[str, Why]:
+        """The flags that stand no longer, by key. Those of rules that are not known (any more) are left alone."""
+        over: dict[str, Why] = {}
+        for key, flag in self.rows[position].state.flags.items():
+            why = self._why_over(position, flag, at, found=key in found) if flag.rule in RULES else None
+            if why is not None:
+                over[key] = why
+        return over
+
+    def _why_over(self, position: int, flag: StandingFlag, at: Millis, *, found: bool) -> Why | None:
+        """Why a flag stands no longer; None where it does. `found`: by its rule, if that has been run."""
+        if self.ended[position]:
+            return Why.OVER
+        if flag.until and at >= flag.until:
+            return Why.ENDED
+        if not self.variants.of(position)[flag.rule].enabled:
+            return Why.RULE_OFF
+        if flag.until or found or not self.ran[flag.rule][position]:
+            return None
+        return Why.SETTINGS if self._judged_otherwise(position, flag.rule) else Why.ENDED
+
+    def _judged_otherwise(self, position: int, rule: str) -> bool:
+        """Whether the row's last evaluation went by other settings of this rule."""
+        before = self.rows[position].state.judged_by
+        return bool(self.anew[position]) and self.variants.of(position).differ(rule, before)
+
+    def _raise_or_keep(self, position: int, key: str, hit: Hit, at: Millis, place: Fence) -> Millis:
+        """Raise what fires; of what stands, the words and numbers are kept fresh.
+
+        When to look again, if its cooldown keeps it from being raised, else 0.
+        """
+        row, standing = self.rows[position], self.rows[position].state.flags.get(key)
+        if standing is None and not hit.fires:
+            return 0
+        mine = self.variants.of(position)[hit.rule.name]
+        severity = mine.severity or SEVERITIES[hit.fires]
+        if standing is not None and not (hit.fires and is_worse(severity, standing.severity)):
+            hit.keep(row, key, place)
+            return 0
+        flag = hit.raised(row, severity)
+        flag = replace(flag, suppressed=self._of_history(position, hit, flag, at))
+        return raise_flag(row, flag, at, place, round(mine.cooldown_days * DAY))
+
+    def _of_history(self, position: int, hit: Hit, flag: Raised, at: Millis) -> bool:
+        """Whether nobody is to be alerted of a flag, because loaded history says it, or would have said it."""
+        row, rule = self.rows[position], hit.rule
+        stood = row.state.flags.get(flag.key) or taken_away(row, flag)
+        if stood is not None and not is_worse(flag.severity, stood.severity):
+            return stood.suppressed
+        if rule.of_today is not None and rule.of_today(row, hit.subject):
+            return False
+        if row.state.suppressed_until >= at:
+            return True
+        alerted = stood is not None and not stood.suppressed
+        return not alerted and self._judged_otherwise(position, rule.name) and self._found_in_history(position, hit)
+
+    def _found_in_history(self, position: int, hit: Hit) -> bool:
+        """Whether the rule, with its settings of today, says as much of the moment up to which history was loaded.
+
+        If it goes by daily counts, of the last day that had ended by then: the other may have had more since. Where the
+        series do not reach back that far, most of what it goes by has come since.
+        """
+        row, rule, then = self.rows[position], hit.rule, self.rows[position].state.suppressed_until
+        if not then:
+            return False
+        if rule.lookback is not None:
+            then = day_of(then) * DAY - 1
+            days = rule.lookback(self.variants.of(position)[rule.name].params)
+            if not self.block.reaches(row, day_of(then), days):
+                return False
+        thresholds = self.variants.thresholds(rule.name, np.array([position]))
+        found = hits_of(rule, self.block.view([row], [then]), thresholds).get(flag_key(rule.name, hit.subject))
+        return found is not None and found.fires >= hit.fires
 
     def _look_again(self, rule: str, position: int, at: Millis) -> None:
         due = self.due[rule]
@@ -171,10 +217,10 @@ class _Evaluation:
             np.minimum(first, due, out=first, where=due > 0)
         first = np.where(self.ended | (first == _NEVER), 0, first)
         columns.due[index] = first
-        for row, at, due in zip(self.rows, self.view.at.tolist(), first.tolist(), strict=True):
+        for position, (row, at, due) in enumerate(zip(self.rows, self.view.at.tolist(), first.tolist(), strict=True)):
             state = row.state
             state.triggered = 0
-            state.judged_by = self.judged_by
+            state.judged_by = "" if self.ended[position] else self.judged_by[position]
             state.evaluated_at = at
             state.clock = max(state.clock, at)
             state.next_due_at = due
@@ -183,27 +229,30 @@ class _Evaluation:
                 self.block.schedule(row, _with_expiries(row, due))
 
 
-def clear_at_once(block: Block, row: Row, terms: Terms, place: Fence, trigger: int) -> None:
+def clear_at_once(block: Block, row: Row, terms: Terms, place: Fence, trigger: int, why: Why) -> None:
     """An event of this kind has just been folded into a row: clear the flags whose condition it has ended."""
-    at = row.state.clock
+    at, over = row.state.clock, has_ended(row.state)
     view = block.view([row], [at])
     variants = terms.resolver.of_rows([row])
     standing: dict[str, list[str]] = {}
     for key, flag in row.state.flags.items():
-        standing.setdefault(flag.rule, []).append(key)
+        if flag.rule in RULES:
+            standing.setdefault(flag.rule, []).append(key)
     for name, keys in standing.items():
-        for key in keys if has_ended(row.state) and name in RULES else _ended(view, variants, name, keys, trigger):
-            clear_flag(row, key, at, place, suppressed=row.state.suppressed_until >= at)
+        ended = keys if over else _ended(view, variants, name, keys, trigger)
+        # Under other settings than it was last judged by it may be these that have ended it, and not the event
+        cleared = Why.SETTINGS if variants.of(0).differ(name, row.state.judged_by) else why
+        for key in ended:
+            suppressed = row.state.suppressed_until >= at
+            clear_flag(row, key, at, place, Why.OVER if over else cleared, suppressed=suppressed)
 
 
 def _ended(view: View, variants: Variants, name: str, keys: Sequence[str], trigger: int) -> list[str]:
-    rule = RULES.get(name)
+    rule = RULES[name]
     if not isinstance(rule, StateRule) or not rule.ended_by & trigger:
         return []
-    found: Found = {}
-    positions = np.zeros(1, np.int64)
-    _note_hits(found, rule, view, positions, rule.evaluate(view, variants.thresholds(name, positions)))
-    return [key for key in keys if key not in found.get(0, {})]
+    found = hits_of(rule, view, variants.thresholds(name, np.zeros(1, np.int64)))
+    return [key for key in keys if key not in found]
 
 
 def watched(row: Row) -> int:
@@ -225,51 +274,6 @@ def next_boundary(at: Millis, grain: Millis, phase: Millis) -> Millis:
 
 def _moment(state: RelationshipState) -> Millis:
     return state.suppressed_until if state.suppressed_until > state.evaluated_at else state.next_due_at
-
-
-def _note_hits(found: Found, rule: StateRule, view: View, positions: Ints, result: RuleResult) -> None:
-    entries = np.flatnonzero(result.stays)
-    if not len(entries):
-        return
-    names = list(result.numbers)
-    columns = [[round(number, 4) for number in column[entries].tolist()] for column in result.numbers.values()]
-    at = zip(entries.tolist(), positions[result.position[entries]].tolist(), *columns, strict=True)
-    for entry, position, *numbers in at:
-        subject = result.subject[entry]
-        hit = Hit(rule, view, result, entry, subject, dict(zip(names, numbers, strict=True)))
-        found.setdefault(position, {})[flag_key(rule.name, subject)] = hit
-
-
-def _raise_or_keep(
-    row: Row, key: str, hit: Hit, settings: Settings, at: Millis, place: Fence, suppressed: bool
-) -> Millis:
-    """Raise what fires; of what stands, the words and numbers are kept fresh.
-
-    When to look again, if its cooldown keeps it from being raised, else 0.
-    """
-    rule, result, entry, numbers = hit.rule, hit.result, hit.entry, hit.numbers
-    standing, fires = row.state.flags.get(key), int(result.severity[entry])
-    if standing is None and not fires:
-        return 0
-    mine = settings[rule.name]
-    severity = mine.severity or SEVERITIES[fires]
-    reason = rule.words(row, hit.subject, numbers)
-    if standing is not None and not (fires and is_worse(severity, standing.severity)):
-        if reason != standing.reason:
-            evidence = rule.evidence(hit.view, int(result.position[entry]), hit.subject, numbers)
-            keep_fresh(row, key, reason, numbers, evidence, place)
-        return 0
-    of_today = rule.of_today is not None and rule.of_today(row, hit.subject)
-    flag = Raised(
-        rule=rule.name,
-        subject=hit.subject,
-        severity=severity,
-        reason=reason,
-        numbers=numbers,
-        evidence=rule.evidence(hit.view, int(result.position[entry]), hit.subject, numbers),
-        suppressed=suppressed and not of_today,
-    )
-    return raise_flag(row, flag, at, place, round(mine.cooldown_days * DAY))
 
 
 def _with_expiries(row: Row, due: Millis) -> Millis:

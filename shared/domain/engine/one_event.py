@@ -17,6 +17,7 @@ from shared.domain.engine.run import Item, Prefetched
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.directory import updated
 from shared.domain.relationship.fence import Fence, same_log
+from shared.domain.relationship.flags import Why
 from shared.domain.relationship.fold import fold_touchpoint
 from shared.domain.relationship.state import RelationshipState
 from shared.domain.relationship.touchpoints import made_of, touchpoint_id
@@ -29,6 +30,14 @@ TRIGGERS = {
     EventClass.DIRECTORY: int(Trigger.DIRECTORY),
 }
 """What an event of a class may change the answer of."""
+
+WHY = {
+    EventClass.USAGE: Why.ENDED,
+    EventClass.TOUCHPOINT: Why.ENDED,
+    EventClass.CORRECTION: Why.CORRECTED,
+    EventClass.DIRECTORY: Why.SETTINGS,
+}
+"""Why a flag is cleared whose condition is not met any more after an event of a class."""
 
 SETTLE = 5 * SECOND  # loaded history is evaluated when nothing more has come for this long
 

@@ -19,11 +19,13 @@ from shared.domain.columns.id_table import Bools
 from shared.domain.columns.row import Row
 from shared.domain.columns.uses import Uses
 from shared.domain.contract.events import DAY, Millis
+from shared.domain.contract.types import event_type
 from shared.domain.engine.evaluation import clear_at_once, evaluate, next_boundary, watched
-from shared.domain.engine.one_event import fold_event, fresh, is_known_touchpoint, move_fence, overdue
+from shared.domain.engine.one_event import WHY, fold_event, fresh, is_known_touchpoint, move_fence, overdue
 from shared.domain.engine.run import Prefetched, Run
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.fence import Fence
+from shared.domain.relationship.flags import Why
 from shared.domain.rules.declaration import Trigger
 
 
@@ -49,8 +51,8 @@ def step_many(
     waiting = _waiting(rows, run, counts)
     while waiting:
         waiting = fold.through(waiting)
-        for row, place, trigger in fold.endings:
-            clear_at_once(block, row, terms, place, trigger)
+        for row, place, trigger, why in fold.endings:
+            clear_at_once(block, row, terms, place, trigger, why)
         _evaluate_due(block, fold.due, terms)
     return fold.step
 
@@ -116,7 +118,7 @@ class _Fold:
         self.latest = max(run.received)
         self.step = StepResult({})
         self.due: list[tuple[Row, Fence, Millis]] = []  # rows, by what record, up to which moment
-        self.endings: list[tuple[Row, Fence, int]] = []  # rows that stop after an event that may end a flag
+        self.endings: list[tuple[Row, Fence, int, Why]] = []  # rows that stop after an event that may end a flag
         self.uses = Uses(block, log)
 
     def through(self, waiting: Waiting) -> Waiting:
@@ -225,7 +227,7 @@ class _Fold:
         self._touch(row)
         trigger = fold_event(self.block, row, item, self.prefetched, self.terms, place) & watched(row)
         if trigger:
-            self.endings.append((row, place, trigger))
+            self.endings.append((row, place, trigger, WHY[event_type(item.event.type).kind]))
         return bool(trigger)
 
     def _remember(self, row: Row, ids: IdBatch) -> None:

@@ -49,7 +49,8 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
 class RuleSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One rule: on or off, its severity if other than the rule's own, cooldown, channels, next steps and parameters.
 
-    Within `cooldown_days` of having been raised, the same flag is not raised again unless it is worse (0 = at once).
+    Within `cooldown_days` of having been raised, the same flag is not raised again unless it is worse (0 = at once), or
+    was taken away without having ended (relationship.flags.TAKEN_AWAY).
     Of `overrides`, the first one that matches is laid over all that.
     """
 

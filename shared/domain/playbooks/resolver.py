@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from xxhash import xxh3_64_hexdigest
+from xxhash import xxh32_hexdigest
 
 from shared.domain.columns.row import Row
 from shared.domain.playbooks.model import Match, Override, Playbook, RuleSettings
@@ -16,21 +16,35 @@ from shared.domain.rules.declaration import Thresholds
 
 PROFILES_KEPT = 10_000  # what relationships are called is theirs to say, so it is not remembered without bound
 
-Settings = Mapping[str, RuleSettings]
 Profile = tuple[str, ...]
 
 
+class Settings(dict[str, RuleSettings]):
+    """The settings of every rule for a relationship, without overrides.
+
+    `marks` tell what rules are judged by apart, and `fingerprint` is all of them: what a state was judged by.
+    """
+
+    def __init__(self, rules: Mapping[str, RuleSettings]) -> None:
+        super().__init__(rules)
+        self.marks = {name: _mark(name, settings) for name, settings in rules.items()}
+        self.fingerprint = " ".join(sorted(self.marks.values()))
+
+    def differ(self, rule: str, judged_by: str) -> bool:
+        """Whether the rule has others here than those of this fingerprint."""
+        return self.marks[rule] not in judged_by
+
+
 class Resolver:
-    """Resolves one playbook. `fingerprint` tells two playbooks apart that do not say the same."""
+    """Resolves one playbook."""
 
     def __init__(self, playbook: Playbook) -> None:
-        self._rules: Settings = playbook.rules
+        self._rules = Settings(playbook.rules)
         self.uniform = not any(settings.overrides for settings in playbook.rules.values())
-        self.fingerprint = xxh3_64_hexdigest(msgspec.json.encode(playbook.rules, order="deterministic"))
         self._known: dict[Profile, Settings] = {}
 
     def of(self, state: RelationshipState) -> Settings:
-        """The settings of every rule for a relationship, without overrides."""
+        """The settings of every rule for a relationship."""
         if self.uniform:
             return self._rules
         profile = _profile(state)
@@ -38,7 +52,8 @@ class Resolver:
         if found is None:
             if len(self._known) >= PROFILES_KEPT:
                 self._known.clear()
-            found = self._known[profile] = {name: _resolved(one, profile) for name, one in self._rules.items()}
+            resolved = {name: _resolved(one, profile) for name, one in self._rules.items()}
+            found = self._known[profile] = Settings(resolved)
         return found
 
     def of_rows(self, rows: Sequence[Row]) -> Variants:
@@ -64,6 +79,10 @@ class Variants:
         """The settings of a row."""
         return self._settings[int(self._which[position])]
 
+    def fingerprints(self) -> list[str]:
+        """For each row, what tells its settings apart from others."""
+        return [self._settings[which].fingerprint for which in self._which.tolist()]
+
     def enabled(self, rule: str) -> NDArray[np.bool_]:
         """For each row, whether the rule is on."""
         on: NDArray[np.bool_] = np.array([one[rule].enabled for one in self._settings])[self._which]
@@ -72,6 +91,12 @@ class Variants:
     def thresholds(self, rule: str, positions: NDArray[np.int64]) -> Thresholds:  # type: ignore[type-arg]
         """The parameters of a rule for the rows at these positions."""
         return Thresholds([one[rule].params for one in self._settings], self._which[positions])
+
+
+def _mark(name: str, settings: RuleSettings) -> str:
+    """What tells settings apart by which a rule is judged: eight characters, none of them a blank."""
+    judged_by = (name, settings.enabled, settings.severity, settings.cooldown_days, settings.params)
+    return xxh32_hexdigest(msgspec.json.encode(judged_by, order="deterministic"))
 
 
 _ATTRIBUTES = Match.__struct_fields__

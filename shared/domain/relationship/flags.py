@@ -17,6 +17,21 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+class Why(StrEnum):
+    """Why a flag was cleared."""
+
+    ENDED = "ended"  # its condition has ended by itself
+    RULE_OFF = "rule_off"  # its rule is off for this relationship
+    SETTINGS = "settings"  # other settings apply to the relationship, or the directory says something else of it
+    OVER = "relationship_over"  # the relationship has ended
+    CORRECTED = "corrected"  # what it rested on was retracted or corrected
+    ROOM = "room"  # too many flags of events stood at once
+
+
+TAKEN_AWAY = frozenset({Why.RULE_OFF, Why.SETTINGS, Why.OVER, Why.CORRECTED})
+"""What clears a flag although nothing has changed about what it says; when that is undone, it stands again."""
+
+
 def flag_key(rule: str, subject: str) -> str:
     """The key of a flag among a relationship's standing ones."""
     return f"{rule}/{subject}" if subject else rule
@@ -55,7 +70,7 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 class FlagChange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A flag was raised (`raised`) or its condition has cleared (not `raised`), canonical at `moment`.
+    """A flag was raised (`raised`) or cleared (not `raised`, and `why`), canonical at `moment`.
 
     `suppressed` verdicts belong to loaded history: they stand on the relationship, and no alert comes of them.
     """
@@ -70,6 +85,7 @@ class FlagChange(msgspec.Struct, frozen=True, omit_defaults=True):
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
     evidence: Evidence = Evidence()
     suppressed: bool = False
+    why: Why = Why.ENDED
 
 
 class StandingFlag(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -113,7 +113,7 @@ class RelationshipState(Fenced, omit_defaults=True, kw_only=True):
     next_due_at: Millis = 0  # 0 = never
     due: dict[str, Millis] = msgspec.field(default_factory=dict)  # rule (or "scores") → when it is to be run next
     triggered: int = 0  # what has happened since the last canonical evaluation (rules.declaration.Trigger)
-    judged_by: str = ""  # fingerprint of the playbook of that evaluation
+    judged_by: str = ""  # fingerprint of the settings that this evaluation went by (playbooks.resolver.Settings)
     suppressed_until: Millis = 0  # nothing up to this moment raises an alert (loaded history)
     evaluated_at: Millis = 0  # the last canonical evaluation
     first_seen: Millis = 0

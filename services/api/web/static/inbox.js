@@ -4,8 +4,11 @@ import { SEVERITIES, age, ago, figure, h, icon, load, moment, tell, toast, typin
 const SHOWN = 200;
 const TABS = [["open", "Open"], ["acknowledged", "Acknowledged"], ["resolved", "Resolved"], ["all", "All"]];
 const STATES = { open: "Open", acknowledged: "Acknowledged", resolved: "Resolved" };
-const STEPS = { opened: "Opened", reopened: "Opened again", acknowledged: "Acknowledged", resolved: "Resolved", cleared: "Cleared by itself",
+const STEPS = { opened: "Opened", reopened: "Opened again", acknowledged: "Acknowledged", resolved: "Resolved", cleared: "Cleared",
   commented: "Comment", escalated: "Got worse", worsened: "Got worse", delivered: "Delivered" };
+// Why a flag was cleared: shared.domain.relationship.flags.Why
+const CLEARED = { ended: "Cleared by itself", rule_off: "Cleared: its rule is off", settings: "Cleared: other settings apply",
+  relationship_over: "Cleared: the relationship is over", corrected: "Cleared: what it rested on was corrected", room: "Cleared: it made room for newer ones" };
 
 class Inbox extends HTMLElement {
   connectedCallback() {
@@ -337,9 +340,9 @@ class Inbox extends HTMLElement {
     return section("Evidence",
       events.length ? h("div", {}, found ? found.map((t) => touchpoint(t)) : h("p", { class: "r-muted" }, "Reading the events…")) : null,
       counters.length ? h("table", { class: "r-mini r-counts" }, h("thead", {}, h("tr", {}, h("th", {}, "Day"), h("th", {}, "Use of"), h("th", {}, "Count"))),
-        h("tbody", {}, counters.slice(0, 14).map((c) => h("tr", {}, h("td", {}, c.day), h("td", {}, c.person ? `${c.feature}, ${c.person}` : c.feature || "everything"),
+        h("tbody", {}, counters.slice(-14).map((c) => h("tr", {}, h("td", {}, c.day), h("td", {}, c.person ? `${c.feature}, ${c.person}` : c.feature || "everything"),
           h("td", {}, counted(c)))))) : null,
-      counters.length > 14 ? h("p", { class: "r-muted r-small" }, `and ${counters.length - 14} more days`) : null);
+      counters.length > 14 ? h("p", { class: "r-muted r-small" }, `and ${counters.length - 14} earlier days`) : null);
   }
 }
 
@@ -375,7 +378,7 @@ export function touchpoint(t) {
 
 function history_(alert) {
   return section("History", h("ul", { class: "r-steps" }, [...alert.timeline].reverse().map((entry) => h("li", {}, h("div", {},
-    h("div", {}, STEPS[entry.what] || entry.what, entry.who ? ` by ${entry.who}` : ""), entry.text ? h("div", { class: "r-muted" }, entry.text) : null,
+    h("div", {}, CLEARED[entry.why] || STEPS[entry.what] || entry.what, entry.who && !entry.why ? ` by ${entry.who}` : ""), entry.text ? h("div", { class: "r-muted" }, entry.text) : null,
     h("time", { title: entry.at }, moment(Date.parse(entry.at))))))));
 }
 
