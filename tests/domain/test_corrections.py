@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from shared.domain.columns.row import INBOUND, TOTAL_DAYS
 from shared.domain.contract.days import day_of
 from shared.domain.contract.events import DAY
 from shared.domain.engine.corrections import target_of
-from shared.domain.engine.run import Item
+from shared.domain.engine.run import Item, Prefetched, Run
+from shared.domain.engine.step import step_many
 from shared.domain.engine.terms import Terms
 from shared.domain.relationship.facts import Facts
-from tests.domain.builders import LOG, Desk, at, counters_of, interaction, playbook
+from tests.domain.builders import ID, LOG, Desk, at, counters_of, interaction, playbook
 
 NOON = at("2026-06-01T12:00:00Z")
 TODAY = day_of(NOON)
@@ -188,3 +190,27 @@ def test_another_time_for_what_has_never_come_is_passed_over() -> None:
     assert "acme/acct-1/test#m1" not in desk.row.pending
     desk.say("message.received", NOON + 1, id="m1", person="ana")
     assert counts(desk) == {("in:message", "ana", 0): 1}
+
+
+def test_a_retraction_that_leaves_no_trace_needs_no_more_than_its_entry() -> None:
+    whole, alone = Desk(), Desk()
+    for desk in (whole, alone):
+        for number in range(4):
+            desk.say("message.received", NOON + number, id=f"m{number}", person="ana")
+        desk.store()
+    key = f"{ID.partition('/')[0]}/acct-1/test#m1"
+    retraction = interaction("event.retracted", NOON + 9, "r1", {"id": "m1"})
+    item = Item(4, NOON + 9, retraction, {"id": "m1"})
+    whole.fold(item)
+    only = Prefetched({key: alone.timeline[key]}, {}, {ID})
+    step_many(alone.block, Run.of([item]), only, alone.terms, LOG, 0)
+    assert (counts(alone), alone.state.facts) == (counts(whole), whole.state.facts)
+    assert alone.row.pending[key].retracted_by == "test#r1"
+
+
+def test_a_total_of_a_day_is_known_as_far_as_the_series_reach() -> None:
+    desk = Desk()
+    desk.say("message.received", NOON, person="ana")
+    days = (TODAY, TODAY - 1, TODAY + 1, TODAY - TOTAL_DAYS)
+    totals = [desk.block.columns.total_on(desk.row, INBOUND, day) for day in days]
+    assert totals == [1.0, 0.0, None, None]
