@@ -170,6 +170,7 @@ def test_evidence_tells_the_part_of_a_day_that_counted() -> None:
 
 def test_a_small_part_of_a_day_is_not_called_none_of_it() -> None:
     assert "<td>0.003 of 5</td>" in parts.counter_table([Counter("api", "2026-01-01", 5.0, share=0.0005)])
+    assert "<td>0</td>" in parts.counter_table([Counter("api", "2026-01-01", 0.0, share=0.25)])
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def counter_table(counters: Sequence[Counter]) -> Markup:
 def _counted(counter: Counter) -> str:
     """What the rule went by: of the day in which its window begins only a part, as in inbox.js."""
     whole = figure(counter.count)
-    return whole if counter.share == 1 else f"{figure(counter.count * counter.share)} of {whole}"
+    return whole if counter.share == 1 or not counter.count else f"{figure(counter.count * counter.share)} of {whole}"
 
 
 # --- timeline, people, promises, windows ---------------------------------------------------------------------------

@@ -368,7 +368,7 @@ function numbers(alert) {
 
 /** What the rule went by: of the day in which its window begins only a part. */
 function counted({ count, share }) {
-  return share === 1 ? figure(count) : `${figure(count * share)} of ${figure(count)}`;
+  return share === 1 || !count ? figure(count) : `${figure(count * share)} of ${figure(count)}`;
 }
 
 export function touchpoint(t) {
