@@ -153,7 +153,10 @@ def doctor(
     kafka: Annotated[str, typer.Option(help="look at this Kafka too (HOST:PORT)")] = "",
     mongo: Annotated[str, typer.Option(help="look at this MongoDB too (mongodb://...)")] = "",
 ) -> None:
-    """Say what runs, what does not, and what to do about it; status 1 if something needs attention."""
+    """Say what runs, what does not, and what to do about it; status 1 if something needs attention.
+
+    A stack that does not run is a fact, and nothing that needs attention. Give the same --data as to `rapport up`.
+    """
     from shared.embedded.doctor import examine, report
 
     findings = asyncio.run(examine(data or _default_data(), kafka, mongo))
