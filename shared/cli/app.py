@@ -26,7 +26,7 @@ GROUPS = {
     "keys": ("shared.cli.keys", "Keys of machine clients: create, list, revoke."),
     "load": (
         "shared.cli.load",
-        "Load history: a file (load FILE, see load file --help) or a git repository (load git PATH).",
+        "Load history: a file (load file FILE) or a git repository (load git PATH).",
     ),
     "quarantine": ("shared.cli.quarantine", "What could not be accepted: list, show, send again."),
     "partitions": (
