@@ -28,14 +28,14 @@ GIB = 1 << 30
 BROKER_LIMIT = 1 * GIB  # the embedded broker's log grows until it is restarted
 DISK_LEAST = 1 * GIB
 BACKLOG_MOST = 10_000  # events: a worker on one core scores them within seconds
-WATCH_SECONDS = 12.0  # how long a backlog is watched: a worker that is busy commits every few seconds only
+WATCH_SECONDS = 30.0  # how long a backlog is watched: a worker that is busy commits every ten seconds or so
 WATCH_EVERY = 1.0
 ANSWER_SECONDS = 5.0
 HTTP_PORTS = ("api-port", "ingest-port", "scoring-metrics-port", "alerts-metrics-port")
 LOGS = "look at its lines in the log of `rapport up`: it is restarted by itself unless the cause remains"
 
-LAG = "scores and alerts lag behind until these are read: ask again to see how it falls"
-EMBEDDED_LAG = f"after loading history this is normal, for some minutes; {LAG}"
+LAG = "scores and alerts lag behind until these are read: ask again to see it fall"
+EMBEDDED_LAG = f"after loading history this is normal, for some minutes (while it is loaded, it grows); {LAG}"
 MORE = "scores and alerts lag behind until these are read: start more scoring workers, or see what their logs say"
 
 
