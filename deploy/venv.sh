@@ -28,7 +28,7 @@ if [ -z "$python" ]; then
     exit 1
 fi
 
-echo "Installing into $venv with $($python --version) ..."
+echo "Installing into $venv with $($python --version): about 1 GB the first time, two or three minutes ..."
 if ! "$venv/bin/python" -c "$fits" 2>/dev/null; then
     rm -rf "$venv"
     "$python" -m venv "$venv"

@@ -19,7 +19,7 @@ from shared.problems import MEDIA_TYPE
 MACHINE_PATHS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
 DESCRIPTION = """\
-Relationships with their scores and red flags, alerts, and a live stream of both.
+Relationships with their scores and flags, alerts, and a live stream of both.
 
 Authenticate with `Authorization: Bearer rk_api_…`; the key says which tenant you are. Lists answer
 `{"items": […], "next": cursor or null}`. Ids go percent-encoded into paths. Errors are `application/problem+json`."""

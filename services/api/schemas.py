@@ -94,7 +94,7 @@ class ScoresOut(Shape):
 
 
 class FlagShort(Shape):
-    """A red flag that stands, in one line."""
+    """A flag that stands, in one line."""
 
     rule: str
     subject: str
@@ -124,7 +124,7 @@ class EvidenceOut(Shape):
 
 
 class FlagOut(FlagShort):
-    """A red flag with its numbers and evidence; `suppressed` ones stem from loaded history and raised no alert."""
+    """A flag with its numbers and evidence; `suppressed` ones stem from loaded history and raised no alert."""
 
     numbers: dict[str, float]
     evidence: EvidenceOut

@@ -26,7 +26,7 @@ GROUPS = {
     "keys": ("shared.cli.keys", "Keys of machine clients: create, list, revoke."),
     "load": (
         "shared.cli.load",
-        "Load history: a file (load FILE, see load file --help) or a git repository (load git PATH).",
+        "Load history: a file (load file FILE) or a git repository (load git PATH).",
     ),
     "quarantine": ("shared.cli.quarantine", "What could not be accepted: list, show, send again."),
     "log": ("shared.cli.log", "The log of accepted events: show what lies in a partition."),
@@ -154,7 +154,10 @@ def doctor(
     kafka: Annotated[str, typer.Option(help="look at this Kafka too (HOST:PORT)")] = "",
     mongo: Annotated[str, typer.Option(help="look at this MongoDB too (mongodb://...)")] = "",
 ) -> None:
-    """Say what runs, what does not, and what to do about it; status 1 if something needs attention."""
+    """Say what runs, what does not, and what to do about it; status 1 if something needs attention.
+
+    A stack that does not run is a fact, and nothing that needs attention. Give the same --data as to `rapport up`.
+    """
     from shared.embedded.doctor import examine, report
 
     findings = asyncio.run(examine(data or _default_data(), kafka, mongo))

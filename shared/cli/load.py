@@ -1,4 +1,4 @@
-"""`rapport load FILE` and `rapport load git PATH`."""
+"""`rapport load file FILE` and `rapport load git PATH`."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _run(job: _Job, prepare: Callable[[], tuple[Source, tuple[str, ...]]]) -> No
         _stop(console, f"{error}\nThe same command goes on where this one stopped.", UNAVAILABLE)
     except KeyboardInterrupt:
         _stop(console, "Interrupted. The same command goes on where this one stopped.", INTERRUPTED)
-    for line in summary.lines(perf_counter() - started):
+    for line in summary.lines(perf_counter() - started, again=not source.additive):
         typer.echo(printable(line))
     _warn_of_additive(console, source)
     raise typer.Exit(SOME_REJECTED if summary.rejected else ALL_ACCEPTED)

@@ -38,7 +38,9 @@ def claim(wanted: Mapping[str, int]) -> dict[str, int]:
     taken = [(purpose, port) for purpose, port in wanted.items() if port and is_taken(port)]
     if taken:
         lines = [f"Port {port} is taken: choose another with --{purpose} PORT (0 = any)." for purpose, port in taken]
-        raise Misconfigured("\n".join([*lines, "Or stop what uses it: `rapport doctor` shows a running stack."]))
+        raise Misconfigured(
+            "\n".join([*lines, "Or stop what uses it: `rapport doctor` tells whether it is another stack."])
+        )
     given = [port for port in wanted.values() if port]
     twice = sorted({port for port in given if given.count(port) > 1})
     if twice:

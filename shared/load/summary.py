@@ -13,6 +13,8 @@ from shared.load.outgoing import Outgoing, Rejection
 FIRST = 10
 """Line numbers that are shown for each reason."""
 
+AGAIN = " (those that were there already among them, which count once)"
+
 
 class Reason(msgspec.Struct):
     """One reason for rejection: how often, the first lines, and the first one in words."""
@@ -47,11 +49,11 @@ class Summary(msgspec.Struct):
         if len(reason.lines) < FIRST and rejection.line not in reason.lines:
             reason.lines.append(rejection.line)
 
-    def lines(self, seconds: float) -> Iterator[str]:
-        """The summary in words; `seconds` is how long this run took."""
+    def lines(self, seconds: float, again: bool) -> Iterator[str]:
+        """The summary in words; `seconds` is how long this run took, `again` whether loading twice changes nothing."""
         rate = self.accepted / seconds if seconds > 0 else 0.0
         yield f"read           {self.read:,}"
-        yield f"accepted       {self.accepted:,}"
+        yield f"accepted       {self.accepted:,}{AGAIN if again and self.accepted else ''}"
         yield f"rejected       {self.rejected:,}"
         for name, reason in sorted(self.reasons.items(), key=lambda item: -item[1].count):
             lines = ", ".join(map(str, reason.lines)) + (", …" if reason.count > len(reason.lines) else "")

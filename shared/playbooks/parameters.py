@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import yaml
 from msgspec import inspect
@@ -35,6 +37,15 @@ def _parameter(field: inspect.Field) -> Parameter:
 
 
 def in_yaml(value: object) -> str:
-    """A value in one line of YAML."""
-    listed = yaml.safe_dump([msgspec.to_builtins(value)], default_flow_style=True, width=100_000, allow_unicode=True)
+    """A value in one line of YAML; whole numbers are written without a point, whatever they were read as."""
+    plain = _whole(msgspec.to_builtins(value))
+    listed = yaml.safe_dump([plain], default_flow_style=True, width=100_000, allow_unicode=True)
     return listed.strip()[1:-1]
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _whole(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -7,10 +7,14 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.playbooks.model import Override, Playbook, RuleSettings
+from shared.domain.playbooks.model import ChannelName, Override, Playbook, RuleSettings
+from shared.domain.relationship.flags import Severity
 from shared.domain.rules.declaration import Rule
 from shared.domain.rules.table import RULES
 from shared.playbooks.parameters import in_yaml, parameters
+
+SEVERITY = f"null (the rule's own) or one of {', '.join(Severity)}"
+CHANNELS = f"any of {', '.join(ChannelName)}; none: it is in the inbox alone"
 
 
 def written(playbook: Playbook) -> str:
@@ -23,9 +27,9 @@ def written(playbook: Playbook) -> str:
 
 def _rule(settings: RuleSettings, rule: Rule) -> Iterator[str]:
     yield f"enabled: {in_yaml(settings.enabled)}"
-    yield f"severity: {in_yaml(settings.severity)}" + ("  # the rule's own" if settings.severity is None else "")
+    yield f"severity: {in_yaml(settings.severity)}  # {SEVERITY}"
     yield f"cooldown_days: {in_yaml(settings.cooldown_days)}"
-    yield f"channels: {in_yaml(settings.channels)}"
+    yield f"channels: {in_yaml(settings.channels)}  # {CHANNELS}"
     yield from _list("advice", [[in_yaml(line)] for line in settings.advice])
     known = parameters(rule.params)
     yield "params:" if known else "params: {}"

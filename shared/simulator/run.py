@@ -25,7 +25,7 @@ from shared.simulator.state import State, write_state
 CHUNK = 8_000  # events sent together
 TICK = 0.5  # seconds between two looks at what has happened
 LONGEST_TICK = MINUTE  # after a stall no more than this is made up for
-REPORT_EVERY = 600 * SECOND
+REPORT_EVERY = MINUTE
 SAVE_EVERY = 10 * SECOND
 QUIET = frozenset({IDS[1]})  # has fallen silent for good
 

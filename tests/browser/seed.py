@@ -45,6 +45,7 @@ LONG_NAME = (
 RED = "acct-1"  # has a usage drop with its evidence, a broken promise, people, a long timeline
 LONG = "acct-2"
 UNKNOWN = "acct-3"  # has no evidence at all
+GREEN_RULE = "seats_nearly_full"
 THIN = "acct-4"  # scores 89, by one use and one message long ago
 
 
@@ -162,6 +163,9 @@ def _flags(id: str, index: float | None, now: Millis) -> dict[str, StandingFlag]
                 "expectation_violated", "onboarding", Severity.WARNING, now - 2 * DAY,
                 "We promised “migration plan for the second plant” by Friday and it is 2 days late.",
                 {"days_late": 2.0}, Evidence(("crm#t0", "crm#t1"))),
+            GREEN_RULE: StandingFlag(
+                GREEN_RULE, "", Severity.INFO, now - 3 * DAY, "19 of 20 seats in use within 30 days.",
+                {"people": 19.0, "seats": 20.0}),
         }  # fmt: skip
     severity = Severity.CRITICAL if index < 35 else Severity.WARNING
     reason = f"Silent for {int(80 - index)} business days, usual are 6."

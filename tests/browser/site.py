@@ -23,13 +23,15 @@ from shared.domain.errors import Unavailable
 from shared.domain.keys import format_key, hash_secret
 from shared.domain.relationship.flags import Cause, FlagChange, Severity, StandingFlag, Update, Why
 from shared.domain.relationship.state import Band, Score, Scores
+from shared.domain.rules.declaration import Polarity
+from shared.domain.rules.table import RULES
 from shared.settings import Settings
 from shared.storage.memory import MemoryStore
 from shared.storage.store import ApiKey, Incarnation, Write
 from shared.stream.feed import publish_alert, publish_scores
 from shared.stream.memory import MemoryLog
 from shared.stream.topics import FEED
-from tests.browser.seed import an_alert, seed
+from tests.browser.seed import GREEN_RULE, an_alert, seed
 
 SECRET = "s" * 43
 FULL, EMPTY = "demo", "empty"
@@ -128,8 +130,15 @@ class WithTricks:
         await (self.tricks if mine else self.site)(scope, receive, send)
 
 
+def with_a_green_rule() -> None:
+    """No rule that comes with Rapport is good news: one that says so, under the name that the seed uses."""
+    RULES[GREEN_RULE] = msgspec.structs.replace(RULES["silence"], name=GREEN_RULE, polarity=Polarity.GREEN)
+    msgspec.structs.force_setattr(RULES[GREEN_RULE], "title", "Seats nearly full")
+
+
 async def main(port: int, count: int) -> None:
     """Serve until the process is ended."""
+    with_a_green_rule()
     store, log = MoodyStore(), MemoryLog()
     await store.set_incarnation(Incarnation(FEED, "f1", 1))
     for tenant in (FULL, EMPTY, "brief"):

@@ -41,13 +41,27 @@ def test_scores_reasons_flags_people_and_promises(page: Page) -> None:
 def test_the_chart_draws_use_what_is_usual_and_the_flagged_drop(page: Page) -> None:
     opened(page, RED)
     expect(page.get_by_label("Feature")).to_have_value("exports")
-    usual, use = page.evaluate(options(page) + ".series")
-    assert len(use["data"]) == len(usual["data"]) == 90
+    usual, use, today = page.evaluate(options(page) + ".series")
+    assert len(use["data"]) == len(usual["data"]) == len(today["data"]) == 90
+    assert use["data"][-1] is None, "a day that is not over is drawn by itself"
+    assert today["data"][-2] == use["data"][-2]
+    assert today["data"][:-2] == [None] * 88
+    assert today["data"][-1] is not None
     assert max(value for value in usual["data"] if value is not None) > 5
-    assert max(use["data"][-7:]) < max(use["data"][:80]) / 2
+    assert max(use["data"][-7:-1]) < max(use["data"][:80]) / 2
     assert len(use["markArea"]["data"]) == 1
     page.get_by_label("Feature").select_option("reports")
     page.wait_for_function(f"{options(page)}.series[1].markArea.data.length === 0")
+
+
+def test_green_flags_have_a_heading_of_their_own(page: Page) -> None:
+    opened(page, RED)
+    for heading, words in (("Red flags", "“exports” was used 31 times"), ("Green flags", "19 of 20 seats in use")):
+        panel = page.locator("section", has=page.get_by_role("heading", name=heading))
+        expect(panel).to_contain_text(words)
+        expect(panel.locator(".r-flagcard")).to_have_count(2 if heading == "Red flags" else 1)
+    opened(page, UNKNOWN)
+    expect(page.get_by_role("heading", name="Green flags")).to_be_hidden()
 
 
 def test_the_evidence_unfolds(page: Page) -> None:

@@ -17,6 +17,7 @@ from shared.domain.relationship.facts import Facts, Promise
 from shared.domain.relationship.flags import Counter, Severity, StandingFlag, Why
 from shared.domain.relationship.state import Band, Directory, Factor, RelationshipState, Score, Scores
 from shared.domain.relationship.touchpoints import Touchpoint
+from shared.domain.rules.declaration import Polarity
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -44,7 +45,7 @@ def test_nothing_from_outside_becomes_markup() -> None:
     shown = join(
         parts.hero(state),
         parts.factors(state),
-        parts.flags(state, {}),
+        parts.flags(state, {}, Polarity.RED),
         parts.promises(state.facts, 9),
         parts.touchpoint(touchpoint_words(entry)),
     )

@@ -24,7 +24,7 @@ MOST_FILES, MOST_LINES = 2, 40
 
 def with_rule(copy: Copy) -> dict[str, int]:
     """Add the rule; the lines of each file."""
-    rule, imported, entry, event_rule = blocks("A rule")
+    rule, imported, entry, _, event_rule = blocks("A rule")
     copy.write(f"{RULES_AT}/seats.py", rule)
     copy.insert(TABLE, "from shared.domain.rules.surveys", imported)
     copy.insert(TABLE, ")\n\nRULES:", last_entry(entry))
@@ -33,6 +33,15 @@ def with_rule(copy: Copy) -> dict[str, int]:
     copy.insert(TABLE, "from shared.domain.rules.money", "from shared.domain.rules.disputes import dispute_open\n")
     copy.insert(TABLE, ")\n\nRULES:", "    dispute_open,\n")
     return took
+
+
+def with_test(copy: Copy) -> None:
+    """Add the rule's test, and run it."""
+    copy.write("tests/domain/test_seats.py", blocks("A rule")[3])
+    ran = copy.run("-m", "pytest", "-p", "no:cacheprovider", "-o", "addopts=", "-q", "tests/domain/test_seats.py")
+    assert "1 passed" in ran
+    copy.run("-m", "ruff", "check", "tests/domain/test_seats.py")
+    copy.run("-m", "ruff", "format", "--check", "tests/domain/test_seats.py")
 
 
 def with_factor(copy: Copy) -> set[str]:
@@ -53,6 +62,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     assert sum(took.values()) <= MOST_LINES
     assert with_factor(copy) == {FACTORS}
     copy.run("docs/schema/write.py")
+    with_test(copy)
     shutil.copy(Path(__file__).with_name("extended.py"), copy.root / "tests")
     copy.run("-m", "pytest", "-p", "no:cacheprovider", "-o", "addopts=", "-q", "tests/extended.py")
     copy.run("-m", "ruff", "check", "shared/domain")

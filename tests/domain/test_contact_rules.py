@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.contract.events import DAY, HOUR
+from shared.domain.contract.events import DAY, HOUR, MINUTE
 from shared.domain.playbooks.model import Playbook
 from shared.domain.relationship.state import Directory
 from shared.domain.relationship.touchpoints import Touchpoint
@@ -42,6 +42,11 @@ def test_silence_falls_due_over_the_weekend() -> None:
     assert silent(daily(), due + 4 * DAY)[2]["silent"] == 7  # the Tuesday after: Friday and Monday have passed
 
 
+def test_its_numbers_are_told_as_they_are_said() -> None:
+    due = at("2026-06-12T09:00:00Z") + 3 * HOUR + 7 * MINUTE
+    assert silent(daily(), due)[2] == {"silent": 5.1, "limit": 5, "usual": 1}
+
+
 def test_a_relationship_without_weekends() -> None:
     due = at("2026-06-10T09:00:00Z")
     assert silent(daily(), due, directory=EVERY_DAY) == (True, at("2026-06-11"), {"silent": 5, "limit": 5, "usual": 1})
@@ -64,14 +69,14 @@ def test_what_has_no_cadence_yet_is_not_silent(touches: list[Touchpoint]) -> Non
 
 
 def test_words_and_evidence_of_silence() -> None:
-    numbers = {"silent": 7.4, "usual": 1.0}
+    numbers = {"silent": 7.5, "usual": 1.0}
     block, row = row_with(daily())
-    assert silence.words(row, "", numbers) == "ana silent for 7 business days, usual gap 1"
+    assert silence.words(row, "", numbers) == "ana silent for 7.5 business days, usual gap 1"
     assert silence.evidence(block.view([row], [MONDAY]), 0, "", {}).events == ("test#m4",)
     _, row = row_with([*daily(), touch("person.joined", MONDAY, "p", person="ana", role="champion")])
     assert silence.words(row, "", numbers).startswith("ana (champion) silent")
     _, row = row_with(daily(person=""), directory=EVERY_DAY)
-    assert silence.words(row, "", numbers) == "they silent for 7 days, usual gap 1"
+    assert silence.words(row, "", numbers) == "they have been silent for 7.5 days, usual gap 1"
 
 
 def promise(name: str = "p", due: str = "2026-06-03T09:00:00Z", **more: Any) -> Touchpoint:

@@ -422,13 +422,13 @@ def test_what_is_said_of_a_standing_flag_stays_fresh() -> None:
     assert (raised.reason, raised.cause) == ("ana silent for 5 days, usual gap 1", desk.changes[-1].cause)
     desk.clock(NINE + 9 * DAY)
     fresh = desk.state.flags["silence"]
-    assert (fresh.reason, fresh.since) == ("ana silent for 9 days, usual gap 1", raised.since)
-    assert fresh.numbers["silent"] == 8.625  # as of midnight
+    assert (fresh.reason, fresh.since) == ("ana silent for 8.6 days, usual gap 1", raised.since)
+    assert fresh.numbers["silent"] == 8.6  # as of midnight
     assert (fresh.cause.position, len(desk.changes)) == (desk.position, 1)  # nobody is alerted anew
     desk.clock(NINE + 9 * DAY + HOUR)
     assert desk.state.flags["silence"] == fresh
     desk.clock(NINE + 600 * DAY)
-    assert desk.state.flags["silence"].reason.startswith("ana silent for 401 days")
+    assert desk.state.flags["silence"].reason.startswith("ana silent for 400.6 days")
 
 
 def test_a_word_from_them_ends_silence_at_once() -> None:

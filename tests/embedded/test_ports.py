@@ -25,7 +25,7 @@ def test_a_taken_port_is_named_with_its_option(taken: int) -> None:
         claim({"api-port": taken, "ingest-port": 0})
     assert str(refusal.value).splitlines() == [
         f"Port {taken} is taken: choose another with --api-port PORT (0 = any).",
-        "Or stop what uses it: `rapport doctor` shows a running stack.",
+        "Or stop what uses it: `rapport doctor` tells whether it is another stack.",
     ]
 
 

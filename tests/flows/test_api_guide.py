@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def examples() -> list[list[str]]:
 def request_of(words: list[str], key: str) -> dict[str, Any]:
     """What curl would send; an option that is not known here fails."""
     request: dict[str, Any] = {"method": "GET", "headers": {}}
+    words = [word.replace("$ID", "acct-42").replace("$ALERT", "acme%2Facct-42%2Fsilence%2F") for word in words]
     rest = iter(words[1:])
     for word in rest:
         if word == "-X":
@@ -60,6 +62,22 @@ async def test_the_examples_of_the_guide_work_in_their_order(world: World) -> No
     assert len(sent) == 12
     (alert,) = (await world.acme.get("/v1/alerts")).json()["items"]
     assert [line["what"] for line in alert["timeline"]] == ["opened", "acknowledged", "commented", "resolved"]
+
+
+async def test_ids_are_those_of_the_lists_above(world: World) -> None:
+    await put_head(world.store, a_head(ACME, "acct/42"))
+    await put_alert(world, an_alert(ACME, "acct/42"))
+    (function,) = re.findall(r"^first\(\) .*$", GUIDE, re.MULTILINE)
+    lists = re.findall(r'^export (ID|ALERT)=\$\(curl -s "\$API(\S+)" -H .* \| first\)$', GUIDE, re.MULTILINE)
+    found = {}
+    for name, url in lists:
+        listed = (await world.acme.get(url)).text
+        command = f"{function}\nfirst"
+        done = subprocess.run(["bash", "-c", command], input=listed, capture_output=True, text=True, check=True)  # noqa: ASYNC221
+        found[name] = done.stdout.strip()
+    assert found == {"ID": "acct%2F42", "ALERT": "acme%2Facct%252F42%2Fsilence%2F"}
+    assert (await world.acme.get(f"/v1/relationships/{found['ID']}")).status_code == 200
+    assert (await world.acme.get(f"/v1/alerts/{found['ALERT']}")).status_code == 200
 
 
 async def test_every_route_and_every_problem_is_in_the_guide() -> None:

@@ -75,7 +75,7 @@ def test_jsonl_is_loaded_as_backfill(run: Run, ingest: FakeIngest, tmp_path: Pat
     assert result.exit_code == 0, result.output
     assert len(ingest.ids()) == 1234
     assert all(found.backfill for found in ingest.accepted)
-    assert "accepted       1,234" in result.output
+    assert "accepted       1,234 (those that were there already among them, which count once)\n" in result.output
     assert "time span      2025-03-01T10:00:00.000Z to 2025-03-28T10:00:00.000Z" in result.output
 
 
@@ -105,6 +105,7 @@ def test_what_is_wrong_is_rejected_alone(run: Run, ingest: FakeIngest, tmp_path:
 def test_additive_usage_is_warned_of(run: Run, tmp_path: Path) -> None:
     used = event(1, type="usage.feature_used", data={"feature": "export"})
     result = run(write(tmp_path / "e.jsonl", lines([used])))
+    assert "accepted       1\n" in result.output
     assert "usage.feature_used add up" in result.output
     total = event(1, type="usage.daily_total", data={"feature": "export", "day": "2025-03-02", "quantity": 4})
     assert "add up" not in run(write(tmp_path / "t.jsonl", lines([total]))).output

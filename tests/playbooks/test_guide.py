@@ -50,7 +50,7 @@ def test_what_a_parameter_is() -> None:
         of_many: Annotated[int, msgspec.Meta(le=5_000_000, description="so many")] = 2
 
     assert parameters(Some) == [
-        Parameter("bare", "1000000.0", "a number", ""),
+        Parameter("bare", "1000000", "a number", ""),
         Parameter("of_many", "2", "a whole number at most 5000000", "so many"),
     ]
 

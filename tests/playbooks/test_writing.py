@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from shared.domain.playbooks.model import Playbook
@@ -35,6 +37,20 @@ rules:
 @pytest.mark.parametrize("playbook", [builtin_playbook(), parse_playbook(ODD, "odd", builtin_playbook())])
 def test_it_is_read_as_the_same(playbook: Playbook) -> None:
     assert parse_playbook(written(playbook), "written", builtin_playbook()) == playbook
+
+
+def test_whole_numbers_stay_whole_when_they_are_read_again() -> None:
+    text = written(builtin_playbook())
+    assert written(parse_playbook(text, "written", builtin_playbook())) == text
+    odd = parse_playbook(ODD, "odd", builtin_playbook())
+    assert "\n        params: {minimum: 5, warn: 0.3}\n" in written(odd)
+    assert re.findall(r": \d+\.0\b", written(odd)) == []
+
+
+def test_it_says_what_severity_and_channels_may_be() -> None:
+    text = written(parse_playbook(ODD, "odd", builtin_playbook()))
+    assert "\n    severity: info  # null (the rule's own) or one of info, warning, critical\n" in text
+    assert "\n    channels: []  # any of webhook, log; none: it is in the inbox alone\n" in text
 
 
 def test_every_rule_and_parameter_is_explained() -> None:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.api.web.series import UsageSeries
+from services.api.web.series import SHOWN_DAYS, UsageSeries
 from services.api.web.theme import palette
 from shared.domain.contract.days import day_name
 from shared.domain.relationship.flags import Severity
+
+TODAY = "Today so far"
+
+# The dotted line begins at yesterday, of which only the whole day is told.
+_TOOLTIP = f"""ps => ps[0].axisValue + ps
+  .filter(p => p.value != null && (p.seriesName !== "{TODAY}" || p.dataIndex === {SHOWN_DAYS - 1}))
+  .map(p => `<br>${{p.marker}}${{p.seriesName}}: <b>`
+    + p.value.toLocaleString("en", {{maximumFractionDigits: p.value < 100 ? 2 : 0}}) + "</b>")
+  .join("")"""
 
 _FONT = 'Inter, -apple-system, "Segoe UI", Roboto, sans-serif'
 
 
 def usage_options(series: UsageSeries, dark: bool) -> dict[str, Any]:
-    """Daily use as a line, the usual level dashed behind it, the flagged window shaded."""
+    """Daily use as a line, the unfinished day dotted, the usual level dashed behind it, the flagged window shaded."""
     colours = palette(dark)
     label = {"color": colours["muted"], "fontFamily": _FONT, "fontSize": 11.5}
     return {
@@ -27,8 +36,7 @@ def usage_options(series: UsageSeries, dark: bool) -> dict[str, Any]:
             "borderColor": colours["line"],
             "textStyle": {"color": colours["text"], "fontSize": 12.5},
             "axisPointer": {"lineStyle": {"color": colours["strong-line"]}},
-            ":valueFormatter": "v => v == null ? '–' : "
-            "v.toLocaleString('en', {maximumFractionDigits: v < 100 ? 2 : 0})",
+            ":formatter": _TOOLTIP,
         },
         "xAxis": {
             "type": "category",
@@ -53,7 +61,7 @@ def usage_options(series: UsageSeries, dark: bool) -> dict[str, Any]:
             "axisLabel": label,
             "splitLine": {"lineStyle": {"color": colours["line"]}},
         },
-        "series": [_usual(series, colours), _use(series, colours)],
+        "series": [_usual(series, colours), _use(series, colours), _today(series, colours)],
     }
 
 
@@ -84,7 +92,7 @@ def _use(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
     return {
         "name": "Use",
         "type": "line",
-        "data": list(series.counts),
+        "data": [*series.counts[:-1], None],
         "symbol": "none",
         "lineStyle": {"color": colours["accent"], "width": 2},
         "itemStyle": {"color": colours["accent"]},
@@ -100,4 +108,16 @@ def _use(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
                 "borderType": "dashed",
             },
         },
+    }
+
+
+def _today(series: UsageSeries, colours: dict[str, str]) -> dict[str, Any]:
+    """From yesterday to what has come of today: a day that is not over is no collapse."""
+    return {
+        "name": TODAY,
+        "type": "line",
+        "data": [*(None for _ in series.counts[:-2]), *series.counts[-2:]],
+        "symbol": "none",
+        "lineStyle": {"color": colours["accent"], "width": 2, "type": "dotted", "opacity": 0.75},
+        "itemStyle": {"color": colours["accent"]},
     }

@@ -7,12 +7,13 @@ from urllib.parse import quote
 
 from services.api.confidence import ENOUGH, ri_confidence, rv_confidence, standing
 from services.api.web.markup import Markup, el, icon, join, when
-from services.api.web.theme import BANDS, SEVERITIES, factor_words, rule_words
+from services.api.web.theme import BANDS, SEVERITIES, factor_words, polarity_of, rule_words
 from services.api.web.words import TouchpointWords, figure
 from shared.domain.contract.events import Millis
 from shared.domain.relationship.facts import Facts
 from shared.domain.relationship.flags import Counter, StandingFlag, fingerprint
 from shared.domain.relationship.state import Factor, RelationshipState, Score, Windows
+from shared.domain.rules.declaration import Polarity
 from shared.domain.scores.formulas import explained
 
 WINDOW_DAYS = (7, 30, 90, 365)
@@ -133,17 +134,19 @@ def sure(confidence: float) -> str:
 # --- flags -------------------------------------------------------------------------------------------------------
 
 
-def flags(head: RelationshipState, touchpoints: Mapping[str, TouchpointWords]) -> Markup:
-    """The flags that stand, worst first; `touchpoints` are the events they rest on, by event key."""
-    standing = sorted(head.flags.values(), key=lambda flag: (_RANK.get(flag.severity, 3), -flag.since))
-    if not standing:
-        return el("p", "r-none-yet", icon("check"), " No red flag stands.")
-    return join(*(flag_card(head, flag, touchpoints) for flag in standing))
+def flags(head: RelationshipState, touchpoints: Mapping[str, TouchpointWords], polarity: Polarity) -> Markup:
+    """The flags of a polarity that stand, worst first; `touchpoints` are the events they rest on, by event key."""
+    of_these = [flag for flag in head.flags.values() if polarity_of(flag.rule) == polarity]
+    if not of_these:
+        return el("p", "r-none-yet", icon("check"), f" No {polarity} flag stands.")
+    of_these.sort(key=lambda flag: (_RANK.get(flag.severity, 3), -flag.since))
+    return join(*(flag_card(head, flag, touchpoints) for flag in of_these))
 
 
 def flag_card(head: RelationshipState, flag: StandingFlag, touchpoints: Mapping[str, TouchpointWords]) -> Markup:
     """One flag with its reason and evidence, and the way to its alert."""
     sign = SEVERITIES[flag.severity]
+    good = polarity_of(flag.rule) == Polarity.GREEN
     alert = fingerprint(head.tenant, head.relationship, flag.rule, flag.subject)
     # A quiet flag was found when history was loaded: the moment of that says nothing about the relationship.
     since = (
@@ -155,8 +158,8 @@ def flag_card(head: RelationshipState, flag: StandingFlag, touchpoints: Mapping[
     )
     return el(
         "div",
-        f"r-flagcard r-s-{flag.severity}",
-        icon(sign.icon),
+        f"r-flagcard {'r-good' if good else f'r-s-{flag.severity}'}",
+        icon("check" if good else sign.icon),
         el(
             "div",
             "",

@@ -17,6 +17,7 @@ from services.api.web.desk import Changes, Desk
 from services.api.web.layout import Look, html, is_dark, live, shell
 from services.api.web.markup import Markup, el, icon
 from services.api.web.series import EVERYTHING, SHOWN_DAYS, UsageSeries, drop_of, features_of, usage_series
+from services.api.web.theme import polarity_of
 from services.api.web.words import TouchpointWords, touchpoint_words
 from shared.domain.columns.months import Cell, cells_of
 from shared.domain.contract.days import day_of, month_of
@@ -24,6 +25,7 @@ from shared.domain.contract.events import Millis
 from shared.domain.errors import Unavailable
 from shared.domain.relationship.state import RelationshipState
 from shared.domain.relationship.touchpoints import Touchpoint, touchpoint_id
+from shared.domain.rules.declaration import Polarity
 from shared.storage.store import Page, Store
 
 TIMELINE_PAGE = 25
@@ -93,6 +95,8 @@ class RelationshipPage:
         with ui.element("div").classes("r-grid"):
             with ui.element("div").classes("r-col"):
                 self._flags = _panel("Red flags")
+                with ui.element("div") as self._good:
+                    self._green = _panel("Green flags")
                 self._usage()
                 self._timeline()
             with ui.element("div").classes("r-col"):
@@ -105,7 +109,9 @@ class RelationshipPage:
     def _fill(self) -> None:
         state, now = self._shown.state, self._shown.now
         self._hero.set_content(parts.hero(state))
-        self._flags.set_content(parts.flags(state, self._shown.events))
+        self._flags.set_content(parts.flags(state, self._shown.events, Polarity.RED))
+        self._green.set_content(parts.flags(state, self._shown.events, Polarity.GREEN))
+        self._good.set_visibility(any(polarity_of(flag.rule) == Polarity.GREEN for flag in state.flags.values()))
         self._factors.set_content(parts.factors(state))
         self._windows.set_content(parts.windows(state.windows))
         self._people.set_content(parts.people(state.facts))
@@ -225,6 +231,7 @@ def _legend(series: UsageSeries) -> Markup:
         "div",
         "r-legend",
         el("span", "", el("i", ""), "Use a day"),
+        el("span", "", el("i", "r-l-today"), "Today so far (UTC)"),
         el("span", "", el("i", "r-l-base"), "Usual on this weekday, from the 8 weeks before") if usual else None,
         None if usual else el("span", "", "Too little history yet to say what is usual"),
         drop if series.flagged is not None else None,

@@ -7,6 +7,7 @@ import msgspec
 from services.api.confidence import LITTLE
 from shared.domain.relationship.flags import Severity
 from shared.domain.relationship.state import Band
+from shared.domain.rules.declaration import Polarity
 from shared.domain.rules.table import RULES
 from shared.domain.scores.factors import FACTORS
 
@@ -36,6 +37,11 @@ SEVERITIES: dict[str, Sign] = {
 def rule_words(rule: str) -> str:
     """The name of a rule for people; an unknown one is spelt out."""
     return RULES[rule].title if rule in RULES else rule.replace("_", " ").capitalize()
+
+
+def polarity_of(rule: str) -> Polarity:
+    """Whether a rule's flags warn or are good news; of an unknown one they are taken to warn."""
+    return RULES[rule].polarity if rule in RULES else Polarity.RED
 
 
 def factor_words(factor: str) -> str:

@@ -46,9 +46,9 @@ def _words(row: Row, subject: str, numbers: dict[str, float]) -> str:
     who = facts.last_in_person
     person = facts.people.get(who)
     role = f" ({person.role})" if person is not None and person.role else ""
-    name = f"{who}{role}" if who else "they"
+    name = f"{who}{role}" if who else "they have been"
     days = "days" if row.state.directory.everyday else "business days"
-    return f"{name} silent for {numbers['silent']:.0f} {days}, usual gap {numbers['usual']:.0f}"
+    return f"{name} silent for {numbers['silent']:g} {days}, usual gap {numbers['usual']:g}"
 
 
 @state_rule(
@@ -75,9 +75,9 @@ def silence(view: View, shares: Thresholds[SilenceParams]) -> RuleResult:
     return whole_relationships(
         severities(fires, np.zeros_like(fires)),
         numbers={
-            "silent": business_days_since(last, view.at, everyday),
-            "limit": limit,
-            "usual": view.fact("usual_gap"),
+            "silent": business_days_since(last, view.at, everyday).round(1),
+            "limit": limit.round(1),
+            "usual": view.fact("usual_gap").round(1),
         },
         due=np.where(fires, said_again, due),
     )

@@ -413,16 +413,19 @@ function flags({ flags: count, worst }) {
 function spark(text) {
   if (!text || !/[^0]/.test(text)) return dash("No activity in 30 days");
   const step = 108 / Math.max(1, text.length - 1);
-  let path = "";
-  for (let i = 0; i < text.length; i += 1) {
-    path += `${i ? "L" : "M"}${(1 + i * step).toFixed(1)} ${(23 - (SPARK.indexOf(text[i]) / 63) * 20).toFixed(1)}`;
-  }
+  const points = [...text].map((value, i) =>
+    `${(1 + i * step).toFixed(1)} ${(23 - (SPARK.indexOf(value) / 63) * 20).toFixed(1)}`);
+  const whole = Math.max(1, points.length - 1); // the last day is not over: it is no collapse
+  const path = `M${points.slice(0, whole).join("L")}`;
+  const today = `M${points.slice(whole - 1).join("L")}`;
+  const end = (1 + (whole - 1) * step).toFixed(1);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "r-spark");
   svg.setAttribute("viewBox", "0 0 110 26");
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", "Activity of the last 30 days");
-  for (const [css, d] of [["r-spark-area", `${path}L109 25L1 25Z`], ["r-spark-line", path]]) {
+  svg.setAttribute("aria-label", "Activity of the last 30 days, dotted: today so far");
+  for (const [css, d] of [["r-spark-area", `${path}L${end} 25L1 25Z`], ["r-spark-line", path],
+    ["r-spark-today", today]]) {
     const node = document.createElementNS("http://www.w3.org/2000/svg", "path");
     node.setAttribute("class", css);
     node.setAttribute("d", d);
