@@ -18,7 +18,7 @@ BENCHES = {
     "evaluation": "rules and scores at canonical moments, alone and in a storm; loading; replay",
     "ingest": "events a core takes in over HTTP, beside a bare uvicorn app (needs Java 17 and Maven)",
     "latency": "from event to stored state and alert under load (needs Java 17 and Maven)",
-    "throughput": "scoring beside a bare loop, Faust, Quix Streams, Bytewax, Kafka Streams (needs Java 17 and Maven)",
+    "throughput": "scoring beside a bare loop and other stream processors (needs Java 17 and Maven)",
 }
 
 

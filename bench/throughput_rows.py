@@ -104,6 +104,7 @@ ROWS: dict[str, Row] = {
     "faust_mongodb": Row(_faust, SHORT, mongodb=True),
     "quix": Row(_peer("quix_fold"), SHORT),
     "bytewax": Row(_peer("bytewax_fold")),
+    "pathway": Row(_peer("pathway_fold")),
     "kafka_streams": Row(_streams),
 }
 MEMORY = "memory"

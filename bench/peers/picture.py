@@ -33,6 +33,7 @@ NAMES = {
     "faust_mongodb": "Faust agent, MongoDB server",
     "quix": "Quix Streams",
     "bytewax": "Bytewax",
+    "pathway": "Pathway",
     "kafka_streams": "Kafka Streams (Java)",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,12 @@ from shared.embedded.real_kafka import missing_tools
 PROJECT = Path(__file__).parent / "kafka_streams"
 TARGET = PROJECT / "target"
 MAIN = "rapport.bench.Main"
+LEVELS = "-Dorg.slf4j.simpleLogger."
+QUIET = (
+    f"{LEVELS}defaultLogLevel=warn",
+    # At each start it warns of a handler for global tables, of which there are none.
+    f"{LEVELS}log.org.apache.kafka.streams.StreamsConfig=error",
+)
 
 
 @cache
@@ -24,9 +31,9 @@ def java_command() -> tuple[str, ...]:
     jar = TARGET / "kafka-streams-fold-1.jar"
     sources = [PROJECT / "pom.xml", *PROJECT.glob("src/**/*.java")]
     if not jar.exists() or jar.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+        shutil.rmtree(TARGET, ignore_errors=True)  # all of libs is on the class path: no jars of earlier versions
         command = ["mvn", "-q", "-B", "-f", str(PROJECT / "pom.xml"), "package"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Misconfigured(f"Maven could not build {PROJECT.name}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-    return "java", quiet, "-cp", f"{jar}:{TARGET / 'libs'}/*", MAIN
+    return "java", *QUIET, "-cp", f"{jar}:{TARGET / 'libs'}/*", MAIN

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import random
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,7 +32,7 @@ from bench.throughput_log import (
     reference,
 )
 from bench.throughput_report import Measured, differences, machine, markdown, report
-from bench.throughput_rows import ROWS, Figures
+from bench.throughput_rows import ROWS, Figures, Job
 from shared import wire
 from shared.domain.contract.events import HOUR, Interaction
 from shared.domain.rules.table import RULES
@@ -40,6 +45,7 @@ from shared.stream.ports import Batch, Record
 from shared.stream.topics import INTERACTIONS, UPDATES, partition_of
 from shared.telemetry import Metrics
 
+ROOT = Path(__file__).parents[2]
 SMALL = Traffic(events=600, relationships=20, partitions=2)
 
 
@@ -190,6 +196,51 @@ def test_the_windows_move_with_the_day_of_receipt() -> None:
 )
 def test_engagement(sums: tuple[float, float, float, float], score: int | None) -> None:
     assert engagement(sums) == score
+
+
+# --- the peers
+
+
+@pytest.fixture
+def pathway_fold(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The module of the row `pathway`, on a stand-in for Pathway, which only the peers' environment has."""
+    name = "bench.peers.pathway_fold"
+    stand_in: Any = ModuleType("pathway")
+    stand_in.wrap_py_object = lambda value, serializer: SimpleNamespace(value=value)
+    monkeypatch.setitem(sys.modules, "pathway", stand_in)
+    sys.modules.pop(name, None)
+    yield import_module(name)
+    del sys.modules[name]
+
+
+def test_pathways_batches_lead_to_the_same_states(pathway_fold: ModuleType) -> None:
+    sent, states = all_of(SMALL), {}
+    for at in range(0, len(sent), 100):
+        batch = defaultdict(list)
+        for one in sent[at : at + 100]:
+            batch[one.key.decode()].append(([one.received, one.value], 1))
+        for key, rows in batch.items():
+            random.Random(at).shuffle(rows)
+            states[key] = pathway_fold.fold(states.get(key), rows)
+    assert {key: (score, wrapped.value.cells) for key, (wrapped, score) in states.items()} == reference(SMALL)
+
+
+def test_pathways_batch_is_folded_in_order_of_receipt(pathway_fold: ModuleType) -> None:
+    value, one = all_of(SMALL)[0].value, Relationship()
+    received = (BASE, BASE + 8 * DAY)  # by then the same id counts again
+    for at in received:
+        one.add(decode(value), at)
+    wrapped, score = pathway_fold.fold(None, [([at, value], 1) for at in reversed(received)])
+    assert (score, wrapped.value.cells) == (one.score(), one.cells)
+
+
+@pytest.mark.parametrize("name", ["quix", "bytewax", "pathway"])
+def test_python_peers_run_in_an_environment_of_their_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.throughput_rows.peers_python", lambda: Path("peers/python"))
+    job = Job(Path("log"), Path("out"), Path("states"), Path("keys"), "memory")
+    python, *_, module, log, out, states = ROWS[name].command(job)
+    assert (python, log, out, states) == ("peers/python", "log", "out", "states")
+    assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
 
 
 # --- what is reported

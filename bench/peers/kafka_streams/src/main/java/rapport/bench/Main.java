@@ -33,7 +33,7 @@ public final class Main {
         JsonNode log = new ObjectMapper().readTree(Path.of(arguments[0]).toFile());
         String topic = log.get("topic").asText();
         Map<Integer, Long> ends = new HashMap<>();
-        log.get("ends").fields().forEachRemaining(
+        log.get("ends").properties().forEach(
                 end -> ends.put(Integer.parseInt(end.getKey()), end.getValue().asLong()));
         Progress progress = new Progress(ends);
         Path directory = Path.of(arguments[1]).resolveSibling("streams");
