@@ -29,6 +29,7 @@ NAMES = {
     "bare": "bare loop: fetch and decode only",
     "rapport_memory": "Rapport, store in memory",
     "rapport_mongodb": "Rapport, MongoDB server",
+    "rapport_json": "Rapport, from JSON in the inbox",
     "faust_memory": "Faust agent, store in memory",
     "faust_mongodb": "Faust agent, MongoDB server",
     "quix": "Quix Streams",
