@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -15,11 +16,11 @@ from shared.domain.columns.id_chunks import Hashes, Ints
 from shared.domain.columns.id_table import Bools
 from shared.domain.contract.events import DAY, MAX_QUANTITY, MAX_TIME, Clock, Interaction, Millis, relationship_key
 from shared.domain.contract.payload import checked_data
-from shared.domain.contract.uses import UseColumns
+from shared.domain.contract.uses import PLAIN_USE, UseColumns
 from shared.domain.engine.run import Item, Run, Span, usage_entry
 from shared.domain.errors import Poison
 from shared.domain.relationship.fence import EVENTS_A_RECORD, position_of
-from shared.stream.frames import CLOCK, EVENTS, Frame, interaction, interactions, kind_of, read_frame
+from shared.stream.frames import CLOCK, EVENTS, Frame, interaction, kind_of, read_frame, use_at, use_ids
 from shared.stream.ports import Record
 from shared.stream.topics import partition_of
 
@@ -169,7 +170,8 @@ class _Frames:
     def __init__(self, found: Sequence[Events], partition: int, partitions: int) -> None:
         self._found = found
         self._others = [{other.place: other for other in one.frame.others} for one in found]
-        self._whole: dict[int, list[Interaction]] = {}  # frames with uses that are looked at, by number
+        self._others_at = [list(others) for others in self._others]
+        self._use_ids: dict[int, list[str]] = {}  # of frames with uses that are looked at, by number
         lengths = np.fromiter(map(len, found), np.int64, len(found))
         frame = np.repeat(np.arange(len(found)), lengths)
         first = np.fromiter((position_of(one.offset) for one in found), np.int64, len(found))
@@ -187,7 +189,7 @@ class _Frames:
             person,
             np.frombuffer(b"".join([one.frame.quantity or ONE_EACH * len(one) for one in found]), "<f8"),
             np.frombuffer(self._bytes("id"), "<u8"),
-            self._plain(frame, place),
+            self._plain(frame) & (feature != self._number_of(self._features, "")),
         )
         self._wrong = _wrong(self._keys, partition, partitions)
         self._columns = columns.take(np.argsort(columns.relationship, kind="stable"))
@@ -247,9 +249,10 @@ class _Frames:
         frame, other = self._found[number].frame, self._others[number].get(place)
         if other is not None:
             return interaction(frame, other)
-        if number not in self._whole:
-            self._whole[number] = interactions(frame)
-        return self._whole[number][place]
+        if number not in self._use_ids:
+            self._use_ids[number] = use_ids(frame)
+        before = bisect_left(self._others_at[number], place)
+        return use_at(frame, place, next(iter(self._use_ids[number][place - before : place - before + 1]), ""))
 
     def _bad(self, line: int, why: Poison) -> Bad:
         event, found = self._interaction(line), self._found[int(self._columns.frame[line])]
@@ -264,11 +267,15 @@ class _Frames:
             return Poison("invalid_time", f"An interaction's time must be from 0 to {MAX_TIME} ms.")
         return Poison("invalid_field", f"A quantity must be from 0 to {MAX_QUANTITY}.")
 
-    def _plain(self, frame: Ints, place: Ints) -> Bools:
+    def _number_of(self, strings: Sequence[str], string: str) -> int:
+        return strings.index(string) if string in strings else -1
+
+    def _plain(self, frame: Ints) -> Bools:
         """Which events are plain uses, and no history."""
         starts = [0, *accumulate(len(one.frame.kinds) for one in self._found)]
-        history = np.array([kind.backfill for one in self._found for kind in one.frame.kinds], np.bool_)
-        plain: Bools = ~history[np.frombuffer(self._bytes("kind"), "<u2") + np.array(starts)[frame]]
+        kinds = [kind for one in self._found for kind in one.frame.kinds]
+        uses = np.array([kind.type in PLAIN_USE and not kind.backfill for kind in kinds], np.bool_)
+        plain: Bools = uses[np.frombuffer(self._bytes("kind"), "<u2") + np.array(starts)[frame]]
         for number, others in enumerate(self._others):
             if others:
                 first = int(np.searchsorted(frame, number))

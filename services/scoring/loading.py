@@ -144,13 +144,31 @@ class Loader:
         targets = [target_id(item.event, item.data) for mine in stored.values() for item in mine]
         if targets:
             prefetched.touchpoints.update(await self._store.touchpoints(targets))
-        coming = {_entry_id(item) for item in items if event_type(item.event.type).kind is EventClass.TOUCHPOINT}
+        touches = [item for item in items if event_type(item.event.type).kind is EventClass.TOUCHPOINT]
+        coming, disordered = {_entry_id(item) for item in touches}, self._disordered(touches)
         for id, mine in corrections.items():
             row = self._block.rows[id]
-            if not any(self._leaves_a_trace(row, item, prefetched, coming, len(mine)) for item in mine):
+            trace = row.state.disordered or id in disordered
+            if not trace and not any(self._leaves_a_trace(row, item, prefetched, coming, len(mine)) for item in mine):
                 prefetched.traceless.add(id)
             elif id in stored:
                 prefetched.timelines[id] = await self._store.whole_timeline(row.state.tenant, row.state.relationship)
+
+    def _disordered(self, touches: Sequence[Item]) -> set[str]:
+        """The relationships of which these touchpoints are not in the order of their receipt.
+
+        Facts are folded in the order of the log, and anew in that of receipt: only where that is one order can a
+        correction do without folding them anew.
+        """
+        latest: dict[str, Millis] = {}
+        found = set()
+        for item in touches:
+            state = self._row(item).state
+            before = latest.get(state.id, state.touched_at)
+            if item.received < before:
+                found.add(state.id)
+            latest[state.id] = max(before, item.received)
+        return found
 
     def _leaves_a_trace(self, row: Row, item: Item, prefetched: Prefetched, coming: set[str], corrections: int) -> bool:
         """Whether facts would perhaps be others after this one, of so many corrections in the run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from shared.stream.topics import INTERACTIONS
 log_app = typer.Typer(no_args_is_help=True)
 
 Line = dict[str, Any]
+_POSITION = re.compile("([0-9]{1,18})(?:/([0-9]{1,5}))?")
 
 
 @log_app.callback()
@@ -65,10 +67,10 @@ def show(
 
 def position(text: str) -> int:
     """The position that is meant: a number, or the offset of a record and a place in it."""
-    offset, _, place = text.partition("/")
-    if not offset.isdecimal() or (place and not place.isdecimal()) or text.endswith("/"):
-        fail(f"--from is a position such as 1114116, or an offset and a place such as 17/4, not {text!r}.")
-    return position_of(int(offset), int(place)) if place else int(offset)
+    found = _POSITION.fullmatch(text)
+    if found is None or int(found[2] or 0) >= EVENTS_A_RECORD:
+        fail(f"--from is a position such as 1114116, or an offset and a place such as 17/4, not {text[:40]!r}.")
+    return position_of(int(found[1]), int(found[2])) if found[2] else int(found[1])
 
 
 async def lines(reader: LogReader, partition: int, start: int | None) -> AsyncIterator[Line]:

@@ -7,6 +7,7 @@ header says what a record is, and in which version: a reader that does not know 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import count
 from struct import calcsize, pack, unpack, unpack_from
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shared import wire
-from shared.domain.contract.events import Clock, Interaction, JsonObject, Millis, id_hash
+from shared.domain.contract.events import MAX_NAME, Clock, Interaction, JsonObject, Millis, id_hash
 from shared.domain.contract.uses import PLAIN_USE, UseData
 from shared.domain.errors import Misconfigured, Poison
 from shared.domain.relationship.fence import EVENTS_A_RECORD
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 RECORD_HEADER = "rapport-record"  # what a record is, and in which version
 EVENTS, CLOCK = b"events/1", b"clock/1"
+_KIND = re.compile(rb"[a-z]{1,20}/[0-9]{1,4}")
 
 FRAME_EVENTS = 1_000  # so many relationships a frame may bring into memory at once
 FRAME_BYTES = 400_000  # about; with an event of the largest size it still fits into a record
@@ -100,18 +102,19 @@ def clock_message(now: Millis, incarnation: str) -> Message:
 
 
 def kind_of(record: Record) -> bytes:
-    """What a record is: EVENTS, CLOCK, or b"" where it does not say so.
+    """What a record is: EVENTS, CLOCK, or b"" where it does not say so as Rapport does.
 
-    Raises Misconfigured for what this version of Rapport does not know: to pass over it would be to lose it.
+    Raises Misconfigured for a kind or version that this version of Rapport does not know: to pass over it would be to
+    lose it.
     """
-    for name, value in record.headers:
-        if name == RECORD_HEADER:
-            if value in (EVENTS, CLOCK):
-                return value
-            raise Misconfigured(
-                f"Offset {record.offset} of {INTERACTIONS} is of kind {value[:40]!r}, which this version does not know:"
-                " a newer one wrote it. Start that version again, or a later one."
-            )
+    kind = next((value for name, value in record.headers if name == RECORD_HEADER), None)
+    if kind in (EVENTS, CLOCK):
+        return kind
+    if kind is not None and _KIND.fullmatch(kind):
+        raise Misconfigured(
+            f"Offset {record.offset} of {INTERACTIONS} is of kind {kind.decode()}, which this version does not know:"
+            " a newer one wrote it. Start that version again, or a later one."
+        )
     return b""
 
 
@@ -130,17 +133,22 @@ def read_frame(raw: bytes | None) -> Frame:
 def interactions(frame: Frame) -> list[Interaction]:
     """The events of a frame as they were accepted; of a plain use, without what its data held beside the use."""
     others = {other.place: other for other in frame.others}
-    ids = iter(_use_ids(frame))
+    ids = iter(use_ids(frame))
     found = []
     for place in range(len(frame)):
         other = others.get(place)
-        found.append(_interaction(frame, place, next(ids, "")) if other is None else interaction(frame, other))
+        found.append(use_at(frame, place, next(ids, "")) if other is None else interaction(frame, other))
     return found
 
 
 def interaction(frame: Frame, other: Other) -> Interaction:
     """An event that is no plain use."""
     return _interaction(frame, other.place, other.id, other.data)
+
+
+def use_at(frame: Frame, place: int, id: str) -> Interaction:
+    """The plain use at a place, with its id out of `use_ids`."""
+    return _interaction(frame, place, id)
 
 
 def _interaction(frame: Frame, place: int, id: str, data: bytes | None = None) -> Interaction:
@@ -171,7 +179,7 @@ def _use(frame: Frame, place: int) -> JsonObject:
     return use
 
 
-def _use_ids(frame: Frame) -> list[str]:
+def use_ids(frame: Frame) -> list[str]:
     """Ids of the plain uses; none where whoever wrote the frame did not write them as ingest does."""
     try:
         return _IDS(frame.use_ids)
@@ -255,8 +263,10 @@ def _headers(kind: bytes, incarnation: str) -> Headers:
 
 
 def _refuse_misfit(frame: Frame) -> None:
-    """Columns are of one length, and what they point to is there."""
+    """Columns are of one length, what they point to is there, and no name is longer than ingest lets through."""
     events = len(frame)
+    names = [frame.tenant, *frame.subjects, *frame.relationships, *frame.features, *frame.persons]
+    names += [name for kind in frame.kinds for name in (kind.type, kind.source)]
     columns = (
         (frame.subject, frame.subjects),
         (frame.kind, frame.kinds),
@@ -265,7 +275,9 @@ def _refuse_misfit(frame: Frame) -> None:
     )
     fits = 0 < events <= EVENTS_A_RECORD and len(frame.id) == 8 * events == len(frame.time)
     fits = fits and len(frame.quantity) in (0, 8 * events)
-    fits = fits and len(frame.relationships) in (0, len(frame.subjects))
+    fits = fits and len(frame.relationships) in (0, len(frame.subjects)) and max(map(len, names)) <= MAX_NAME
+    fits = fits and all(len(some) <= events for some in (frame.subjects, frame.features, frame.persons))
+    fits = fits and 0 not in unpack(f"<{events}{U64}", frame.id)  # no id hashes to it: it stands for an empty slot
     for raw, strings in columns:
         fits = fits and len(raw) == 2 * events and max(unpack(f"<{events}{U16}", raw)) < len(strings)
     places = [other.place for other in frame.others]

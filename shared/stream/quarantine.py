@@ -93,7 +93,7 @@ def as_event(item: Quarantined) -> bytes:
         raise Poison("not_an_event", f"what {item.source} set aside is no event and cannot be sent again")
     found = wire.decode(item.original, dict)
     names = ("id", "source", "type", "data")
-    event: JsonObject = {"specversion": "1.0", "subject": found.get("relationship")}
+    event: JsonObject = {"specversion": "1.0", "subject": found.get("subject") or found.get("relationship")}
     event |= {name: found[name] for name in names if name in found}
     event |= {"time": rfc3339(found["time"])} if isinstance(found.get("time"), int) else {}
     return wire.encode(event | ({"rapportbackfill": True} if found.get("backfill") else {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zlib import crc32
 
 INBOX = "rapport.inbox"  # upstream systems that produce to Kafka themselves → ingest
-INTERACTIONS = "rapport.interactions"  # ingest alone, keyed by tenant/relationship → scoring
+INTERACTIONS = "rapport.interactions"  # ingest and scoring alone, by relationship → scoring
 QUARANTINE = "rapport.quarantine"  # what could not be accepted or applied, with its reason
 UPDATES = "rapport.updates"  # scoring: changed scores and verdicts → alerts
 ALERTS = "rapport.alerts"  # alerts: every change of an alert, keyed by fingerprint

@@ -116,7 +116,7 @@ def test_it_ends_after_so_many_lines(log: MemoryLog, run: Run) -> None:
     assert len(lines(run("--partition", "1", "--limit", "3"))) == 3
 
 
-@pytest.mark.parametrize("begin", ["x", "1/", "/1", "1/x", "-1", "1/2/3", " 1"])
+@pytest.mark.parametrize("begin", ["x", "1/", "/1", "1/x", "-1", "1/2/3", " 1", "17/70000", "9" * 5_000])
 def test_what_is_no_position_is_said_so(run: Run, begin: str) -> None:
     result = run("--partition", "1", f"--from={begin}")
     assert (result.exit_code, "--from is a position such as 1114116" in result.output) == (1, True)

@@ -18,9 +18,7 @@ import pytest
 
 from shared.clock import now_ms
 from shared.embedded.keyring import TENANT
-from shared.stream.frames import EVENTS, kind_of, read_frame
-from shared.stream.reader import KafkaReader
-from shared.stream.topics import INTERACTIONS
+from tests.e2e.held import held
 from tests.e2e.kills import nothing_due, post
 from tests.e2e.reading import Reader
 from tests.e2e.traffic import picture_of, planned
@@ -156,27 +154,14 @@ def test_stopping_scores_first_what_was_accepted_and_comes_to_an_end_with_a_back
         scoring = stack.pid("scoring")
         os.kill(scoring, signal.SIGSTOP)
         post(ready, more)
-        records, events = asyncio.run(held(ready["kafka"]))
-        assert events == len(more)
+        sizes = asyncio.run(held(ready["kafka"], PARTITIONS))
+        assert sum(map(sum, sizes.values())) == len(more)
         os.kill(scoring, signal.SIGCONT)
         assert stack.stop(signal.SIGTERM) < WITHIN
         assert stack.process.returncode == 0
         written, scored = written_and_scored(stack.log)
-        assert written == records
+        assert written == sum(map(len, sizes.values()))
         assert scored == written or "undrained" in stack.log
-
-
-async def held(kafka: str) -> tuple[int, int]:
-    """The records of the log, and the events in them."""
-    reader, records, events = KafkaReader(kafka), 0, 0
-    for partition in range(PARTITIONS):
-        first, end = await reader.bounds(INTERACTIONS, partition)
-        if first < end:
-            async for record in reader.read(INTERACTIONS, partition, first, follow=False):
-                records += 1
-                events += len(read_frame(record.value)) if kind_of(record) == EVENTS else 0
-    await reader.close()
-    return records, events
 
 
 def written_and_scored(log: str) -> tuple[int, int]:

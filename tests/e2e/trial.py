@@ -25,6 +25,7 @@ from tests.e2e.cluster import (
     until,
 )
 from tests.e2e.faults import Fault
+from tests.e2e.held import held
 from tests.e2e.quiet import quiet
 from tests.e2e.state import differences, picture_in, state_of
 from tests.e2e.traffic import Picture, Plan, Sender, disordered
@@ -56,7 +57,7 @@ class Outcome(msgspec.Struct, frozen=True):
     faults: Sequence[str]
     sent: int = 0
     repeated: int = 0  # requests made again
-    records: int = 0  # in the log, clock records and copies included
+    records: int = 0  # events in the log, with clock records and copies
     relationships: int = 0
     alerts: int = 0
     restarts: dict[str, int] = msgspec.field(default_factory=dict)
@@ -142,7 +143,7 @@ async def _compared(running: Cluster, trial: Trial, sent: Plan, repeated: int) -
         faults=[fault.name for fault in trial.faults],
         sent=len(sent.events) + len(sent.last),
         repeated=repeated,
-        records=sum((await ends(running.bootstrap, INTERACTIONS)).values()),
+        records=sum(map(sum, (await held(running.bootstrap, PARTITIONS)).values())),
         relationships=len(found.states),
         alerts=len(found.alerts),
         restarts=running.restarts,

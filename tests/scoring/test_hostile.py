@@ -13,7 +13,7 @@ from shared import wire
 from shared.domain.columns import counters
 from shared.domain.contract.events import DAY, HOUR, MAX_TIME, Clock, Interaction
 from shared.domain.errors import Misconfigured
-from shared.stream.frames import CLOCK, EVENTS, RECORD_HEADER, Frame, Other, frames_of, interactions, read_frame
+from shared.stream.frames import CLOCK, EVENTS, RECORD_HEADER, Frame, Kind, Other, frames_of, use_ids
 from shared.stream.ports import Message
 from shared.stream.quarantine import KEPT_BYTES, Quarantined
 from shared.stream.topics import INTERACTIONS, QUARANTINE, SCORING_GROUP, partition_of
@@ -124,7 +124,8 @@ MAIL = msgspec.structs.replace(ONE, type="message.received", data=msgspec.Raw(b'
 def framed(*events: Interaction, **fields: Any) -> bytes:
     """A frame of these events, in which fields are other ones than ingest would write."""
     [frame] = frames_of(events)
-    return msgspec.msgpack.encode(msgspec.structs.replace(read_frame(frame), **fields))
+    whole = msgspec.msgpack.decode(frame, type=Frame)
+    return msgspec.msgpack.encode(msgspec.structs.replace(whole, **fields))
 
 
 async def foreign(
@@ -169,6 +170,7 @@ async def set_aside(
         (framed(ONE)[:-1], EVENTS, "undecodable"),
         (wire.encode(ONE), EVENTS, "undecodable"),
         (wire.encode(ONE), None, "undecodable"),
+        *((framed(ONE), kind, "undecodable") for kind in (b"", b"\xff" * 1_000, b"events", b"EVENTS/1", b"/1")),
         (b"\xdc\xff\xff" * 10_000, EVENTS, "undecodable"),
         (b"\x91" * 100_000, EVENTS, "undecodable"),
         (b'{"now":1,"more":' + DEEP + b"}", CLOCK, "undecodable"),
@@ -202,6 +204,11 @@ async def test_a_record_of_a_foreign_writer(value: bytes | None, kind: bytes | N
         {"quantity": b"\x00" * 16},
         {"id": b""},
         {"id": b"\x00" * 9},
+        {"id": b"\x00" * 8},  # an empty slot among the ids of all relationships
+        {"persons": ["x" * 513]},
+        {"features": ["x" * 513]},
+        {"kinds": [Kind("usage.login", "x" * 513)]},
+        {"persons": ["", "a", "b"]},
         {"id": b"\x00" * 16},
         {"others": [Other(1, "x", b"{}")]},
         {"others": [Other(-1, "x", b"{}")]},
@@ -273,13 +280,39 @@ async def test_a_name_with_slashes_is_a_name(name: str) -> None:
     assert (await stage.state(name)).events == 1
 
 
-async def test_a_frame_is_looked_up_once_however_many_events_of_it_are_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ids_of_a_frame_are_read_once_however_many_events_of_it_are_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Frame] = []
-    monkeypatch.setattr(decode, "interactions", lambda frame: looked.append(frame) or interactions(frame))
+
+    def counted(frame: Frame) -> list[str]:
+        looked.append(frame)
+        return use_ids(frame)
+
+    monkeypatch.setattr(decode, "use_ids", counted)
     stage = Stage()
     await foreign(stage, framed(*(msgspec.structs.replace(ONE, id=f"u{number}", time=-1) for number in range(500))))
     assert await goes_on(stage) == ["invalid_time"] * 500
     assert len(looked) == 1
+
+
+async def test_a_header_without_a_value_is_nobody_s() -> None:
+    stage = Stage()
+    nothing: Any = None
+    await foreign(stage, framed(ONE), nothing)
+    await stage.log.append(INTERACTIONS, 0, [Message(framed(ONE), None, ((RECORD_HEADER, nothing),), START)])
+    assert await goes_on(stage) == ["undecodable", "undecodable"]
+
+
+@pytest.mark.parametrize(
+    ("type", "reason"),
+    [
+        ("event.retracted", "missing_field"),
+        ("usage.daily_total", "missing_field"),
+        ("usage.feature_used", "invalid_field"),
+    ],
+)
+async def test_what_is_written_as_a_plain_use_is_held_to_the_contract(type: str, reason: str) -> None:
+    [found] = await set_aside(Stage(), framed(ONE, kinds=[Kind(type, "s")], features=[""]))
+    assert (found.reason, found.origin) == (reason, f"{INTERACTIONS}/0/1/0")
 
 
 @pytest.mark.parametrize("timestamp", [-(2**63), -1, 0, MAX_TIME + 1, START * 1_000, START * 10**6, 2**63 + 5])
@@ -289,7 +322,7 @@ async def test_a_moment_of_receipt_that_is_none(timestamp: int, value: bytes, ki
     assert (found.reason, found.origin) == ("invalid_time", f"{INTERACTIONS}/0/1")
 
 
-@pytest.mark.parametrize("kind", [b"events/2", b"clock/2", b"merge/1", b"", b"\xff" * 1_000])
+@pytest.mark.parametrize("kind", [b"events/2", b"clock/2", b"merge/1"])
 async def test_a_record_of_a_newer_version_stops_the_worker_and_is_not_passed_over(kind: bytes) -> None:
     stage = Stage()
     await stage.say("usage.login")
@@ -315,5 +348,6 @@ async def test_a_record_without_end_fits_into_quarantine() -> None:
     await foreign(stage, b"x" * 1_000_000)
     await foreign(stage, framed(msgspec.structs.replace(ONE, tenant="x" * 500_000 + "/")))
     await foreign(stage, framed(msgspec.structs.replace(ONE, source="x" * 500_000, time=-1)))
-    assert sorted(await goes_on(stage)) == ["invalid_time", "no_relationship", "undecodable"]
+    await foreign(stage, framed(msgspec.structs.replace(ONE, source="x" * 500, id="x" * 500_000, time=-1)))
+    assert sorted(await goes_on(stage)) == ["invalid_time", "undecodable", "undecodable", "undecodable"]
     assert max(len(record.value) for record in stage.log.records(QUARANTINE)) < 100_000

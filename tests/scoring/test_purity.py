@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.scoring.decode import read
 from shared.domain.columns.id_chunks import unpack
-from shared.domain.contract.events import DAY, MINUTE
+from shared.domain.contract.events import DAY, MINUTE, SECOND
 from shared.domain.errors import Unavailable
 from shared.domain.relationship.fence import position_of
 from shared.storage.memory import MemoryStore
@@ -91,7 +91,8 @@ async def tell(stage: Stage, story: Story) -> None:
             continue
         if type == "event.corrected":
             data["replacement"] = {"type": "message.sent", "data": {"person": "eve"}}
-        await stage.say(type, relationship, at=stage.now - (3 * DAY if late else 0), **data)
+        ago = 5 * SECOND if late else 0  # it came over another process of ingest, which is slower
+        await stage.say(type, relationship, at=stage.now - (3 * DAY if late else 0), received=stage.now - ago, **data)
     await stage.written()
 
 
@@ -124,6 +125,8 @@ async def undisturbed(story: Story, limit: int = 1, together: int = 1) -> tuple[
     stage = Stage(batch_limit=limit, together=together)
     await tell(stage, story)
     worker = await stage.worker(clock=silent)
+    while limit > 1 and await worker.step():  # else all of it is folded at once
+        await worker.flush()
     await worker.drain()
     return stored(stage.store), stage.published_of_each()
 

@@ -122,7 +122,7 @@ def test_messages_say_what_they_are() -> None:
     assert [kind_of(record(message.headers)) for message in (events, clock)] == [EVENTS, CLOCK]
     assert wire.decode(clock.value, Clock) == Clock(7)
     assert kind_of(record(())) == b""
-    with pytest.raises(Misconfigured, match=r"Offset 3 of rapport.interactions is of kind b'events/2'"):
+    with pytest.raises(Misconfigured, match=r"Offset 3 of rapport.interactions is of kind events/2"):
         kind_of(record(((RECORD_HEADER, b"events/2"),)))
 
 

@@ -136,6 +136,8 @@ def _fold_touchpoint(block: Block, row: Row, item: Item, prefetched: Prefetched,
         block.count(row, (Entry(touch.metric, touch.person, day_of(touch.time), 1.0),), place)
     if not fresh(row.state, place):
         return
+    row.state.disordered |= item.received < row.state.touched_at
+    row.state.touched_at = max(row.state.touched_at, item.received)
     row.state.facts = fold_touchpoint(row.state.facts, touch)
     block.refresh_facts(row)
     judge(row, touch, moment(row.state, item), terms, place)

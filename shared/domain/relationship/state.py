@@ -120,6 +120,8 @@ class RelationshipState(Fenced, omit_defaults=True, kw_only=True):
     last_seen: Millis = 0
     events: int = 0
     facts: Facts = msgspec.field(default_factory=Facts)
+    touched_at: Millis = 0  # the latest receipt of a touchpoint
+    disordered: bool = False  # a touchpoint was received before one that lies before it in the log
     windows: Windows = Windows()
     spark: tuple[float, ...] = ()  # activity (usage plus touchpoints) of the last 30 days, oldest first
     scores: Scores = Scores()  # without factors, which follow from the numbers (see scores.explain)
