@@ -43,36 +43,16 @@ MEMORY = "memory"
 HALF = "half"
 
 
-class Watched:
-    """A processor that starts the watch, and tells when all of its partitions' log is stored.
+class Around:
+    """A processor that hands everything on to another one."""
 
-    The watch starts when it gets its partitions; where the log has halves, with the first record after them, once they
-    are stored.
-    """
-
-    def __init__(self, processor: Processor, log: Log, watch: Stopwatch, heard: Heard) -> None:
+    def __init__(self, processor: Processor) -> None:
         self._processor = processor
-        self._log = log
-        self._watch = watch
-        self._heard = heard
-        self._half = False
-        self._stored: dict[int, int] = {}
-        self.mine: dict[int, int] = {}  # the ends of our partitions
-        self.measured = 0  # events that were left when the watch started
-        self.stored = asyncio.Event()
 
     async def assigned(self, partitions: Sequence[int]) -> None:
-        if self._half:
-            raise RuntimeError("the group was rebalanced after the half: these figures would not compare")
         await self._processor.assigned(partitions)
-        self.mine = {number: self._log.ends[number] for number in partitions}
-        self._heard.partitions(partitions)
-        if partitions and not self._log.halves:
-            self._begin()
 
     async def apply(self, batch: Batch) -> int:
-        if self._half and not self._watch.running:
-            self._begin()
         return await self._processor.apply(batch)
 
     def full(self) -> bool:
@@ -86,21 +66,57 @@ class Watched:
         await self._processor.advance()
 
     async def flush(self) -> Mapping[int, int] | None:
-        stored = await self._processor.flush()
+        return await self._processor.flush()
+
+    async def revoked(self, partitions: Sequence[int]) -> None:
+        await self._processor.revoked(partitions)
+
+
+class Watched(Around):
+    """A processor that starts the watch, and tells when all of its partitions' log is stored.
+
+    The watch starts when it gets its partitions; where the log has halves, with the first record after them, once they
+    are stored.
+    """
+
+    def __init__(self, processor: Processor, log: Log, watch: Stopwatch, heard: Heard) -> None:
+        super().__init__(processor)
+        self._log = log
+        self._watch = watch
+        self._heard = heard
+        self._half = False
+        self._stored: dict[int, int] = {}
+        self.mine: dict[int, int] = {}  # the ends of our partitions
+        self.measured = 0  # events that were left when the watch started
+        self.stored = asyncio.Event()
+
+    async def assigned(self, partitions: Sequence[int]) -> None:
+        if self._half:
+            raise RuntimeError("the group was rebalanced after the half: these figures would not compare")
+        await super().assigned(partitions)
+        self.mine = {number: self._log.ends[number] for number in partitions}
+        self._heard.partitions(partitions)
+        if partitions and not self._log.halves:
+            self._begin()
+
+    async def apply(self, batch: Batch) -> int:
+        if self._half and not self._watch.running:
+            self._begin()
+        return await super().apply(batch)
+
+    async def flush(self) -> Mapping[int, int] | None:
+        stored = await super().flush()
         if stored is None:
             return None
         self._stored |= stored  # a partition that comes again with nothing new is not in it
-        if not self._half and _beyond(
+        if not self._half and beyond(
             self._stored, {n: self._log.halves[n] for n in self.mine if n in self._log.halves}
         ):
             self._half = True
             self._heard.half()
-        if _beyond(self._stored, self.mine):
+        if beyond(self._stored, self.mine):
             self.stored.set()
         return stored
-
-    async def revoked(self, partitions: Sequence[int]) -> None:
-        await self._processor.revoked(partitions)
 
     def _begin(self) -> None:
         self.measured = sum(self._log.counts[number] for number in self.mine)
@@ -108,7 +124,8 @@ class Watched:
         self._heard.begun()
 
 
-def _beyond(stored: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+def beyond(stored: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+    """Whether all there is up to these ends is stored."""
     return bool(ends) and all(stored.get(number, 0) >= end for number, end in ends.items())
 
 

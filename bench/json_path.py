@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from bench.evaluations import Evaluations
-from bench.full_path import clock_from, flags, member, scoring, states
+from bench.full_path import Around, Written, beyond, clock_from, flags, member, scoring, states
 from bench.peers.fold import write_states
 from bench.peers.measure import Log, Stopwatch
 from bench.throughput_log import BASE, KEY, TENANT, until_committed
@@ -31,14 +31,14 @@ from shared.domain.keys import WRITE, hash_secret, parse_key
 from shared.storage.memory import MemoryStore
 from shared.storage.store import ApiKey, Incarnation
 from shared.stream.admin import create_topics
-from shared.stream.ports import Batch, Message, NeverBehind, Processor, Publisher
+from shared.stream.ports import Batch, Message, Processor, Publisher
 from shared.stream.publisher import KafkaPublisher
 from shared.stream.topics import INTERACTIONS, UPDATES
 from shared.telemetry import Metrics
 
 
 class Made:
-    """A publisher that writes the log to a topic of its own, and no clock records: other rows have none."""
+    """A publisher that writes the log to a topic of its own."""
 
     def __init__(self, publisher: Publisher, topic: str) -> None:
         self._publisher = publisher
@@ -56,13 +56,6 @@ class Made:
         await self._publisher.close()
 
 
-class Quiet(Made):
-    """The same for scoring, which would write clock records."""
-
-    async def publish(self, topic: str, partition: int, messages: Sequence[Message]) -> int:
-        return 0 if topic == INTERACTIONS else await super().publish(topic, partition, messages)
-
-
 class Receipts:
     """The moment at which ingest takes events: that of the latest record of the inbox it has come to."""
 
@@ -76,71 +69,46 @@ class Receipts:
         self._at = max(self._at, at)
 
 
-class Taking(NeverBehind):
+class Taking(Around):
     """The inbox's processor. The watch starts when it gets its partitions."""
 
     def __init__(self, inbox: Inbox, receipts: Receipts, watch: Stopwatch, evaluations: Evaluations) -> None:
-        self._inbox = inbox
+        super().__init__(inbox)
         self._receipts = receipts
         self._watch = watch
         self._evaluations = evaluations
         self.taken = 0
 
     async def assigned(self, partitions: Sequence[int]) -> None:
-        await self._inbox.assigned(partitions)
+        await super().assigned(partitions)
         if partitions and not self._watch.running:
             self._evaluations.begin()
             self._watch.begin()
 
     async def apply(self, batch: Batch) -> int:
         self._receipts.reach(batch.records[-1].timestamp)
-        events = await self._inbox.apply(batch)
+        events = await super().apply(batch)
         self.taken += events
         return events
 
-    def full(self) -> bool:
-        return self._inbox.full()
 
-    async def flush(self) -> Mapping[int, int]:
-        return await self._inbox.flush()
-
-    async def revoked(self, partitions: Sequence[int]) -> None:
-        await self._inbox.revoked(partitions)
-
-
-class Scored:
+class Scored(Around):
     """Scoring's processor, which tells how many events it has been given, and up to where all is stored."""
 
     def __init__(self, processor: Processor) -> None:
-        self._processor = processor
+        super().__init__(processor)
         self.events = 0
         self.stored: dict[int, int] = {}
 
-    async def assigned(self, partitions: Sequence[int]) -> None:
-        await self._processor.assigned(partitions)
-
     async def apply(self, batch: Batch) -> int:
-        events = await self._processor.apply(batch)
+        events = await super().apply(batch)
         self.events += events
         return events
 
-    def full(self) -> bool:
-        return self._processor.full()
-
-    @property
-    def behind(self) -> bool:
-        return self._processor.behind
-
-    async def advance(self) -> None:
-        await self._processor.advance()
-
     async def flush(self) -> Mapping[int, int] | None:
-        stored = await self._processor.flush()
+        stored = await super().flush()
         self.stored |= stored or {}
         return stored
-
-    async def revoked(self, partitions: Sequence[int]) -> None:
-        await self._processor.revoked(partitions)
 
 
 async def take_and_score(log: Log, store: MemoryStore, watch: Stopwatch, evaluations: Evaluations) -> None:
@@ -153,7 +121,7 @@ async def take_and_score(log: Log, store: MemoryStore, watch: Stopwatch, evaluat
     written = Made(publisher, made)
     receipts = Receipts()
     taking = Taking(await inbox(store, metrics, written, receipts.now, partitions), receipts, watch, evaluations)
-    processor = scoring(store, Quiet(publisher, made), metrics, clock_from(log.last), partitions, Garbage())
+    processor = scoring(store, Written(publisher, INTERACTIONS), metrics, clock_from(log.last), partitions, Garbage())
     scored = Scored(processor)
     ingest_group, scoring_group = f"rapport-ingest-{run}", f"rapport-scoring-{run}"
     members = [
@@ -161,7 +129,7 @@ async def take_and_score(log: Log, store: MemoryStore, watch: Stopwatch, evaluat
         member(log.bootstrap, made, scored, metrics, scoring_group),
     ]
     running = [asyncio.create_task(one.run()) for one in members]
-    while not (taking.taken >= log.events and scored.events >= log.events and _reached(scored.stored, written.ends)):
+    while not (taking.taken >= log.events and scored.events >= log.events and beyond(scored.stored, written.ends)):
         ended, _ = await asyncio.wait(running, timeout=0.02, return_when=asyncio.FIRST_COMPLETED)
         for failed in ended:
             failed.result()
@@ -172,10 +140,6 @@ async def take_and_score(log: Log, store: MemoryStore, watch: Stopwatch, evaluat
         await mine.stop()
     await asyncio.gather(*running)
     await publisher.close()
-
-
-def _reached(stored: Mapping[int, int], ends: Mapping[int, int]) -> bool:
-    return all(stored.get(number, 0) >= end for number, end in ends.items())
 
 
 async def inbox(
