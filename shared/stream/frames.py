@@ -17,7 +17,7 @@ import msgspec
 
 from shared import wire
 from shared.domain.contract.events import MAX_NAME, Clock, Interaction, JsonObject, Millis, id_hash
-from shared.domain.contract.uses import PLAIN_USE, UseData
+from shared.domain.contract.uses import PLAIN_USE, plain_use
 from shared.domain.errors import Misconfigured, Poison
 from shared.domain.relationship.fence import EVENTS_A_RECORD
 from shared.stream.ports import Headers, Message, Record
@@ -200,7 +200,7 @@ def _fitting(events: Sequence[Interaction]) -> list[bytes]:
 
 
 def _frame(events: Sequence[Interaction]) -> bytes:
-    uses = [_plain_use(event) for event in events]
+    uses = [plain_use(event) for event in events]
     subjects, subject = _numbered([(event.subject or event.relationship, event.relationship) for event in events])
     sent, resolved = [one for one, _ in subjects], [one for _, one in subjects]
     kinds, kind = _numbered([(event.type, event.source, event.backfill) for event in events])
@@ -234,16 +234,6 @@ def _numbered(values: Sequence[T]) -> tuple[list[T], bytes]:
     """Each different value once, in the order of their first places, and a column that says which one is where."""
     places = dict(zip(dict.fromkeys(values), count()))
     return list(places), _column(U16, [places[value] for value in values])
-
-
-def _plain_use(event: Interaction) -> UseData | None:
-    """What an event uses, if that is all there is to it."""
-    if event.type not in PLAIN_USE:
-        return None
-    try:
-        return _USE_DATA(event.data)
-    except msgspec.ValidationError:  # of a name that is there twice, a plain use must like both values
-        return None
 
 
 def _column(kind: str, values: Sequence[float]) -> bytes:
@@ -289,4 +279,3 @@ def _refuse_misfit(frame: Frame) -> None:
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(Frame).decode
 _IDS = msgspec.msgpack.Decoder(list[str]).decode
-_USE_DATA = msgspec.json.Decoder(UseData).decode

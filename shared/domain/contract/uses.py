@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from shared.domain.contract.declaration import EventClass, Types
-from shared.domain.contract.events import MAX_NAME, MAX_QUANTITY, MAX_TIME, Millis
+from shared.domain.contract.events import MAX_NAME, MAX_QUANTITY, MAX_TIME, Interaction, Millis
 from shared.domain.contract.types import EVENT_TYPES
 
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
@@ -69,3 +69,14 @@ def plain_uses(types: Types) -> dict[str, str]:
 
 
 PLAIN_USE = plain_uses(EVENT_TYPES)
+_DECODE = msgspec.json.Decoder(UseData).decode
+
+
+def plain_use(event: Interaction) -> UseData | None:
+    """What an accepted event uses, if that is all there is to it."""
+    if event.type not in PLAIN_USE:
+        return None
+    try:
+        return _DECODE(event.data)
+    except msgspec.ValidationError:  # of a name that is there twice, a plain use must like both values
+        return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import groupby, islice, takewhile
 
 import msgspec
@@ -16,7 +15,7 @@ import msgspec
 from shared.domain.columns.row import Row
 from shared.domain.contract.days import day_of, month_of
 from shared.domain.contract.events import DAY, Interaction, Millis, relationship_key
-from shared.domain.contract.uses import PLAIN_USE, Use, UseData
+from shared.domain.contract.uses import Use, plain_use
 from shared.domain.engine.changes import forget_published
 from shared.domain.engine.run import Item, Prefetched, Run, usage_entry
 from shared.domain.engine.step import step_many, tick
@@ -180,10 +179,9 @@ class Replay:
 
 def _arrived(event: Interaction, position: int) -> Use | Item:
     """An accepted event as the engine takes it: history, too, counts as live."""
-    if event.type in PLAIN_USE:
-        with suppress(msgspec.ValidationError):  # of a name that is there twice, a plain use must like both values
-            use = msgspec.json.decode(event.data, type=UseData)
-            return Use(event.tenant, event.relationship, event.id, event.source, event.type, event.time, use)
+    use = plain_use(event)
+    if use is not None:
+        return Use(event.tenant, event.relationship, event.id, event.source, event.type, event.time, use)
     if event.backfill:
         event = msgspec.structs.replace(event, backfill=False)
     data = msgspec.json.decode(event.data, type=dict)
